@@ -1,0 +1,1 @@
+"""Engine: pictures and pages in one set of colours. Pure: no tables, no Dagster."""

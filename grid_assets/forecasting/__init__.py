@@ -1,0 +1,1 @@
+"""Demand and renewable forecasts with quantiles, and how good they were."""

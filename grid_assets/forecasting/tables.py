@@ -1,0 +1,63 @@
+"""The tables that forecasting publishes."""
+
+from __future__ import annotations
+
+from grid_assets.foundation.tables import Table, calendar_day, count, flag, instant, number, text
+
+QUANTILES = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
+QUANTILE_COLUMNS = tuple(f"p{round(100 * q):02d}_kw" for q in QUANTILES)
+
+_FORECAST = (
+    instant("issued_utc", "when the forecast was issued; nothing that arrived later went into it"),
+    instant("start_utc", "start of the interval that it speaks of"),
+    number("mean_kw", "expected mean power of the interval"),
+    *(
+        number(name, f"the mean power stays below this with {round(100 * q)} % probability")
+        for name, q in zip(QUANTILE_COLUMNS, QUANTILES, strict=True)
+    ),
+    text("model", "calendar_weather or weekly_naive: the one that did better on the days before the issue time"),
+    text("model_version", "hash of the configuration, the training data and the library versions"),
+)
+
+DEMAND_FORECASTS = Table(
+    "forecasting", "demand_forecasts", "a node and interval, from the issue time to the end of the study day", "site_day", ("node_id", "issued_utc", "start_utc"),
+    (text("node_id", "feeder, substation or the system"), *_FORECAST),
+)  # fmt: skip
+
+RENEWABLE_FORECASTS = Table(
+    "forecasting", "renewable_forecasts", "a plant and interval, from the issue time to the end of the study day", "site_day", ("plant_id", "issued_utc", "start_utc"),
+    (text("plant_id", "the plant"), *_FORECAST),
+)  # fmt: skip
+
+FORECAST_ACCURACY = Table(
+    "forecasting", "forecast_accuracy", "a node or group of plants: how the forecast of this day, issued on the morning before, did", "site_day", ("subject_id", "horizon_class"),
+    (
+        text("subject_id", "node_id, or the kind of plants"),
+        text("horizon_class", "day_ahead: issued on the morning before the day"),
+        calendar_day("day", "the day that was forecast"),
+        text("model", "the model that was in use"),
+        count("intervals", "intervals compared"),
+        number("mape_pct", "mean absolute error of the mean against the actual; empty where an actual is zero", nullable=True),
+        number("rmse_kw", "root mean squared error of the mean"),
+        number("mae_kw", "mean absolute error of the mean"),
+        number("pinball_kw", "mean pinball loss over the quantiles"),
+        number("coverage_90_pct", "actuals between the 5 % and the 95 % quantile"),
+        number("bias_pct", "mean error of the mean against the mean actual", nullable=True),
+        number("naive_mape_pct", "the same of the weekly naive", nullable=True),
+        number("naive_mae_kw", "mean absolute error of the weekly naive"),
+    ),
+)  # fmt: skip
+
+MODELS = Table(
+    "forecasting", "models", "a node or plant group whose model was chosen for this day's forecast, and why", "site_day", ("subject_id",),
+    (
+        text("subject_id", "node_id, or the kind of plants"),
+        text("model", "the model chosen: calendar_weather or weekly_naive"),
+        text("model_version", "hash of the configuration, the training data and the library versions"),
+        instant("trained_from_utc", "first instant of the training data"),
+        instant("trained_to_utc", "end of the training data"),
+        number("backtest_mae_kw", "mean absolute error of the model on the last days, each forecast from what was known before"),
+        number("naive_mae_kw", "the same of the weekly naive"),
+        flag("beats_naive", "whether the model was kept"),
+    ),
+)  # fmt: skip

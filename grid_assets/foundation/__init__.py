@@ -1,0 +1,1 @@
+"""What every area stands on: site files, tables, the lake, time, units, registers and check results. Knows no area."""

@@ -1,0 +1,237 @@
+"""Site files: what one site is, read from TOML; every error names its key and line."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from grid_assets.foundation import site_sections as sections
+from grid_assets.foundation.calendar import SiteCalendar
+
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+
+class SiteError(ValueError):
+    """A site file that cannot be used. The message has a line per fault: file, line, key, what was expected."""
+
+
+class Site(sections.Section):
+    """One site: one Dagster instance, one lake."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    title: str
+    notice: str = ""
+    """Said wherever the site's figures are shown, for instance that they are synthetic."""
+    time_zone: sections.ZoneName
+    country: str = Field(pattern=r"^[A-Z]{2}$")
+    currency: str = Field(pattern=r"^[A-Z]{3}$")
+    interval_minutes: int
+    seed: int = 0
+    state: Path
+    """Everything that runs write lies under this folder, unless lake or warehouse name another place."""
+    lake: str | None = None
+    warehouse: Path | None = None
+    artefact_port: int = Field(3001, ge=1024, le=65535)
+    calendar: sections.CalendarSection
+    registers: sections.RegistersSection
+    readings: tuple[sections.ReadingsInput, ...] = Field(min_length=1)
+    validation: sections.ValidationSection = sections.ValidationSection()  # type: ignore[call-arg]
+    weather: sections.WeatherSection | None = None
+    network: sections.NetworkSection | None = None
+    storage: sections.StorageSection | None = None
+    tariffs: tuple[sections.Tariff, ...] = ()
+    market: sections.MarketSection | None = None
+    programmes: tuple[sections.Programme, ...] = ()
+    demand_response: sections.DemandResponseSection | None = None
+    priorities: dict[str, int] = {}
+    """Customer class -> priority, 1 the most important; a class that is not named has the lowest."""
+    simulation: sections.SimulationSection | None = None
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> Site:
+        if 1440 % self.interval_minutes or not 1 <= self.interval_minutes <= 60:
+            raise ValueError(f"interval_minutes = {self.interval_minutes}: expected a divisor of an hour such as 15 or 30")
+        known = {tariff.name for tariff in self.tariffs}
+        if self.market:
+            for key in ("base_tariff", "candidate_tariff", "procurement"):
+                name = getattr(self.market, key)
+                if name is not None and name not in known:
+                    raise ValueError(f"market.{key} = {name!r} is not among the tariffs {sorted(known)}")
+        if self.demand_response and self.demand_response.draft_programme not in {one.name for one in self.programmes}:
+            raise ValueError(f"demand_response.draft_programme = {self.demand_response.draft_programme!r} is not among the programmes")
+        if self.storage and not self.network:
+            raise ValueError("[storage] needs [network]: schedules are planned against the studied network")
+        return self
+
+    @property
+    def lake_root(self) -> str:
+        return self.lake or str(self.state / "lake")
+
+    @property
+    def warehouse_file(self) -> Path:
+        """The published DuckDB file."""
+        return self.warehouse or self.state / "warehouse" / f"{self.name}.duckdb"
+
+    @property
+    def artefacts(self) -> Path:
+        """Pages and documents that runs write; `grid-assets ui` serves this folder, read-only, on loopback."""
+        return self.state / "artefacts"
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.state / "dagster"
+
+    @property
+    def ledger_url(self) -> str:
+        return f"sqlite:///{self.state / 'ledger.sqlite'}"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def clock(self) -> SiteCalendar:
+        chosen = self.calendar
+        return SiteCalendar(self.zone, self.interval_minutes, chosen.first_day, chosen.last_day, chosen.issue_hour, chosen.study_day_offset)
+
+    def default_day(self, now: datetime) -> date:
+        """The day that `daily` runs when none is named."""
+        return self.calendar.default_day or self.clock.last_complete_day(now)
+
+
+def load_site(path: Path, environment: Mapping[str, str]) -> Site:
+    """Reads a site file. Relative paths are taken from the file's folder; ``${NAME}`` and ``${NAME:-default}`` in paths
+    come from ``environment``, where a relative value is taken from the working directory.
+
+    Raises SiteError with a line per fault.
+    """
+    try:
+        source = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SiteError(f"{path}: cannot be read ({error.strerror}); sites lie in data/sites") from error
+    try:
+        content = tomllib.loads(source)
+    except tomllib.TOMLDecodeError as error:
+        raise SiteError(f"{path}: not TOML: {error}") from error
+    paths = _PathReader(path, source, environment)
+    content = paths.read(content, Site, ())
+    if paths.faults:
+        raise SiteError("\n".join(paths.faults))
+    try:
+        return Site.model_validate(content)
+    except ValidationError as error:
+        found = [one for one in error.errors() if one["type"] != "too_short"] or error.errors()
+        raise SiteError("\n".join(_fault(path, source, one) for one in found)) from error
+
+
+class _PathReader:
+    """Fills in variables and makes paths absolute, before validation, where the model expects a path."""
+
+    def __init__(self, file: Path, source: str, environment: Mapping[str, str]):
+        self.file, self.source, self.environment = file, source, environment
+        self.faults: list[str] = []
+
+    def read(self, content: dict[str, Any], model: type[BaseModel], where: tuple[str | int, ...]) -> dict[str, Any]:
+        made = {}
+        for key, value in content.items():
+            declared = model.model_fields.get(key)
+            kind = str(declared.annotation) if declared else ""
+            nested = _section_in(declared.annotation) if declared else None
+            if isinstance(value, str) and ("Path" in kind or key == "lake"):
+                value = self.path(value, (*where, key))
+            elif nested and isinstance(value, dict):
+                value = self.read(value, nested, (*where, key))
+            elif nested and isinstance(value, list):
+                value = [self.read(one, nested, (*where, key, n)) if isinstance(one, dict) else one for n, one in enumerate(value)]
+            made[key] = value
+        return made
+
+    def path(self, value: str, where: tuple[str | int, ...]) -> str:
+        def fill(found: re.Match[str]) -> str:
+            name, default = found.groups()
+            if self.environment.get(name):
+                given = Path(self.environment[name])
+                return str(given.absolute()) if found.start() == 0 and "://" not in str(given) else self.environment[name]
+            if default is None:
+                line = _line_of(self.source, where)
+                self.faults.append(
+                    f"{self.file}, line {line}: {_dotted(where)}: the variable {name} is not set; set it, or give a default: ${{{name}:-path}}"
+                )
+            return default or ""
+
+        filled = VARIABLE.sub(fill, value)
+        return filled if "://" in filled else str((self.file.parent / filled).resolve())
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    """The section model inside ``X``, ``X | None`` or ``tuple[X, ...]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        found = _section_in(inner)
+        if found:
+            return found
+    return None
+
+
+def _fault(path: Path, source: str, error: Any) -> str:
+    where = tuple(error["loc"])
+    said = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        said = "unknown key; is it spelled right, and in the right section?"
+    elif error["type"] == "missing":
+        said = "is missing"
+    else:
+        shown = repr(error.get("input"))
+        said = f"{said} (got {shown})" if len(shown) < 60 else said
+    return f"{path}, line {_line_of(source, where)}: {_dotted(where) or 'the file'}: {said}"
+
+
+def _dotted(where: tuple[str | int, ...]) -> str:
+    return "".join(f"[{one + 1}]" if isinstance(one, int) else f".{one}" for one in where).lstrip(".")
+
+
+def _line_of(source: str, where: tuple[str | int, ...]) -> int:
+    """The line of the deepest part of a key path that the text shows: its key, else its section's header, else 1."""
+    best, best_depth = 1, 0
+    header: tuple[str | int, ...] = ()
+    seen: dict[str, int] = {}
+    for number, line in enumerate(source.splitlines(), 1):
+        stripped = line.strip()
+        array = re.match(r"\[\[\s*([^\]]+?)\s*\]\]", stripped)
+        table = re.match(r"\[\s*([^\[\]]+?)\s*\]", stripped)
+        key = re.match(r"""["']?([A-Za-z0-9_\-.]+)["']?\s*=""", stripped)
+        if array:
+            name = array.group(1)
+            seen[name] = seen.get(name, -1) + 1
+            header = _with_indices(name, seen)
+            here = header
+        elif table:
+            header = _with_indices(table.group(1), seen)
+            here = header
+        elif key:
+            here = (*header, *key.group(1).split("."))
+        else:
+            continue
+        if here == where[: len(here)] and len(here) > best_depth:
+            best, best_depth = number, len(here)
+    return best
+
+
+def _with_indices(dotted: str, seen: dict[str, int]) -> tuple[str | int, ...]:
+    """``readings.columns`` -> ("readings", 0, "columns"), by the arrays of tables seen so far."""
+    made: list[str | int] = []
+    parts = [part.strip().strip("\"'") for part in dotted.split(".")]
+    for n, part in enumerate(parts):
+        made.append(part)
+        index = seen.get(".".join(parts[: n + 1]))
+        if index is not None:
+            made.append(index)
+    return tuple(made)

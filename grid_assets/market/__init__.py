@@ -1,0 +1,1 @@
+"""Price signals and price what-ifs."""

@@ -1,0 +1,1 @@
+"""Meter files become readings: landing, validation, estimation, aggregation."""

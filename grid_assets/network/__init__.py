@@ -1,0 +1,1 @@
+"""Flow studies: voltages, loadings, violations of the network on the study day."""

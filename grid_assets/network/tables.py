@@ -1,0 +1,101 @@
+"""The tables that network publishes."""
+
+from __future__ import annotations
+
+from grid_assets.foundation.tables import Table, count, instant, number, text
+
+TOPOLOGIES = Table(
+    "network", "topologies", "a switching state of the network", "none", ("topology_hash",),
+    (
+        text("topology_hash", "hash of buses, branches, switch positions and taps"),
+        text("source", "where the network came from"),
+        instant("valid_from_utc", "first instant of this state"),
+        count("buses", "buses"),
+        count("branches", "lines and transformers"),
+        count("open_switches", "open switches"),
+        count("islands", "parts without a supply"),
+        text("repairs", "what the import gate repaired, in words", nullable=True),
+    ),
+)  # fmt: skip
+
+BUSES = Table(
+    "network", "buses", "a bus, ready to draw", "none", ("bus_id",),
+    (
+        text("bus_id", "name of the bus"),
+        text("topology_hash", "the switching state"),
+        number("vn_kv", "nominal voltage"),
+        number("x", "longitude, or a computed coordinate where none is known", unit="degree or -"),
+        number("y", "latitude, or a computed coordinate where none is known", unit="degree or -"),
+        text("feeder_id", "the feeder that supplies it; empty for the substation", nullable=True),
+    ),
+)  # fmt: skip
+
+BRANCHES = Table(
+    "network", "branches", "a line or transformer, ready to draw", "none", ("branch_id",),
+    (
+        text("branch_id", "name of the branch"),
+        text("topology_hash", "the switching state"),
+        text("kind", "line or transformer"),
+        text("from_bus", "bus at its beginning"),
+        text("to_bus", "bus at its end"),
+        number("rating_ka", "largest lasting current; of a transformer on its upper side"),
+        text("feeder_id", "the feeder it belongs to", nullable=True),
+    ),
+)  # fmt: skip
+
+BUS_VOLTAGES = Table(
+    "network", "bus_voltages", "a bus and interval of the study day", "site_day", ("scenario", "bus_id", "start_utc"),
+    (
+        text("bus_id", "name of the bus"),
+        instant("start_utc", "start of the interval"),
+        text("scenario", "expected: all injections at their forecast means"),
+        number("vm_pu", "voltage magnitude"),
+        number("va_degree", "voltage angle"),
+    ),
+)  # fmt: skip
+
+BRANCH_LOADINGS = Table(
+    "network", "branch_loadings", "a branch and interval of the study day", "site_day", ("scenario", "branch_id", "start_utc"),
+    (
+        text("branch_id", "name of the branch"),
+        text("kind", "line or transformer"),
+        instant("start_utc", "start of the interval"),
+        text("scenario", "expected: all injections at their forecast means"),
+        number("loading_pct", "current against the rating"),
+        number("p_mw", "active power into the branch at its beginning"),
+        number("i_ka", "current, the larger of both ends"),
+    ),
+)  # fmt: skip
+
+CONSTRAINT_VIOLATIONS = Table(
+    "network", "constraint_violations", "an element outside its limits in an interval of the study day", "site_day", ("scenario", "kind", "element_id", "start_utc"),
+    (
+        text("element_id", "bus or branch"),
+        text("element_kind", "bus, line or transformer"),
+        text("kind", "undervoltage, overvoltage or overload"),
+        text("scenario", "expected"),
+        instant("start_utc", "start of the interval"),
+        number("value", "what the study found", unit="p.u. or %"),
+        number("limit", "the limit that it is held against", unit="p.u. or %"),
+        text("severity", "warning, or critical from twice the allowed deviation or 20 % of overload on"),
+        count("customers_affected", "load meters at the bus, or behind the branch"),
+        text("feeder_id", "the feeder concerned", nullable=True),
+        number("probability", "only with scenario members; empty for the expected case", unit="-", nullable=True),
+    ),
+)  # fmt: skip
+
+FLOW_CERTIFICATES = Table(
+    "network", "flow_certificates", "a flow study and what proves it", "site_day", ("scenario",),
+    (
+        text("scenario", "expected"),
+        text("topology_hash", "the switching state studied"),
+        count("steps", "intervals solved"),
+        count("failed_steps", "intervals that did not converge; they have no rows in the results"),
+        number("residual_max_mva", "largest nodal power mismatch over all steps and buses"),
+        number("minimum_vm_pu", "lowest voltage"),
+        number("maximum_vm_pu", "highest voltage"),
+        number("maximum_loading_pct", "highest branch loading"),
+        number("losses_mwh", "energy lost over the day"),
+        text("engine", "library and version"),
+    ),
+)  # fmt: skip

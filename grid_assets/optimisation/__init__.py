@@ -1,0 +1,1 @@
+"""Engine: storage scheduling as mathematical programmes. Pure: no tables, no Dagster."""

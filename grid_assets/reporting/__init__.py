@@ -1,0 +1,1 @@
+"""Published marts: dbt models over the lake, one DuckDB file and Parquet."""

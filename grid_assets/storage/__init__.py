@@ -1,0 +1,1 @@
+"""Storage schedules that absorb renewable energy and cut the peak."""

@@ -1,0 +1,35 @@
+"""Shared by all tests: where the shared data lie, a site in an empty folder, frames."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from grid_assets.foundation.lake import Lake
+from grid_assets.foundation.site import Site, load_site
+
+PROJECT = Path(__file__).resolve().parents[1]
+SITES = PROJECT / "data" / "sites"
+SHARED = Path(os.environ.get("GRID_ASSETS_SHARED") or PROJECT.parent / "shared").absolute()
+
+needs_shared = pytest.mark.skipif(not (SHARED / "data").is_dir(), reason="the shared data sets are absent; set GRID_ASSETS_SHARED")
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder of the shared data sets; skips where it is absent."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("the shared data sets are absent; set GRID_ASSETS_SHARED")
+    return SHARED / "data"
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "lake")
+
+
+def site_in(state: Path, name: str) -> Site:
+    """A shipped site whose state lies under ``state``."""
+    return load_site(SITES / f"{name}.toml", {**os.environ, "GRID_ASSETS_STATE": str(state), "GRID_ASSETS_SHARED": str(SHARED)})
