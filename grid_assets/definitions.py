@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import warnings
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from grid_assets.foundation.dagster.checks import schema_check
 from grid_assets.foundation.dagster.doors import TABLE
 from grid_assets.foundation.dagster.partitions import partitions_of
 from grid_assets.foundation.dagster.platform import Platform
-from grid_assets.foundation.site import Site
+from grid_assets.foundation.site import Site, load_site
 from grid_assets.foundation.tables import Table, tables_of
+from grid_assets.jobs import chain_sensors, jobs_of, schedules_of
 
 PROJECT = Path(__file__).resolve().parents[1]
 SITES = PROJECT / "data" / "sites"
@@ -50,12 +52,19 @@ def build_definitions(site_file: Path, site: Site) -> dg.Definitions:
         doors += [door for area in areas_of(site) for door in _doors_of(area)]
         loaded = dg.Definitions.merge(*(dg.load_definitions_from_modules([door]) for door in doors))
         placed = loaded.map_asset_specs(func=lambda spec: _placed(spec, site))
-        keys = {key for asset in placed.assets or () for key in getattr(asset, "keys", ())}
+        specs = [spec for asset in placed.assets or () if isinstance(asset, dg.AssetsDefinition) for spec in asset.specs]
+        keys = {spec.key for spec in specs}
         checks = [schema_check(table) for table in public_tables(site) if dg.AssetKey(table.key) in keys]
+        jobs = jobs_of(specs)
         return dg.Definitions.merge(
             placed,
             dg.Definitions(
-                asset_checks=checks, resources={"platform": Platform(site_file=str(site_file))}, executor=dg.in_process_executor
+                asset_checks=checks,
+                jobs=list(jobs.values()),
+                schedules=schedules_of(site, jobs),
+                sensors=chain_sensors(site, jobs),
+                resources={"platform": Platform(site_file=str(site_file))},
+                executor=dg.in_process_executor,
             ),
         )
 
@@ -80,3 +89,16 @@ def _placed(spec: dg.AssetSpec, site: Site) -> dg.AssetSpec:
     """The spec with the partitions that its table has on this site."""
     partitions = partitions_of(spec.metadata.get("partition", "none"), site) if TABLE in spec.metadata else None
     return spec.replace_attributes(partitions_def=partitions) if partitions else spec
+
+
+def site_file_named(name: str) -> Path:
+    """The file of a shipped site (``demo``), or the path of one's own."""
+    path = Path(name)
+    return path.absolute() if path.suffix == ".toml" else SITES / f"{name}.toml"
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What Dagster's own tools load; GRID_ASSETS_SITE names the site, a shipped one or a file."""
+    site_file = site_file_named(os.environ.get("GRID_ASSETS_SITE", "demo"))
+    return build_definitions(site_file, load_site(site_file, os.environ))

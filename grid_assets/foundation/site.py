@@ -56,8 +56,8 @@ class Site(sections.Section):
 
     @model_validator(mode="after")
     def _references_exist(self) -> Site:
-        if 1440 % self.interval_minutes or not 1 <= self.interval_minutes <= 60:
-            raise ValueError(f"interval_minutes = {self.interval_minutes}: expected a divisor of an hour such as 15 or 30")
+        if not 1 <= self.interval_minutes <= 60 or 60 % self.interval_minutes:
+            raise ValueError(f"interval_minutes = {self.interval_minutes}: expected a divisor of an hour, such as 15 or 30")
         known = {tariff.name for tariff in self.tariffs}
         if self.market:
             for key in ("base_tariff", "candidate_tariff", "procurement"):
@@ -184,6 +184,9 @@ def _section_in(annotation: Any) -> type[BaseModel] | None:
 def _fault(path: Path, source: str, error: Any) -> str:
     where = tuple(error["loc"])
     said = error["msg"].removeprefix("Value error, ")
+    named = re.match(r"([a-z_.]+) = ", said)
+    if named:  # a fault between keys starts with the key at fault
+        where, said = (*where, *named.group(1).split(".")), said.removeprefix(named.group(1)).lstrip()
     if error["type"] == "extra_forbidden":
         said = "unknown key; is it spelled right, and in the right section?"
     elif error["type"] == "missing":

@@ -1,0 +1,139 @@
+"""The command line: grid-assets daily | ui | bench | contracts."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from grid_assets.definitions import PROJECT, SITES, areas_of, site_file_named
+from grid_assets.foundation.calendar import CalendarError
+from grid_assets.foundation.site import Site, SiteError, load_site
+
+BENCHMARKS = PROJECT / "benchmarks"
+
+site_option = click.option("--site", "site_name", default=lambda: os.environ.get("GRID_ASSETS_SITE", "demo"), show_default="demo", help="A shipped site (demo, plymouth, edrp) or the path of a site file.")  # fmt: skip
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="grid_assets")
+def main() -> None:
+    """The analytics of a power grid: readings, forecasts, flows, schedules, prices, settlements."""
+
+
+@main.command()
+@site_option
+@click.option("--day", "day_text", help="The day to run, YYYY-MM-DD; the site's default day, or yesterday on a live site.")
+def daily(site_name: str, day_text: str | None) -> None:
+    """Run one day: from raw meter files to published tables."""
+    from grid_assets.daily import SiteRuns
+    from grid_assets.instance import open_instance
+    from grid_assets.jobs import utc_now
+    from grid_assets.screen import DailyScreen
+
+    console = Console()
+    site_file, site = _open_site(site_name)
+    try:
+        day = site.clock.day(day_text) if day_text else site.default_day(utc_now())
+    except CalendarError as error:
+        raise click.ClickException(str(error)) from error
+    screen = DailyScreen(console, site, day)
+    screen.opening()
+    _prepare(site, console)
+    with open_instance(site) as instance:
+        runs = SiteRuns(site_file, site, instance, screen.watch())
+        with screen:
+            reports = runs.day(day)
+    screen.closing(reports)
+    if not all(report.succeeded for report in reports):
+        sys.exit(1)
+
+
+@main.command()
+@site_option
+@click.option("--port", default=3000, show_default=True, help="Port of the Dagster UI, on loopback.")
+@click.option("--read-only", is_flag=True, help="For viewers: nothing can be launched.")
+def ui(site_name: str, port: int, read_only: bool) -> None:
+    """Open the site's Dagster UI on loopback, and serve its artefacts beside it."""
+    from grid_assets.artefact_server import serve_artefacts
+    from grid_assets.instance import prepare_home
+
+    console = Console()
+    site_file, site = _open_site(site_name)
+    _prepare(site, console)
+    environment = {**os.environ, "DAGSTER_HOME": str(prepare_home(site)), "GRID_ASSETS_SITE": str(site_file)}
+    program = ["dagster_webserver", "--read-only"] if read_only else ["dagster", "dev"]
+    command = [sys.executable, "-m", *program, "-h", "127.0.0.1", "-p", str(port), "-w", str(PROJECT / "workspace.yaml")]
+    with serve_artefacts(site.artefacts, site.artefact_port) as address:
+        console.print(
+            f"[bold]{site.title}[/]: the UI at [link]http://127.0.0.1:{port}[/], artefacts at [link]{address}[/]. Ctrl-C ends both."
+        )
+        try:
+            sys.exit(subprocess.run(command, env=environment, cwd=PROJECT, check=False).returncode)  # noqa: S603 - our own command
+        except KeyboardInterrupt:
+            sys.exit(0)
+
+
+@main.command()
+@click.argument("area", required=False)
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Also write the rows to this file.")
+def bench(area: str | None, json_file: Path | None) -> None:
+    """Measure an area against its peers or bounds, in this run, on this machine."""
+    areas = sorted(path.stem for path in BENCHMARKS.glob("*.py") if not path.stem.startswith("_"))
+    if area not in areas:
+        raise click.ClickException(f"expected one of: {', '.join(areas)}")
+    sys.path.insert(0, str(PROJECT))
+    rows = importlib.import_module(f"benchmarks.{area}").run(Console())
+    from grid_assets.screen import benchmark_table
+
+    Console().print(benchmark_table(area, rows))
+    if json_file:
+        json_file.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Change nothing; fail when the committed contracts differ.")
+def contracts(check: bool) -> None:
+    """Write dbt's contracts and sources from the table declarations."""
+    from grid_assets.reporting import contracts as generated
+
+    drift = generated.drift()
+    if not drift:
+        click.echo("The contracts match the table declarations.")
+    elif check:
+        raise click.ClickException("the contracts differ from the table declarations; run grid-assets contracts\n" + "\n".join(drift))
+    else:
+        for path in generated.write():
+            click.echo(f"wrote {Path(path).relative_to(PROJECT)}")
+
+
+def _open_site(name: str) -> tuple[Path, Site]:
+    path = site_file_named(name)
+    try:
+        if not path.exists():
+            shipped = ", ".join(sorted(one.stem for one in SITES.glob("*.toml")))
+            raise SiteError(f"{name}: there is no such site; shipped are {shipped}; or give the path of a site file (.toml)")
+        return path, load_site(path, os.environ)
+    except SiteError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _prepare(site: Site, console: Console) -> None:
+    """What must exist before Dagster loads the site: dbt's manifest, the demo's source files, the folders."""
+    site.artefacts.mkdir(parents=True, exist_ok=True)
+    if "reporting" in areas_of(site):
+        from grid_assets.reporting.publish import ensure_manifest
+
+        with console.status("Reading the dbt project ..."):
+            ensure_manifest(PROJECT / "dbt_project")
+    if site.simulation:
+        from grid_assets.simulation.prepare import prepare
+
+        with console.status("Preparing the demo's head-end files ...") as status:
+            prepare(site, progress=lambda said: status.update(f"Preparing the demo's head-end files: {said}"))

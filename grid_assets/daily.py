@@ -1,0 +1,180 @@
+"""One day of one site, run in this process: back-fill, day run, events, study, publishing. What `grid-assets daily` does."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from time import perf_counter
+from uuid import uuid4
+
+import dagster as dg
+
+from grid_assets import jobs
+from grid_assets.definitions import build_definitions
+from grid_assets.foundation.calendar import runs_of_days
+from grid_assets.foundation.dagster.doors import RANGE_END, RANGE_START
+from grid_assets.foundation.site import Site
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class Materialised:
+    asset: str
+    rows: int
+    seconds: float
+    picture: bool
+
+
+@dataclass(frozen=True)
+class Checked:
+    asset: str
+    check: str
+    passed: bool
+    blocking_severity: bool
+    said: str
+
+
+@dataclass
+class StepReport:
+    """What one run of one job did."""
+
+    title: str
+    job: str
+    run_id: str
+    seconds: float = 0.0
+    succeeded: bool = False
+    materialised: list[Materialised] = field(default_factory=list)
+    checked: list[Checked] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What a caller may follow a run by. All are called in the run's own thread."""
+
+    begins: Callable[[str, int], None] = lambda title, assets: None
+    asset_begins: Callable[[str], None] = lambda name: None
+    asset_done: Callable[[str, int], None] = lambda name, rows: None
+    ends: Callable[[StepReport], None] = lambda report: None
+
+
+class SiteRuns:
+    """Runs the jobs of a site against its own Dagster instance."""
+
+    def __init__(self, site_file: Path, site: Site, instance: dg.DagsterInstance, watch: Watch | None = None):
+        self.site, self.instance, self.watch = site, instance, watch or Watch()
+        self.definitions = build_definitions(site_file, site)
+        logging.getLogger("dagster").setLevel(logging.CRITICAL)
+
+    def day(self, day: date) -> list[StepReport]:
+        """Everything that belongs to the run of ``day``; stops at the first run that fails, and says so in its report."""
+        reports: list[StepReport] = []
+        for steps in (self._history, self._day_run, self._late_days, self._events, self._study, self._publish):
+            for step in steps(day):
+                reports.append(step)
+                if not step.succeeded:
+                    return reports
+        return reports
+
+    def _history(self, day: date):
+        yield self.run("registers", jobs.REGISTERS)
+        wanted = self.site.clock.history(day, self.site.calendar.history_days)
+        have = self.instance.get_materialized_partitions(dg.AssetKey(["metering", "node_loads"]))
+        missing = [one for one in wanted if one.isoformat() not in have]
+        for first, last in runs_of_days(missing):
+            yield self.run(f"history {first} to {last}", jobs.HISTORY, days=(first, last))
+
+    def _day_run(self, day: date):
+        yield self.run(f"day {day}", jobs.DAY, partition=day.isoformat())
+
+    def _late_days(self, day: date):
+        from grid_assets.foundation.lake import Lake
+        from grid_assets.metering.landing import stale_days
+
+        stale = [one for one in stale_days(Lake(self.site.lake_root)) if one <= day]
+        for first, last in runs_of_days(stale):
+            yield self.run(f"late data of {first} to {last}", jobs.HISTORY, days=(first, last), assets=LATE_ASSETS)
+
+    def _events(self, day: date):
+        settled = set(self.instance.get_materialized_partitions(dg.AssetKey(["demand_response", "settlements"])))
+        for event in jobs.events_to_settle(self.site, day, settled):
+            self.instance.add_dynamic_partitions("dr_events", [event])
+            yield self.run(f"event {event}", jobs.EVENT, partition=event)
+
+    def _study(self, day: date):
+        study = jobs.study_of(self.site, day)
+        if study:
+            self.instance.add_dynamic_partitions("studies", [study])
+            yield self.run(f"price study {study}", jobs.STUDY, partition=study)
+
+    def _publish(self, day: date):
+        yield self.run("publishing", jobs.PUBLISH)
+
+    def run(
+        self,
+        title: str,
+        job_name: str,
+        *,
+        partition: str | None = None,
+        days: tuple[date, date] | None = None,
+        assets: Sequence[str] | None = None,
+    ) -> StepReport:
+        """Runs one job in this process, for a partition or a range of days, or only some of its assets."""
+        job = self.definitions.resolve_job_def(job_name)
+        chosen = [dg.AssetKey.from_user_string(one) for one in assets] if assets else None
+        tags = {RANGE_START: days[0].isoformat(), RANGE_END: days[1].isoformat()} if days else {}
+        report = StepReport(title, job_name, str(uuid4()))
+        self.watch.begins(title, len(chosen or job.asset_layer.executable_asset_keys))
+        began: dict[str, float] = {}
+        self.instance.add_event_listener(report.run_id, lambda entry: self._follow(entry, report, began))
+        started = perf_counter()
+        result = job.execute_in_process(
+            instance=self.instance, run_id=report.run_id, partition_key=partition, tags=tags, asset_selection=chosen,
+            run_config=QUIET, raise_on_error=False,
+        )  # fmt: skip
+        report.seconds = perf_counter() - started
+        report.succeeded = result.success
+        self.watch.ends(report)
+        return report
+
+    def _follow(self, entry, report: StepReport, began: dict[str, float]) -> None:
+        event = entry.dagster_event
+        if event is None:
+            return
+        step = event.step_key or ""
+        if event.is_step_start:
+            began[step] = perf_counter()
+            self.watch.asset_begins(step)
+        elif event.is_step_materialization:
+            self._note_materialisation(event, report, perf_counter() - began.get(step, perf_counter()))
+        elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            found = event.asset_check_evaluation_data
+            severe = found.severity == dg.AssetCheckSeverity.ERROR
+            report.checked.append(
+                Checked(found.asset_key.to_user_string(), found.check_name, found.passed, severe, found.description or "")
+            )
+        elif event.is_step_failure:
+            error = event.step_failure_data.error
+            root = error
+            while root is not None and root.cause is not None:
+                root = root.cause
+            report.failures.append(f"{step}: {root.message.strip() if root else 'failed'}")
+        elif event.is_job_failure and event.job_failure_data and event.job_failure_data.error and not report.failures:
+            report.failures.append(event.job_failure_data.error.message.strip())
+
+    def _note_materialisation(self, event, report: StepReport, seconds: float) -> None:
+        made = event.step_materialization_data.materialization
+        asset = made.asset_key.to_user_string()
+        rows = made.metadata.get("dagster/row_count")
+        noted = Materialised(asset, int(rows.value) if rows else 0, seconds, "picture" in made.metadata)
+        # A ranged run says one materialisation a partition, all with the same metadata: one line an asset is enough.
+        if not any(one.asset == asset for one in report.materialised):
+            report.materialised.append(noted)
+            self.watch.asset_done(asset, noted.rows)
+
+
+LATE_ASSETS = ("metering/raw_readings", "metering/readings", "metering/node_loads")

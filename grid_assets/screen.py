@@ -1,0 +1,151 @@
+"""What `grid-assets daily` and `bench` show in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from grid_assets.daily import StepReport, Watch
+from grid_assets.foundation.site import Site
+
+
+class DailyScreen:
+    """Progress per asset while a day runs, and a summary at its end."""
+
+    def __init__(self, console: Console, site: Site, day: date):
+        self.console, self.site, self.day = console, site, day
+        self._progress = Progress(
+            SpinnerColumn(finished_text="[green]✓"),
+            TextColumn("{task.description}", justify="left"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[asset]}"),
+            console=console,
+        )
+        self._task = None
+
+    def __enter__(self) -> DailyScreen:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def opening(self) -> None:
+        lines = [
+            Text(self.site.title, style="bold"),
+            Text(f"day {self.day}, study day {self.site.clock.study_day(self.day)}, {self.site.time_zone}"),
+        ]
+        if self.site.notice:
+            lines.append(Text(self.site.notice, style="yellow"))
+        self.console.print(Panel(Group(*lines), title="grid-assets daily", title_align="left", border_style="blue"))
+
+    def watch(self) -> Watch:
+        return Watch(self._begins, self._asset_begins, self._asset_done, self._ends)
+
+    def _begins(self, title: str, assets: int) -> None:
+        self._task = self._progress.add_task(title, total=assets, asset="")
+
+    def _asset_begins(self, step: str) -> None:
+        if self._task is not None:
+            self._progress.update(self._task, asset=step.replace("__", "/"))
+
+    def _asset_done(self, asset: str, rows: int) -> None:
+        if self._task is not None:
+            self._progress.update(self._task, advance=1, asset=f"{asset}: {rows:,} rows")
+
+    def _ends(self, report: StepReport) -> None:
+        if self._task is not None:
+            total = self._progress.tasks[self._task].total
+            said = "" if report.succeeded else "[red]failed"
+            self._progress.update(self._task, completed=total if report.succeeded else None, asset=said)
+
+    def closing(self, reports: Sequence[StepReport]) -> None:
+        """What was materialised, checks, key figures, where to look, what to type next."""
+        from grid_assets.summary import key_figures
+
+        self.console.print(_materialised_table(reports))
+        failed_checks = [one for report in reports for one in report.checked if not one.passed]
+        count = sum(len(report.checked) for report in reports)
+        self.console.print(f"[bold]Checks[/]: {count - len(failed_checks)} passed, {len(failed_checks)} failed")
+        for one in failed_checks:
+            colour = "red" if one.blocking_severity else "yellow"
+            self.console.print(
+                Text(f"  {'error' if one.blocking_severity else 'warning'}  {one.asset} · {one.check}: {one.said}", style=colour)
+            )
+        if all(report.succeeded for report in reports):
+            self.console.print(_figures_table(key_figures(self.site, self.day)))
+        else:
+            for failure in (said for report in reports for said in report.failures):
+                self.console.print(Text(f"failed  {failure}", style="bold red"))
+        self.console.print(self._where_to_look(reports))
+
+    def _where_to_look(self, reports: Sequence[StepReport]) -> Panel:
+        site = self.site
+        seconds = sum(report.seconds for report in reports)
+        chosen = "" if site.name == "demo" else f" --site {site.name}"
+        lines = [
+            f"published tables   {_short(site.warehouse_file)} (DuckDB, schema grid)",
+            f"lake               {_short(site.lake_root)} (Parquet)",
+            f"pages, documents   {_short(site.artefacts)}",
+            f"time               {seconds:.1f} s in {len(reports)} runs",
+        ]
+        if all(report.succeeded for report in reports):
+            title, next_command = (
+                "where to look",
+                f"next               [bold]grid-assets ui{chosen}[/]   the same history in the Dagster UI, on loopback",
+            )
+        else:
+            title, next_command = (
+                "stopped",
+                f"next               mend the cause, then [bold]grid-assets daily{chosen}[/] again: what is done stays done",
+            )
+        return Panel("\n".join([*lines, next_command]), title=title, title_align="left", border_style="blue")
+
+
+def _short(path: object) -> str:
+    """A path as seen from the working directory, where it lies below it."""
+    from pathlib import Path
+
+    whole = Path(str(path))
+    return str(whole.relative_to(Path.cwd())) if whole.is_relative_to(Path.cwd()) else str(path)
+
+
+def _materialised_table(reports: Sequence[StepReport]) -> Table:
+    table = Table(title="Materialised", title_justify="left", box=None, pad_edge=False, header_style="dim")
+    table.add_column("run")
+    table.add_column("asset")
+    table.add_column("rows", justify="right")
+    for report in reports:
+        for n, one in enumerate(report.materialised):
+            table.add_row(report.title if n == 0 else "", one.asset, f"{one.rows:,}")
+    return table
+
+
+def _figures_table(figures: Sequence[tuple[str, str]]) -> Table:
+    table = Table(title="Key figures", title_justify="left", box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column()
+    for name, value in figures:
+        table.add_row(name, value)
+    return table
+
+
+def benchmark_table(area: str, rows: Sequence[dict[str, Any]]) -> Table:
+    """The rows of a benchmark: name, value, unit, reference, target, met."""
+    table = Table(title=f"bench {area}", title_justify="left")
+    for name in ("name", "value", "unit", "reference", "target", "met"):
+        table.add_column(name, justify="right" if name == "value" else "left")
+    for row in rows:
+        met = {True: "[green]yes", False: "[red]no", None: "-"}[row["met"]]
+        value = f"{row['value']:,.3g}" if isinstance(row["value"], float) else str(row["value"])
+        table.add_row(row["name"], value, row["unit"], str(row["reference"] or "-"), str(row["target"] or "-"), met)
+    return table
