@@ -186,7 +186,7 @@ def _fault(path: Path, source: str, error: Any) -> str:
     said = error["msg"].removeprefix("Value error, ")
     named = re.match(r"([a-z_.]+) = ", said)
     if named:  # a fault between keys starts with the key at fault
-        where, said = (*where, *named.group(1).split(".")), said.removeprefix(named.group(1)).lstrip()
+        where, said = (*where, *named.group(1).split(".")), said.removeprefix(named.group(0))
     if error["type"] == "extra_forbidden":
         said = "unknown key; is it spelled right, and in the right section?"
     elif error["type"] == "missing":

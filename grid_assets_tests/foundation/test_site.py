@@ -124,7 +124,7 @@ def test_a_file_that_is_not_there_says_so(tmp_path: Path):
 
 def test_unknown_tariffs_and_programmes_are_refused(tmp_path: Path):
     market = '\n[[tariffs]]\nname = "flat"\nprice_per_kwh = 0.3\n\n[market]\nbase_tariff = "flat"\ncandidate_tariff = "tou"\n'
-    with pytest.raises(SiteError, match=r"market.candidate_tariff = 'tou' is not among the tariffs \['flat'\]"):
+    with pytest.raises(SiteError, match=r"market.candidate_tariff: 'tou' is not among the tariffs \['flat'\]"):
         load(tmp_path, GOOD + market)
     with pytest.raises(SiteError, match=f"line {line_of(GOOD + market, 'candidate_tariff')}: market.candidate_tariff"):
         load(tmp_path, GOOD + market)
