@@ -15,7 +15,8 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -26,6 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
+from filelock import FileLock
 
 from grid_assets.foundation.tables import Table
 
@@ -73,21 +75,25 @@ class Lake:
         """
         rows = table.conform(frame)
         folder = self._folder(table, partition)
+        with self._alone_in(folder):
+            return self._replace(table, rows, folder, _partition_name(partition))
+
+    def _replace(self, table: Table, rows: pa.Table, folder: str, partition: str) -> Written:
         digest = content_hash(rows)
         name = f"{digest}-0.parquet"
+        path = f"{folder}/{name}"
         before = self._pointer(folder)
-        written = Written(str(table), _partition_name(partition), rows.num_rows, digest, (f"{folder}/{name}",), True)
-        if before and before["content_hash"] == digest and self._exists(f"{folder}/{name}"):
-            return Written(written.table, written.partition, written.rows, digest, written.files, False)
+        if before and before["content_hash"] == digest and self._exists(path):
+            return Written(str(table), partition, rows.num_rows, digest, (path,), False)
         sink = pa.BufferOutputStream()
         pq.write_table(rows, sink, compression="zstd", row_group_size=ROW_GROUP)
-        self._put(f"{folder}/{name}", sink.getvalue())
+        self._put(path, sink.getvalue())
         previous = before["files"] if before else []
-        pointer = {"table": str(table), "partition": written.partition, "rows": rows.num_rows, "content_hash": digest,
+        pointer = {"table": str(table), "partition": partition, "rows": rows.num_rows, "content_hash": digest,
                    "files": [name], "previous_files": previous}  # fmt: skip
         self._put(f"{folder}/{POINTER}", json.dumps(pointer, indent=1).encode())
         self._remove(folder, set(before["previous_files"] if before else ()) - set(previous) - {name})
-        return written
+        return Written(str(table), partition, rows.num_rows, digest, (path,), True)
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -137,6 +143,18 @@ class Lake:
         return pointer["content_hash"] if pointer else None
 
     # -- inside -------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _alone_in(self, folder: str) -> Iterator[None]:
+        """One writer at a time in a partition, or its clean-up could take a file that another has just pointed at. The
+        lock dies with its process. An object store has no locks: there Dagster's runs keep writers of a partition apart.
+        """
+        if not self._local:
+            yield
+            return
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}/.lock"):
+            yield
 
     def _names(self, table: Table, partitions: str | date | Iterable[str | date] | None) -> list[str]:
         if partitions is None:
