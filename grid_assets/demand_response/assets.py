@@ -1,0 +1,145 @@
+"""The door of demand response: participants, events, baselines, performance, the ledger and drafted events."""
+
+import dagster as dg
+
+from grid_assets.demand_response import baselines as baselining
+from grid_assets.demand_response import drafting, events, statements
+from grid_assets.demand_response.performance import deliveries, terms_of
+from grid_assets.demand_response.performance import performance as measured_performance
+from grid_assets.demand_response.settlement import Posting, post, settle
+from grid_assets.demand_response.tables import BASELINES, DRAFTED_EVENTS, EVENTS, PARTICIPANTS, PAYMENTS, PERFORMANCE, SETTLEMENTS
+from grid_assets.forecasting.tables import DEMAND_FORECASTS
+from grid_assets.foundation.dagster.doors import asset_of, partition_keys, report, spec_of
+from grid_assets.foundation.dagster.platform import Platform
+from grid_assets.foundation.lake import put_atomically
+from grid_assets.foundation.registers import METERS
+from grid_assets.metering.tables import READINGS
+from grid_assets.network.tables import BRANCH_LOADINGS, BUSES, CONSTRAINT_VIOLATIONS
+
+ALL = dg.AllPartitionMapping()
+
+
+def _of_all_days(*tables):
+    """An event has its own partition; the days it reads follow from its times, not from its key."""
+    return [dg.AssetDep(table.key, partition_mapping=ALL) for table in tables]
+
+
+@dg.asset(**asset_of(PARTICIPANTS, deps=[METERS]))
+def participants(platform: Platform) -> dg.MaterializeResult:
+    rows = events.read_participants(_folder(platform), platform.site, platform.lake.read(METERS))
+    return report(platform, PARTICIPANTS, platform.lake.write(PARTICIPANTS, rows), rows, inputs={METERS: None})
+
+
+@dg.asset(**asset_of(EVENTS, deps=[PARTICIPANTS]))
+def event(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    one, terms, enrolled = _event(context, platform)
+    rows = events.event_row(one, terms, platform.site.clock, enrolled)
+    return report(platform, EVENTS, platform.lake.write(EVENTS, rows, one.event_id), rows, inputs={PARTICIPANTS: None})
+
+
+@dg.asset(**asset_of(BASELINES, deps=[EVENTS, PARTICIPANTS, *_of_all_days(READINGS)]))
+def baselines(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    one, terms, enrolled = _event(context, platform)
+    site, clock = platform.site, platform.site.clock
+    days = baselining.days_needed(one, clock, terms)
+    others = events.days_of_events(events.read_events(_folder(platform), site), clock, one.event_id)
+    free = baselining.holidays_of(site.country, {day.year for day in days})
+    rows = baselining.baselines(one, enrolled, platform.lake.read(READINGS, days), clock, terms, free, others)
+    written = platform.lake.write(BASELINES, rows, one.event_id)
+    figures = {"participants": len(enrolled), "without_baseline": int(rows.loc[rows["fault"].notna(), "participant_id"].nunique())}
+    return report(platform, BASELINES, written, rows, inputs={READINGS: days}, picture=_picture(platform, one, rows), figures=figures)
+
+
+@dg.asset(**asset_of(PERFORMANCE, deps=[BASELINES, PARTICIPANTS]))
+def performance(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    one, terms, enrolled = _event(context, platform)
+    responses = events.read_responses(_folder(platform))
+    needed = platform.site.validation.minimum_valid_pct
+    rows = measured_performance(one, enrolled, platform.lake.read(BASELINES, one.event_id), responses, terms_of(one, terms), needed)
+    figures = {
+        "delivered_kwh": rows["delivered_kwh"].sum(),
+        "committed_kwh": rows["committed_kwh"].sum(),
+        "unverified": int((~rows["payable"].astype(bool)).sum()),
+    }
+    written = platform.lake.write(PERFORMANCE, rows, one.event_id)
+    return report(platform, PERFORMANCE, written, rows, inputs={BASELINES: one.event_id}, figures=figures)
+
+
+@dg.multi_asset(specs=[spec_of(PAYMENTS, deps=[PERFORMANCE]), spec_of(SETTLEMENTS, deps=[PERFORMANCE])], can_subset=False)
+def ledger(context: dg.AssetExecutionContext, platform: Platform):
+    one, terms, enrolled = _event(context, platform)
+    site, lake, key = platform.site, platform.lake, one.event_id
+    measured = lake.read(PERFORMANCE, key)
+    settled = settle(deliveries(measured), terms_of(one, terms))
+    accounts = dict(zip(enrolled["participant_id"], enrolled["account"], strict=True))
+    posting = Posting(key, one.programme, site.clock.day_of(one.start_utc), site.currency, accounts)
+    payments, settlements = post(posting, settled, lake.read(PAYMENTS, key), lake.read(SETTLEMENTS, key))
+    inputs = {PERFORMANCE: key}
+    yield report(platform, PAYMENTS, lake.write(PAYMENTS, payments, key), payments, inputs=inputs)
+    written = lake.write(SETTLEMENTS, settlements, key)
+    picture = _picture(platform, one, lake.read(BASELINES, key))
+    address = _publish_page(platform, one, terms, enrolled, measured, payments, settlements, picture)
+    figures = {
+        "total_amount": f"{settled.total} {site.currency}",
+        "outcome": settled.outcome,
+        "revisions": len(settlements),
+        "settlement_report": dg.MetadataValue.url(address),
+    }
+    yield report(platform, SETTLEMENTS, written, settlements, inputs=inputs, picture=picture, figures=figures)
+
+
+@dg.asset(
+    **asset_of(DRAFTED_EVENTS, deps=[PARTICIPANTS, METERS, BUSES, *_of_all_days(CONSTRAINT_VIOLATIONS, BRANCH_LOADINGS, DEMAND_FORECASTS)])
+)
+def drafted_events(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    (key,) = partition_keys(context)
+    site, lake, day = platform.site, platform.lake, drafting.day_of_key(key)
+    constraint = drafting.constraint_named(key, lake.read(CONSTRAINT_VIOLATIONS, day))
+    if constraint is None:  # the study was run again and the violation is gone: so is the draft
+        return report(platform, DRAFTED_EVENTS, lake.write(DRAFTED_EVENTS, DRAFTED_EVENTS.empty(), key), figures={"withdrawn": True})
+    terms = events.programme_terms(site, site.demand_response.draft_programme, site.clock.study_day(day))
+    enrolled = events.enrolled_at(constraint.violations["start_utc"].min(), terms.name, lake.read(PARTICIPANTS))
+    candidates = drafting.behind(constraint.feeder_id, enrolled, lake.read(METERS), lake.read(BUSES))
+    rows = drafting.draft(
+        constraint,
+        lake.read(BRANCH_LOADINGS, day),
+        lake.read(DEMAND_FORECASTS, day),
+        candidates,
+        terms,
+        site.clock.interval,
+        site.priorities,
+    )
+    figures = {"target_kw": rows["target_kw"].max(), "shortfall_kw": rows["shortfall_kw"].max()}
+    return report(
+        platform, DRAFTED_EVENTS, lake.write(DRAFTED_EVENTS, rows, key), rows, inputs={CONSTRAINT_VIOLATIONS: day}, figures=figures
+    )
+
+
+def _folder(platform: Platform):
+    return platform.site.demand_response.folder
+
+
+def _event(context: dg.AssetExecutionContext, platform: Platform):
+    """The run's event, the terms in force on its day, its participants."""
+    (key,) = partition_keys(context)
+    one = events.event_named(platform.site, key)
+    terms = events.programme_terms(platform.site, one.programme, platform.site.clock.day_of(one.start_utc))
+    return one, terms, events.participants_of(one, platform.lake.read(PARTICIPANTS))
+
+
+def _picture(platform: Platform, one: events.Event, rows) -> bytes:
+    from grid_assets.figures.demand_response import event_picture
+
+    site = platform.site
+    return event_picture(rows, f"{one.event_id}: demand of its participants", site.time_zone, site.clock.interval_hours, one.target_kw)
+
+
+def _publish_page(platform, one, terms, enrolled, measured, payments, settlements, picture) -> str:
+    """Writes the settlement report; returns the address under which the UI's artefact server shows it."""
+    site = platform.site
+    statement = statements.Statement(
+        site.title, site.notice, site.currency, site.clock, one, terms, enrolled, measured, payments, settlements, picture
+    )  # fmt: skip
+    path = site.artefacts / "settlements" / f"{one.event_id}.html"
+    put_atomically(path, statements.settlement_page(statement).encode())
+    return platform.artefact_url(path)
