@@ -105,7 +105,7 @@ class Instance:
     @property
     def top(self) -> int:
         """Index of the node without a parent."""
-        return [n for n, parent in enumerate(self.nodes.parent_id) if parent is None][0]
+        return next(n for n, parent in enumerate(self.nodes.parent_id) if parent is None)
 
     @property
     def penalties(self) -> np.ndarray:
