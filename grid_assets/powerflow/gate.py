@@ -1,0 +1,226 @@
+"""The import gate: what a pandapower network must have before it is studied, and what is put right on the way in.
+
+Every repair is said in plain words; what cannot be repaired without guessing is refused, naming the element.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+STUDIED = ("bus", "line", "trafo", "switch", "load", "sgen", "storage", "gen", "shunt", "ext_grid")
+NOT_STUDIED = (
+    "trafo3w", "impedance", "dcline", "motor", "ward", "xward", "asymmetric_load", "asymmetric_sgen", "svc", "ssc", "tcsc", "vsc",
+    "bus_dc", "line_dc", "b2b_vsc", "bi_vsc",
+)  # fmt: skip
+TRANSMISSION_KV = 60.0
+LISTED = 4
+
+
+class NetworkError(ValueError):
+    """A network that cannot be studied: which element, what is wrong with it, what was expected."""
+
+
+@dataclass(frozen=True)
+class AdmittedNetwork:
+    """A network that passed the gate. ``net`` is a copy; ``repairs`` says in words what was changed."""
+
+    net: Any
+    """A pandapowerNet; bus names are unique, and so are the names of lines and transformers together."""
+    source: str
+    repairs: tuple[str, ...]
+
+
+def admit(net: Any, source: str) -> AdmittedNetwork:
+    """Checks and repairs a copy of a pandapower network.
+
+    ``source`` is where it came from, for people. Raises NetworkError for what is not studied (three-winding transformers,
+    DC lines, ...), for missing supplies, buses, ratings and impedances.
+    """
+    net = copy.deepcopy(net)
+    _refuse_missing_tables(net, source)
+    _refuse_dangling(net, source)
+    repairs = [*_name_elements(net), *_complete_ratings(net)]
+    _refuse_bad_lines(net, source)
+    _refuse_bad_transformers(net, source)
+    repairs += [*_set_tap_changers(net), *_set_vector_groups(net), *_take_out_isolated_loads(net)]
+    return AdmittedNetwork(net, source, tuple(repairs))
+
+
+def _refuse_missing_tables(net: Any, source: str) -> None:
+    if "bus" not in net or not len(net.bus):
+        raise NetworkError(f"{source}: the network has no buses; expected a pandapower network")
+    for name in NOT_STUDIED:
+        if name in net and isinstance(net[name], pd.DataFrame) and len(net[name]):
+            raise NetworkError(f"{source}: {len(net[name])} elements in table {name!r}, which the flow study does not model; replace them by "
+                               f"lines, two-winding transformers, loads or shunts, or take them out")  # fmt: skip
+    if not net.ext_grid["in_service"].any():
+        raise NetworkError(f"{source}: no supply in service; expected at least one row in ext_grid")
+
+
+def _refuse_dangling(net: Any, source: str) -> None:
+    known = set(net.bus.index)
+    ends = {"line": ("from_bus", "to_bus"), "trafo": ("hv_bus", "lv_bus"), "switch": ("bus",)}
+    for table in STUDIED[1:]:
+        for end in ends.get(table, ("bus",)):
+            lost = net[table].loc[~net[table][end].isin(known)]
+            if len(lost):
+                element = _called(lost, lost.index[0], table)
+                raise NetworkError(f"{source}: {element}: {end} = {lost[end].iloc[0]} is not in the bus table")
+
+
+def _called(frame: pd.DataFrame, index: Any, table: str) -> str:
+    name = frame["name"].get(index) if "name" in frame else None
+    return f"{table} {name!r}" if isinstance(name, str) and name.strip() else f"{table} number {index}"
+
+
+# -- names --------------------------------------------------------------------------------------------------------
+
+
+def _name_elements(net: Any) -> list[str]:
+    repairs = _unique_names(net.bus, "bus", set())
+    taken: set[str] = set()
+    repairs += _unique_names(net.line, "line", taken)
+    return repairs + _unique_names(net.trafo, "transformer", taken)
+
+
+def _unique_names(frame: pd.DataFrame, kind: str, taken: set[str]) -> list[str]:
+    """Makes the names unique, in the order of the table: the first keeps its name, later ones get a number behind it."""
+    given = frame["name"] if "name" in frame else pd.Series(None, frame.index, dtype=object)
+    reserved = {str(name).strip() for name in given.dropna()}
+    names, missing, repeated = [], [], []
+    for index, name in given.items():
+        wanted = str(name).strip() if isinstance(name, str | int) else ""
+        if not wanted:
+            wanted = f"{kind} {index}"
+            missing.append(wanted)
+            chosen = _free(wanted, taken | reserved)
+        elif wanted in taken:
+            chosen = _free(wanted, taken | reserved)
+            repeated.append(chosen)
+        else:
+            chosen = wanted
+        taken.add(chosen)
+        names.append(chosen)
+    frame["name"] = pd.Series(names, frame.index, dtype=object)
+    said = []
+    if missing:
+        said.append(f"{len(missing)} of kind {kind} had no name and were named: {_some(missing)}")
+    if repeated:
+        said.append(f"{len(repeated)} of kind {kind} shared a name and were renamed: {_some(repeated)}")
+    return said
+
+
+def _free(wanted: str, taken: set[str]) -> str:
+    if wanted not in taken:
+        return wanted
+    number = 2
+    while f"{wanted} ({number})" in taken:
+        number += 1
+    return f"{wanted} ({number})"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
+
+
+# -- ratings and impedances ---------------------------------------------------------------------------------------
+
+
+def _bad(values: pd.Series) -> pd.Series:
+    numbers = pd.to_numeric(values, errors="coerce")
+    return ~(numbers.gt(0) & numbers.lt(math.inf))
+
+
+def _complete_ratings(net: Any) -> list[str]:
+    """Takes a line's missing current rating from its standard type, where it has one."""
+    types, done = net.std_types.get("line", {}), []
+    for index in net.line.index[_bad(net.line["max_i_ka"])]:
+        rating = types.get(net.line["std_type"].get(index), {}).get("max_i_ka") if "std_type" in net.line else None
+        if rating and rating > 0:
+            net.line.loc[index, "max_i_ka"] = rating
+            done.append(str(net.line["name"][index]))
+    return [f"{len(done)} lines had no rating and took that of their standard type: {_some(done)}"] if done else []
+
+
+def _refuse_bad_lines(net: Any, source: str) -> None:
+    for name in ("max_i_ka", "length_km"):
+        bad = net.line[_bad(net.line[name])]
+        if len(bad):
+            raise NetworkError(f"{source}: {_called(bad, bad.index[0], 'line')}: {name} = {bad[name].iloc[0]}; expected a number above 0"
+                               f" ({len(bad)} such lines)")  # fmt: skip
+    impedance = net.line["r_ohm_per_km"].abs() + net.line["x_ohm_per_km"].abs()
+    bad = net.line[_bad(impedance)]
+    if len(bad):
+        raise NetworkError(f"{source}: {_called(bad, bad.index[0], 'line')}: no impedance; give r_ohm_per_km and x_ohm_per_km, or make it a"
+                           f" closed bus-to-bus switch ({len(bad)} such lines)")  # fmt: skip
+
+
+def _refuse_bad_transformers(net: Any, source: str) -> None:
+    for name in ("sn_mva", "vk_percent", "vn_hv_kv", "vn_lv_kv"):
+        bad = net.trafo[_bad(net.trafo[name])]
+        if len(bad):
+            raise NetworkError(f"{source}: {_called(bad, bad.index[0], 'trafo')}: {name} = {bad[name].iloc[0]}; expected a number above 0")
+    odd = net.trafo[net.trafo["vkr_percent"] > net.trafo["vk_percent"]]
+    if len(odd):
+        raise NetworkError(f"{source}: {_called(odd, odd.index[0], 'trafo')}: vkr_percent is larger than vk_percent")
+
+
+# -- transformers -------------------------------------------------------------------------------------------------
+
+
+def _set_tap_changers(net: Any) -> list[str]:
+    """pandapower from 3 on ignores tap_pos where no type is given, and SimBench gives none (e2nIEE/simbench issue 69)."""
+    frame = net.trafo
+    if "tap_changer_type" not in frame:
+        frame["tap_changer_type"] = None
+    frame["tap_changer_type"] = frame["tap_changer_type"].astype(object)
+    named = frame["tap_changer_type"].map(lambda value: isinstance(value, str) and value != "")
+    tapped = frame["tap_pos"].notna() & frame["tap_side"].map(lambda side: isinstance(side, str))
+    untyped = frame.index[tapped & ~named]
+    if not len(untyped):
+        return []
+    shifting = frame.loc[untyped, "tap_step_percent"].fillna(0).eq(0) & frame.loc[untyped, "tap_step_degree"].fillna(0).ne(0)
+    frame.loc[untyped, "tap_changer_type"] = shifting.map({True: "Ideal", False: "Ratio"})
+    away = [str(name) for name in frame.loc[untyped, "name"][frame.loc[untyped, "tap_pos"] != frame.loc[untyped, "tap_neutral"].fillna(0)]]
+    effect = f"; off neutral, so that their ratio changes: {_some(away)}" if away else "; all stand at neutral"
+    return [f"{len(untyped)} transformers had taps but no tap changer type and got Ratio (Ideal for pure phase shifters){effect}"]
+
+
+def _set_vector_groups(net: Any) -> list[str]:
+    """Gives the usual vector group of a transformer's phase shift. A balanced study needs none; conversions do."""
+    frame = net.trafo
+    if not len(frame):
+        return []
+    if "vector_group" not in frame:
+        frame["vector_group"] = None
+    frame["vector_group"] = frame["vector_group"].astype(object)
+    empty = frame.index[~frame["vector_group"].map(lambda value: isinstance(value, str) and value != "")]
+    for index in empty:
+        clock = round(frame["shift_degree"].fillna(0)[index] / 30) % 12
+        upper = frame["vn_hv_kv"][index] >= TRANSMISSION_KV
+        odd, even = (f"YNd{clock}" if upper else f"Dyn{clock}"), f"YNyn{clock}"
+        frame.loc[index, "vector_group"] = odd if clock % 2 else even
+    return [f"{len(empty)} transformers had no vector group and got that of their phase shift: {_some(list(frame.loc[empty, 'name']))}"] if len(empty) else []  # fmt: skip
+
+
+# -- loads --------------------------------------------------------------------------------------------------------
+
+
+def _take_out_isolated_loads(net: Any) -> list[str]:
+    """Loads and generators on buses that no supply reaches are set out of service."""
+    from pandapower.topology import unsupplied_buses
+
+    dark = unsupplied_buses(net)
+    said = []
+    for table, kind in (("load", "loads"), ("sgen", "generators"), ("storage", "storage units"), ("gen", "controlled generators")):
+        lost = net[table].index[net[table]["bus"].isin(dark) & net[table]["in_service"].astype(bool)]
+        if len(lost):
+            net[table].loc[lost, "in_service"] = False
+            buses = list(dict.fromkeys(net.bus.loc[net[table].loc[lost, "bus"], "name"]))
+            said.append(f"{len(lost)} {kind} hang on buses without a supply and were taken out of service: {_some(buses)}")
+    return said
