@@ -7,7 +7,7 @@ from grid_assets.foundation.tables import Table, calendar_day, count, instant, n
 LANDED_FILES = Table(
     "metering", "landed_files", "a file as it came, or one arrival day's slice of an archive file", "arrival_day", ("file_id",),
     (
-        text("file_id", "hash of the file's content; an archive's slice has @ and its arrival day behind it"),
+        text("file_id", "hash of the file's content and its input; an archive's slice has @ and its arrival day behind it, a file that was not taken over + and a hash of its name"),
         text("input_name", "the [[readings]] input of the site file that it belongs to"),
         text("file_name", "name of the file in its landing folder"),
         instant("received_utc", "when it arrived, from its name; of an archive's slice the last row's arrival"),
@@ -19,15 +19,17 @@ LANDED_FILES = Table(
         count("rows_rejected", "rows refused on arrival; they are in rejected_readings"),
         count("rows_superseded", "rows of a file that only repeats another"),
         text("days_touched", "site days that its rows speak of, separated by spaces"),
+        text("rows_of_days", "rows staged for each of these days, in their order"),
     ),
 )  # fmt: skip
 
 REJECTED_READINGS = Table(
-    "metering", "rejected_readings", "a row that was refused on arrival", "arrival_day", ("file_id", "source_row", "rule"),
+    "metering", "rejected_readings", "a row that was refused on arrival", "arrival_day", ("file_id", "source_row", "rule", "source_cell"),
     (
         text("file_id", "the file it came in"),
         text("source_file", "name of that file"),
         count("source_row", "position in the file, 1 the first row after the header; 0: the file as a whole"),
+        count("source_cell", "which refused reading of that row, 1 the first: a row of a file with a column per meter holds several; 0: the file as a whole"),
         text("rule", "parse, unit, unknown_meter, calendar, clock, columns or unreadable"),
         text("reason", "what was wrong, what was expected, what to do"),
         text("raw_text", "the row as it was, cut at 500 characters"),

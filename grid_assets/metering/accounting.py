@@ -1,0 +1,62 @@
+"""Whether every row is accounted for: nothing dropped on arrival, nothing dropped in validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+import pandas as pd
+
+from grid_assets.foundation.lake import Lake
+from grid_assets.metering.tables import FILE_DAYS, LANDED_FILES, LANDED_ROWS, RAW_READINGS, REJECTED_READINGS
+
+
+def faults_of_landing(files: pd.DataFrame, rejected: pd.DataFrame) -> str:
+    """Files (LANDED_FILES) whose rows are not staged + rejected + superseded, or whose refusals are not in the quarantine."""
+    total = files["rows_staged"] + files["rows_rejected"] + files["rows_superseded"]
+    faults = [
+        f"{row.file_name} ({row.file_id}): {row.rows} rows, but {row.rows_staged} staged, {row.rows_rejected} rejected, {row.rows_superseded} superseded"
+        for row in files[total != files["rows"]].itertuples()
+    ]
+    quarantined = rejected[rejected["source_row"] > 0].groupby("file_id").size()
+    listed = files["file_id"].map(quarantined).fillna(0).astype(int)
+    faults += [
+        f"{row.file_name} ({row.file_id}): {row.rows_rejected} rows rejected, but {listed[row.Index]} in the quarantine"
+        for row in files[listed != files["rows_rejected"]].itertuples()
+    ]
+    return "; ".join(faults[:5])
+
+
+def faults_of_day(file_days: pd.DataFrame, raw: pd.DataFrame, staged: pd.DataFrame) -> str:
+    """Files of a day whose rows are not published + rejected + superseded, or not the rows that were staged.
+
+    ``raw``: file_id and received_utc of the day's raw readings; ``staged``: the same of LANDED_ROWS of those files and
+    that day. Rows that arrived after the newest raw row of their file were not known yet and do not count.
+    """
+    newest = raw.groupby("file_id")["received_utc"].max()
+    known = staged[staged["received_utc"] <= staged["file_id"].map(newest)]
+    table = pd.DataFrame({"staged": known.groupby("file_id").size(), "raw": raw.groupby("file_id").size()})
+    outcomes = file_days.set_index("file_id")[["rows", "published", "rejected", "superseded"]]
+    table = table.join(outcomes, how="outer").fillna(0).astype(int)
+    wrong = (table["staged"] != table["rows"]) | (table["raw"] != table["rows"])
+    wrong |= table["rows"] != table[["published", "rejected", "superseded"]].sum(axis=1)
+    wrong |= (table < 0).any(axis=1)
+    return "; ".join(f"{file_id}: {row.to_dict()}" for file_id, row in table[wrong].head(5).iterrows())
+
+
+def landing_faults(lake: Lake, day: date | str) -> str:
+    return faults_of_landing(lake.read(LANDED_FILES, day), lake.read(REJECTED_READINGS, day))
+
+
+def day_faults(lake: Lake, day: date) -> str:
+    raw = lake.read(RAW_READINGS, day, ["file_id", "received_utc"])
+    staged = lake.read(LANDED_ROWS, sorted(raw["file_id"].unique()), ["file_id", "received_utc", "day"])
+    return faults_of_day(lake.read(FILE_DAYS, day), raw, staged[staged["day"] == day])
+
+
+def landings_missing(lake: Lake, days: Sequence[date], first_day: date) -> list[date]:
+    """The arrival days that these site days' readings may have come on (the day and the one before) and that never were landed."""
+    from datetime import timedelta
+
+    wanted = {one for day in days for one in (day - timedelta(days=1), day) if one >= first_day}
+    return sorted(one for one in wanted if lake.pointer(LANDED_FILES, one) is None)

@@ -1,0 +1,111 @@
+"""The door of metering: landing, raw readings, validated readings, node loads. All take a range of days in one call."""
+
+import dagster as dg
+
+from grid_assets.figures import readings as pictures
+from grid_assets.foundation.dagster.doors import RANGED, asset_of, days_of, report, spec_of
+from grid_assets.foundation.dagster.platform import Platform
+from grid_assets.foundation.registers import METERS, NODES, in_force
+from grid_assets.metering import aggregation, landing, raw_days, reading_days
+from grid_assets.metering.quality_suite import docs_page
+from grid_assets.metering.stamps import instant_of
+from grid_assets.metering.tables import (
+    FAILED_READINGS,
+    FILE_DAYS,
+    LANDED_FILES,
+    METER_DAYS,
+    NODE_LOADS,
+    QUALITY_PROFILES,
+    RAW_READINGS,
+    READINGS,
+    REJECTED_READINGS,
+)
+
+
+class KnownUntil(dg.Config):
+    """What a run may know. Empty: everything that has landed; an ISO time: only what had arrived by then (back-tests)."""
+
+    known_until: str = ""
+
+
+@dg.multi_asset(
+    name="metering__landing",
+    specs=[spec_of(LANDED_FILES, deps=[METERS]), spec_of(REJECTED_READINGS, deps=[METERS])],
+    can_subset=False,
+    backfill_policy=RANGED,
+)
+def landed(context: dg.AssetExecutionContext, platform: Platform):
+    files, rejected, written = [], [], []
+    for one in landing.land_days(platform.site, platform.lake, platform.lake.read(METERS), days_of(context, platform)):
+        written.append(landing.write_landing(platform.lake, one))
+        files, rejected = [*files, *one.files], [*rejected, *one.rejected]
+    figures = landing.summary(files, rejected)
+    picture = pictures.landing_picture(landing.rows_by_day_and_outcome(files), platform.site.title)
+    yield report(
+        platform,
+        LANDED_FILES,
+        [one for one, _ in written],
+        landing.files_frame(files),
+        inputs={METERS: None},
+        picture=picture,
+        figures=figures,
+    )
+    yield report(platform, REJECTED_READINGS, [one for _, one in written], landing.rejected_frame(rejected), figures=figures)
+
+
+@dg.asset(**asset_of(RAW_READINGS, deps=[LANDED_FILES]), backfill_policy=RANGED)
+def raw_readings(context: dg.AssetExecutionContext, platform: Platform, config: KnownUntil) -> dg.MaterializeResult:
+    days = days_of(context, platform)
+    known_until = instant_of(config.known_until) if config.known_until else None
+    landed_rows = raw_days.rows_of_files(platform.lake, days[0])
+    written = []
+    for day in days:
+        files = landed_rows.loc[landed_rows["day"] == day, "file_id"].tolist()
+        rows = raw_days.raw_readings(platform.lake, files, day, known_until)
+        written.append(platform.lake.write(RAW_READINGS, rows, day))
+    figures = {"files": len(files), "known_until": config.known_until or "everything landed"}
+    return report(platform, RAW_READINGS, written, rows.slice(0, 6).to_pandas(), inputs={LANDED_FILES: days}, figures=figures)
+
+
+@dg.multi_asset(
+    name="metering__readings",
+    specs=[spec_of(table, deps=[RAW_READINGS, METERS]) for table in (READINGS, FAILED_READINGS, FILE_DAYS, METER_DAYS, QUALITY_PROFILES)],
+    can_subset=False,
+    backfill_policy=RANGED,
+)
+def readings(context: dg.AssetExecutionContext, platform: Platform):
+    site, lake, days = platform.site, platform.lake, days_of(context, platform)
+    history, register = reading_days.History(lake, site.clock), lake.read(METERS)
+    written = []
+    for day in days:
+        grid = reading_days.day_grid(site.clock, register, day)
+        made = reading_days.reading_day(grid, lake.read(RAW_READINGS, day), history, site.validation, site.interval_minutes)
+        written.append({table: lake.write(table, frame, day) for table, frame in made.tables().items()})
+    picture = pictures.readings_picture(made.readings, made.meter_days, site.time_zone, site.interval_minutes, f"{site.title}, {days[-1]}")
+    for table, frame in made.tables().items():
+        shown = {"figures": made.figures()} | ({"picture": picture} if table is READINGS else {})
+        if table is QUALITY_PROFILES:
+            shown["figures"] |= {"data_docs": dg.MetadataValue.url(platform.artefact_url(docs_page(site.artefacts)))}
+        yield report(platform, table, [one[table] for one in written], frame, inputs={RAW_READINGS: days, METERS: None}, **shown)
+
+
+@dg.asset(**asset_of(NODE_LOADS, deps=[READINGS, METERS, NODES]), backfill_policy=RANGED)
+def node_loads(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    site, lake, days = platform.site, platform.lake, days_of(context, platform)
+    nodes, register = lake.read(NODES), lake.read(METERS)
+    written = []
+    for day in days:
+        grid = reading_days.day_grid(site.clock, register, day)
+        frame = aggregation.node_loads(lake.read(READINGS, day), grid.meters, nodes, grid.starts)
+        written.append(lake.write(NODE_LOADS, frame, day))
+    picture = pictures.node_loads_picture(frame, site.time_zone, site.interval_minutes, f"{site.title}, {days[-1]}")
+    figures = aggregation.summary(frame, grid.hours)
+    return report(
+        platform,
+        NODE_LOADS,
+        written,
+        frame[frame["level"] == "system"],
+        inputs={READINGS: days, METERS: None, NODES: None},
+        picture=picture,
+        figures=figures,
+    )
