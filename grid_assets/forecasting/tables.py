@@ -15,7 +15,7 @@ _FORECAST = (
         number(name, f"the mean power stays below this with {round(100 * q)} % probability")
         for name, q in zip(QUANTILE_COLUMNS, QUANTILES, strict=True)
     ),
-    text("model", "calendar_weather or weekly_naive: the one that did better on the days before the issue time"),
+    text("model", "calendar_weather, weekly_naive or (plants) persistence: the one that did better on the days before the issue time"),
     text("model_version", "hash of the configuration, the training data and the library versions"),
 )
 
@@ -48,16 +48,22 @@ FORECAST_ACCURACY = Table(
     ),
 )  # fmt: skip
 
+_CHOICE = (
+    text("model", "the model chosen: calendar_weather, weekly_naive or (plants) persistence"),
+    text("model_version", "hash of the configuration, the training data and the library versions"),
+    instant("trained_from_utc", "first instant of the training data"),
+    instant("trained_to_utc", "end of the training data"),
+    number("backtest_mae_kw", "mean absolute error of the model on the last days, each forecast from what was known before; empty: none could be made", nullable=True),
+    number("naive_mae_kw", "the same of the naive", nullable=True),
+    flag("beats_naive", "whether the model was kept"),
+)  # fmt: skip
+
 MODELS = Table(
-    "forecasting", "models", "a node or plant group whose model was chosen for this day's forecast, and why", "site_day", ("subject_id",),
-    (
-        text("subject_id", "node_id, or the kind of plants"),
-        text("model", "the model chosen: calendar_weather or weekly_naive"),
-        text("model_version", "hash of the configuration, the training data and the library versions"),
-        instant("trained_from_utc", "first instant of the training data"),
-        instant("trained_to_utc", "end of the training data"),
-        number("backtest_mae_kw", "mean absolute error of the model on the last days, each forecast from what was known before"),
-        number("naive_mae_kw", "the same of the weekly naive"),
-        flag("beats_naive", "whether the model was kept"),
-    ),
+    "forecasting", "models", "a node whose model was chosen for this day's forecast, and why", "site_day", ("subject_id",),
+    (text("subject_id", "node_id"), *_CHOICE),
+)  # fmt: skip
+
+RENEWABLE_MODELS = Table(
+    "forecasting", "renewable_models", "a kind of plants whose model was chosen for this day's forecast, and why", "site_day", ("subject_id",),
+    (text("subject_id", "pv, wind, biomass or hydro; errors are summed over its plants"), *_CHOICE),
 )  # fmt: skip

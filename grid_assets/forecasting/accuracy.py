@@ -1,0 +1,156 @@
+"""How good a day's forecast was, beside what the naive would have said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from grid_assets.forecasting.day_cubes import DayGrid, NoHistoryError, day_grid, first_day, known_cube, load_kw
+from grid_assets.forecasting.demand import LONGEST_HISTORY, ForecastMade, forecast_demand
+from grid_assets.forecasting.like_days import daily_naive, weekly_naive
+from grid_assets.forecasting.renewables import forecast_renewables
+from grid_assets.forecasting.tables import FORECAST_ACCURACY, QUANTILE_COLUMNS, QUANTILES
+from grid_assets.foundation.calendar import SiteCalendar
+
+DAY_AHEAD = "day_ahead"
+
+
+def pinball(actual: np.ndarray, forecast: np.ndarray, level: float) -> np.ndarray:
+    """Pinball (quantile) loss (Koenker and Bassett 1978), in the unit of its arguments."""
+    miss = actual - forecast
+    return np.maximum(level * miss, (level - 1.0) * miss)
+
+
+def demand_accuracy(forecasts: pd.DataFrame, node_loads: pd.DataFrame, clock: SiteCalendar, day: date, *, country: str) -> pd.DataFrame:
+    """Scores of the forecast of ``day`` per node.
+
+    ``forecasts``: rows of the run whose study day is ``day``. ``node_loads``: history and ``day`` itself. Returns rows of
+    forecasting/forecast_accuracy; none for a node without a forecast or without actuals.
+    """
+    actual = node_loads[["node_id", "start_utc"]].assign(kw=load_kw(node_loads, clock.interval_hours))
+    compared = _compared(forecasts, actual, "node_id", clock, day, country, weekly_naive)
+    return _table([score(str(node), day, rows) for node, rows in compared.groupby("node_id")])
+
+
+def renewable_accuracy(
+    forecasts: pd.DataFrame, generation: pd.DataFrame, plants: pd.DataFrame, clock: SiteCalendar, day: date, *, country: str
+) -> pd.DataFrame:
+    """The same per kind of plants: each plant's intervals are scored, and the scores are means over all of them."""
+    measured = generation[["meter_id", "start_utc"]].assign(kw=generation["energy_kwh"].astype(float) / clock.interval_hours)
+    actual = measured.merge(plants[["plant_id", "meter_id", "kind"]], on="meter_id")
+    compared = _compared(forecasts, actual, "plant_id", clock, day, country, daily_naive)
+    if compared.empty:
+        return _table([])
+    compared = compared.merge(plants[["plant_id", "kind"]], on="plant_id")
+    return _table([score(str(kind), day, rows) for kind, rows in compared.groupby("kind")])
+
+
+def score(subject: str, day: date, rows: pd.DataFrame) -> Mapping[str, object]:
+    """One row of forecast_accuracy from rows with actual_kw, naive_kw, mean_kw, the quantiles and model."""
+    actual, mean, naive = (rows[name].to_numpy(float) for name in ("actual_kw", "mean_kw", "naive_kw"))
+    error = mean - actual
+    losses = [pinball(actual, rows[name].to_numpy(float), level) for name, level in zip(QUANTILE_COLUMNS, QUANTILES, strict=True)]
+    inside = (actual >= rows["p05_kw"].to_numpy()) & (actual <= rows["p95_kw"].to_numpy())
+    return {
+        "subject_id": subject,
+        "horizon_class": DAY_AHEAD,
+        "day": day,
+        "model": rows["model"].iloc[0],
+        "intervals": len(rows),
+        "mape_pct": _mape(error, actual),
+        "rmse_kw": float(np.sqrt(np.mean(error**2))),
+        "mae_kw": float(np.mean(np.abs(error))),
+        "pinball_kw": float(np.mean(losses)),
+        "coverage_90_pct": float(100.0 * inside.mean()),
+        "bias_pct": float(100.0 * error.mean() / actual.mean()) if abs(actual.mean()) > 1e-9 else np.nan,
+        "naive_mape_pct": _mape(naive - actual, actual),
+        "naive_mae_kw": float(np.mean(np.abs(naive - actual))),
+    }
+
+
+def _mape(error: np.ndarray, actual: np.ndarray) -> float:
+    """Mean absolute percentage error; NaN as soon as one actual is zero, for then it has no meaning."""
+    return float(100.0 * np.mean(np.abs(error / actual))) if (np.abs(actual) > 1e-9).all() else np.nan
+
+
+def _compared(
+    forecasts: pd.DataFrame, actual: pd.DataFrame, subject: str, clock: SiteCalendar, day: date, country: str, naive
+) -> pd.DataFrame:
+    """Forecast, actual and naive side by side for the intervals of ``day``."""
+    start, end = clock.bounds(day)
+    asked = forecasts[(forecasts["start_utc"] >= start) & (forecasts["start_utc"] < end)]
+    here = actual[(actual["start_utc"] >= start) & (actual["start_utc"] < end)].rename(columns={"kw": "actual_kw"})
+    pairs = asked.merge(here[[subject, "start_utc", "actual_kw"]], on=[subject, "start_utc"])
+    pairs = pairs[np.isfinite(pairs["actual_kw"].to_numpy(float))]
+    if pairs.empty:
+        return pairs.assign(naive_kw=[])
+    issued = date.fromordinal(day.toordinal() - clock.study_day_offset)
+    grid = day_grid(clock, first_day(actual, clock, issued, LONGEST_HISTORY), issued, country)
+    return _with_naive(pairs, actual, subject, grid, naive)
+
+
+def _with_naive(pairs: pd.DataFrame, actual: pd.DataFrame, subject: str, grid: DayGrid, naive) -> pd.DataFrame:
+    """The naive forecast from what was known at the forecast's own issue time; pairs without one are left out."""
+    subjects = sorted(pairs[subject].unique())
+    power = known_cube(grid, actual, subject, "kw", subjects, grid.clock.issue_time(grid.day))
+    said = naive(power, len(grid.days) - 1, grid.clock.study_day_offset)
+    _, slot = grid.positions(pd.DatetimeIndex(pairs["start_utc"]))
+    row = pd.Index(subjects).get_indexer(pd.Index(pairs[subject]))
+    made = pairs.assign(naive_kw=said[row, slot])
+    return made[np.isfinite(made["naive_kw"].to_numpy(float))]
+
+
+def _table(rows: list[Mapping[str, object]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=FORECAST_ACCURACY.columns) if rows else FORECAST_ACCURACY.empty().to_pandas()
+
+
+@dataclass(frozen=True)
+class DayAccuracy:
+    """A day's scores, and whether the forecasts were the published ones or made again."""
+
+    scores: pd.DataFrame
+    demand_from: str
+    renewable_from: str
+
+
+def day_accuracy(
+    stored: tuple[pd.DataFrame, pd.DataFrame],
+    node_loads: pd.DataFrame,
+    generation: pd.DataFrame,
+    plants: pd.DataFrame,
+    features: pd.DataFrame | None,
+    clock: SiteCalendar,
+    day: date,
+    *,
+    country: str,
+) -> DayAccuracy:
+    """Scores of all nodes and kinds of plants for ``day``.
+
+    ``stored``: the published demand and renewable forecasts of the run whose study day is ``day``; an empty one is made
+    again from what was known then. Without any history before that run there is nothing to score.
+    """
+    issued = date.fromordinal(day.toordinal() - clock.study_day_offset)
+    demand, renewable = stored
+    demand_from = renewable_from = f"the published forecast of {issued}"
+    if demand.empty:
+        nodes = sorted(node_loads["node_id"].unique())
+        demand, demand_from = _again(lambda: forecast_demand(node_loads, features, nodes, clock, issued, country=country), issued)
+    if renewable.empty and len(plants):
+        renewable, renewable_from = _again(
+            lambda: forecast_renewables(generation, plants, features, clock, issued, country=country), issued
+        )
+    parts = [demand_accuracy(demand, node_loads, clock, day, country=country)] if len(demand) else []
+    parts += [renewable_accuracy(renewable, generation, plants, clock, day, country=country)] if len(renewable) else []
+    parts = [part for part in parts if len(part)]
+    return DayAccuracy(pd.concat(parts, ignore_index=True) if parts else _table([]), demand_from, renewable_from)
+
+
+def _again(make: Callable[[], ForecastMade], issued: date) -> tuple[pd.DataFrame, str]:
+    try:
+        return make().forecasts, f"made again from what was known on the morning after {issued}"
+    except NoHistoryError as error:
+        return pd.DataFrame(), f"none: {error}"

@@ -1,0 +1,100 @@
+"""Doors: demand and renewable forecasts, and how good they were."""
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+
+import dagster as dg
+import pandas as pd
+
+from grid_assets.forecasting import inputs
+from grid_assets.forecasting.tables import DEMAND_FORECASTS, FORECAST_ACCURACY, MODELS, RENEWABLE_FORECASTS, RENEWABLE_MODELS
+from grid_assets.foundation.dagster.doors import asset_of, days_of, report, spec_of
+from grid_assets.foundation.dagster.platform import Platform
+from grid_assets.foundation.registers import NODES, PLANTS
+from grid_assets.metering.tables import NODE_LOADS, READINGS
+from grid_assets.weather.tables import FEATURES
+
+NODE_COLUMNS = ["node_id", "level", "start_utc", "energy_kwh", "published_pct"]
+
+
+class ForecastConfig(dg.Config):
+    """What a user may change about one forecast run."""
+
+    known_until: str | None = None
+    """Nothing later than this is looked at, e.g. 2019-05-20T08:00:00+00:00; None: the issue time of the run's day."""
+
+    def instant(self, platform: Platform, day: date) -> datetime:
+        until = datetime.fromisoformat(self.known_until) if self.known_until else platform.site.clock.issue_time(day)
+        if until.tzinfo is None:
+            raise ValueError(f"known_until = {self.known_until!r} has no time zone; expected e.g. 2019-05-20T08:00:00+00:00")
+        return until
+
+
+def history_of(platform: Platform, day: date) -> list[date]:
+    return [*platform.site.clock.history(day, platform.site.calendar.history_days), day]
+
+
+def features_of(platform: Platform, days: list[date]) -> pd.DataFrame | None:
+    return inputs.with_day(platform.lake, FEATURES, days) if platform.site.weather else None
+
+
+@dg.multi_asset(
+    specs=[spec_of(DEMAND_FORECASTS, deps=[NODE_LOADS, FEATURES]), spec_of(MODELS, deps=[NODE_LOADS, FEATURES])], can_subset=False
+)
+def demand_forecasts(context: dg.AssetExecutionContext, platform: Platform, config: ForecastConfig) -> Iterator[dg.MaterializeResult]:
+    from grid_assets.figures.forecasts import demand_fan
+    from grid_assets.forecasting import demand
+
+    day, clock = days_of(context, platform)[0], platform.site.clock
+    days = history_of(platform, day)
+    loads = platform.lake.read(NODE_LOADS, days, columns=NODE_COLUMNS)
+    until = config.instant(platform, day)
+    nodes = sorted(set(platform.lake.read(NODES, columns=["node_id"])["node_id"]) | set(loads["node_id"]))
+    made = demand.forecast_demand(loads, features_of(platform, days), nodes, clock, day, country=platform.site.country, known_until=until)
+    written = platform.lake.write(DEMAND_FORECASTS, made.forecasts, day)
+    chosen = platform.lake.write(MODELS, made.models, day)
+    picture = demand_fan(made.forecasts, loads, clock, day, platform.site.title)
+    said = {"messages": "\n".join(made.messages) or "none", "known_until": until.isoformat()}
+    yield report(platform, DEMAND_FORECASTS, written, made.forecasts, inputs={NODE_LOADS: days}, picture=picture, figures=said)
+    yield report(platform, MODELS, chosen, made.models, inputs={NODE_LOADS: days}, figures=said)
+
+
+@dg.multi_asset(
+    specs=[
+        spec_of(RENEWABLE_FORECASTS, deps=[READINGS, PLANTS, FEATURES]),
+        spec_of(RENEWABLE_MODELS, deps=[READINGS, PLANTS, FEATURES]),
+    ],
+    can_subset=False,
+)
+def renewable_forecasts(context: dg.AssetExecutionContext, platform: Platform, config: ForecastConfig) -> Iterator[dg.MaterializeResult]:
+    from grid_assets.figures.forecasts import renewable_fan
+    from grid_assets.forecasting import renewables
+
+    day, site = days_of(context, platform)[0], platform.site
+    days, plants = history_of(platform, day), platform.lake.read(PLANTS)
+    generation = inputs.of_meters(platform.lake, READINGS, days, plants["meter_id"].tolist())
+    until, features = config.instant(platform, day), features_of(platform, days)
+    made = renewables.forecast_renewables(generation, plants, features, site.clock, day, country=site.country, known_until=until)
+    written = platform.lake.write(RENEWABLE_FORECASTS, made.forecasts, day)
+    chosen = platform.lake.write(RENEWABLE_MODELS, made.models, day)
+    picture = renewable_fan(renewables.totals_by_kind(made.forecasts, plants), site.clock, day, site.title) if len(plants) else None
+    said = {"messages": "\n".join(made.messages) or "none", "known_until": until.isoformat()}
+    yield report(platform, RENEWABLE_FORECASTS, written, made.forecasts, inputs={READINGS: days}, picture=picture, figures=said)
+    yield report(platform, RENEWABLE_MODELS, chosen, made.models, inputs={READINGS: days}, figures=said)
+
+
+@dg.asset(**asset_of(FORECAST_ACCURACY, deps=[NODE_LOADS, READINGS, PLANTS, FEATURES]))
+def forecast_accuracy(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    from grid_assets.forecasting import accuracy
+
+    day, site = days_of(context, platform)[0], platform.site
+    days, plants = history_of(platform, day), platform.lake.read(PLANTS)
+    loads = platform.lake.read(NODE_LOADS, days, columns=NODE_COLUMNS)
+    generation = inputs.of_meters(platform.lake, READINGS, days, plants["meter_id"].tolist())
+    issued = day - timedelta(days=site.clock.study_day_offset)
+    stored = (platform.lake.read(DEMAND_FORECASTS, issued), platform.lake.read(RENEWABLE_FORECASTS, issued))
+    features = features_of(platform, days)
+    made = accuracy.day_accuracy(stored, loads, generation, plants, features, site.clock, day, country=site.country)
+    written = platform.lake.write(FORECAST_ACCURACY, made.scores, day)
+    said = {"demand_forecast_from": made.demand_from, "renewable_forecast_from": made.renewable_from}
+    return report(platform, FORECAST_ACCURACY, written, made.scores, inputs={NODE_LOADS: days, DEMAND_FORECASTS: issued}, figures=said)

@@ -1,0 +1,155 @@
+"""Model against naive: back-test, choice, and the published forecast with its quantiles."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+
+import numpy as np
+import pandas as pd
+
+from grid_assets.forecasting.conformal import error_quantiles
+from grid_assets.forecasting.day_cubes import DayGrid, WeatherCubes
+from grid_assets.forecasting.like_days import Recipe, design, weekly_naive
+from grid_assets.forecasting.rolling_ridge import rolling_predictions
+from grid_assets.forecasting.tables import QUANTILE_COLUMNS, QUANTILES
+
+BACKTEST_DAYS = 28
+TRAINING_DAYS = 14
+MINIMUM_BACKTEST_DAYS = 4
+CONFIGURATION = "calendar_weather 1: like-day differences, hourly ridge, conformal 28 days"
+CALENDAR_WEATHER = "calendar_weather"
+Naive = Callable[[np.ndarray, int, int], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Rolled:
+    """Forecasts of one lead [subjects, targets, slots], kW: of the back-test days and, last, of the horizon's day."""
+
+    lead: int
+    targets: np.ndarray
+    model: np.ndarray
+    naive: np.ndarray
+    level: np.ndarray
+    """[subjects, targets]"""
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Who won, per subject, on the back-test days."""
+
+    keeps_model: np.ndarray
+    model_mae: np.ndarray
+    naive_mae: np.ndarray
+    backtest_days: int
+
+
+def roll(
+    grid: DayGrid, power: np.ndarray, weather: WeatherCubes | None, recipe: Recipe, naive: Naive, rating: np.ndarray | None = None
+) -> list[Rolled]:
+    """The forecast of every lead and its back-test, each day from what was known at its own issue time."""
+    made = []
+    for lead in range(1, grid.clock.study_day_offset + 1):
+        horizon = grid.known - 1 + lead
+        first = max(lead, horizon - lead - backtest_days(grid) + 1)
+        targets = np.array([*range(first, grid.known), horizon])
+        plan = design(grid, power, weather, lead, recipe, rating)
+        simple = np.stack([naive(power, int(target), lead) for target in targets], axis=1)
+        model = rolling_predictions(plan, power, lead, targets)
+        made.append(Rolled(lead, targets, model, simple, plan.level[:, targets]))
+    return made
+
+
+def backtest_days(grid: DayGrid) -> int:
+    """How many of the last days are forecast again: 28, fewer where less than that lies behind the training days."""
+    return min(BACKTEST_DAYS, max(grid.known - TRAINING_DAYS, min(grid.known - 1, 7)))
+
+
+def errors_of(rolled: Rolled, forecast: np.ndarray, power: np.ndarray) -> np.ndarray:
+    """Actual less forecast on the back-test days, kW."""
+    return power[:, rolled.targets[:-1]] - forecast[:, :-1]
+
+
+def contest(grid: DayGrid, power: np.ndarray, rolls: list[Rolled]) -> Contest:
+    """Compares mean absolute errors over the horizon's hours of all back-test days; without enough of them the naive stays."""
+    issue_slot = grid.clock.issue_hour * 60 // grid.clock.interval_minutes
+    model, naive = [], []
+    for one in rolls:
+        first = issue_slot if one.lead == 1 else 0
+        model.append(errors_of(one, one.model, power)[..., first:].reshape(len(power), -1))
+        naive.append(errors_of(one, one.naive, power)[..., first:].reshape(len(power), -1))
+    model_mae, naive_mae = _mean_absolute(np.concatenate(model, 1)), _mean_absolute(np.concatenate(naive, 1))
+    days = grid.known - TRAINING_DAYS
+    enough = days >= MINIMUM_BACKTEST_DAYS
+    return Contest((model_mae < naive_mae) & enough, model_mae, naive_mae, min(BACKTEST_DAYS, max(days, 0)))
+
+
+def _mean_absolute(errors: np.ndarray) -> np.ndarray:
+    good = np.isfinite(errors)
+    return np.where(good, np.abs(errors), 0.0).sum(1) / np.where(good.any(1), good.sum(1), np.nan)
+
+
+def published(grid: DayGrid, power: np.ndarray, rolls: list[Rolled], keeps_model: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [subjects, intervals] and quantiles [levels, subjects, intervals] of the horizon, kW."""
+    day, slot = grid.positions(grid.horizon)
+    mean = np.full((len(power), len(day)), np.nan)
+    bands = np.full((len(QUANTILES), len(power), len(day)), np.nan)
+    hour = slot * 24 // grid.slots
+    for one in rolls:
+        chosen = np.where(keeps_model[:, None, None], one.model, one.naive)
+        here = np.flatnonzero(day == one.targets[-1])
+        mean[:, here] = chosen[:, -1][:, slot[here]]
+        relative = errors_of(one, chosen, power) / one.level[:, :-1, None]
+        spread = error_quantiles(relative, QUANTILES) if relative.shape[1] else np.full((len(QUANTILES), len(power), 24), np.nan)
+        spread = _wide_where_unknown(spread, power, one.level[:, -1])
+        bands[:, :, here] = mean[:, here] + spread[:, :, hour[here]] * one.level[:, -1][:, None]
+    return mean, np.maximum.accumulate(bands, axis=0)
+
+
+def _wide_where_unknown(spread: np.ndarray, power: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """Without a single past error: as wide as everything the subject did so far, but at least half its level either way."""
+    known = power.reshape(len(power), -1)
+    span = np.fmax(np.fmax.reduce(known, axis=1) - np.fmin.reduce(known, axis=1), level)
+    wide = np.array([(2 * level_ - 1) for level_ in QUANTILES])[:, None] * (span / level)[None]
+    return np.where(np.isnan(spread), wide[..., None], spread)
+
+
+def forecast_rows(
+    grid: DayGrid, subject: str, names: list[str], mean: np.ndarray, bands: np.ndarray, model: list[str], version_: list[str]
+) -> pd.DataFrame:
+    """Mean and quantiles as rows of a forecast table."""
+    starts, count = grid.horizon, len(grid.horizon)
+    columns = {subject: np.repeat(names, count), "issued_utc": pd.Timestamp(grid.clock.issue_time(grid.day))}
+    columns |= {"start_utc": np.tile(starts, len(names)), "mean_kw": mean.reshape(-1)}
+    columns |= {name: bands[n].reshape(-1) for n, name in enumerate(QUANTILE_COLUMNS)}
+    columns |= {"model": np.repeat(model, count), "model_version": np.repeat(version_, count)}
+    frame = pd.DataFrame(columns)
+    frame["start_utc"] = pd.DatetimeIndex(frame["start_utc"]).tz_localize("UTC") if frame["start_utc"].dt.tz is None else frame["start_utc"]
+    return frame
+
+
+def model_version(grid: DayGrid, model: str, *data: np.ndarray) -> str:
+    """A hash of the configuration, the data that the model was trained on and the versions of what computes it."""
+    digest = hashlib.sha256(f"{CONFIGURATION};{model};{grid.days[0]};{grid.day};{library_versions()}".encode())
+    for array in data:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def library_versions() -> str:
+    return ";".join(f"{name} {version(name)}" for name in ("numpy", "pandas", "holidays"))
+
+
+def weather_arrays(weather: WeatherCubes | None) -> list[np.ndarray]:
+    """All weather that a model saw, for its version."""
+    if weather is None:
+        return []
+    issues = sorted(weather.forecast)
+    return [*weather.observed.values(), *(cube for issue in issues for cube in weather.forecast[issue].values())]
+
+
+DEMAND_NAIVE: Naive = weekly_naive

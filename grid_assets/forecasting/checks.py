@@ -1,0 +1,70 @@
+"""Checks of the forecasts: whole, better than the naive, as sure of themselves as they say."""
+
+import dagster as dg
+
+from grid_assets.forecasting import faults
+from grid_assets.forecasting.tables import DEMAND_FORECASTS, FORECAST_ACCURACY, MODELS, RENEWABLE_FORECASTS, RENEWABLE_MODELS
+from grid_assets.foundation.dagster.checks import WARN, recorded
+from grid_assets.foundation.dagster.doors import partition_keys
+from grid_assets.foundation.dagster.platform import Platform
+from grid_assets.foundation.registers import NODES, PLANTS
+from grid_assets.metering.tables import NODE_LOADS
+
+WHOLE = "every interval from the issue time to the end of the study day, no empty number, ordered quantiles"
+
+
+@dg.asset_check(
+    asset=DEMAND_FORECASTS.key, blocking=True, description=f"Each node forecast has {WHOLE}; each node with load has a forecast."
+)
+def no_gap(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    found = {}
+    for key in partition_keys(context):
+        loads = platform.lake.read(NODE_LOADS, key, columns=["node_id", "published_pct"])
+        nodes = loads.loc[loads["published_pct"] > 50, "node_id"].unique()
+        found[key] = faults.gaps(
+            platform.lake.read(DEMAND_FORECASTS, key), "node_id", nodes, platform.site.clock, platform.site.clock.day(key)
+        )
+    return recorded(context, platform, DEMAND_FORECASTS, "no_gap", found, expected=WHOLE)
+
+
+@dg.asset_check(asset=RENEWABLE_FORECASTS.key, name="no_gap", blocking=True, description=f"Each plant forecast has {WHOLE}.")
+def renewable_no_gap(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    found = {}
+    for key in partition_keys(context):
+        forecasts = platform.lake.read(RENEWABLE_FORECASTS, key)
+        found[key] = faults.gaps(forecasts, "plant_id", (), platform.site.clock, platform.site.clock.day(key))
+    return recorded(context, platform, RENEWABLE_FORECASTS, "no_gap", found, expected=WHOLE)
+
+
+@dg.asset_check(asset=RENEWABLE_FORECASTS.key, description="Each plant of the register has a forecast.")
+def all_plants(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    plants = set(platform.lake.read(PLANTS)["plant_id"])
+    found = {}
+    for key in partition_keys(context):
+        missing = sorted(plants - set(platform.lake.read(RENEWABLE_FORECASTS, key, columns=["plant_id"])["plant_id"]))
+        found[key] = f"{len(missing)} plants without any known generation are not forecast: {', '.join(missing[:8])}" if missing else ""
+    return recorded(context, platform, RENEWABLE_FORECASTS, "all_plants", found, expected="a forecast of each plant", severity=WARN)
+
+
+@dg.asset_check(asset=MODELS.key, name="beats_naive", description="The system's model did better than the weekly naive on the last days.")
+def beats_naive(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    nodes = platform.lake.read(NODES)
+    system = nodes.loc[nodes["level"] == "system", "node_id"].tolist()
+    subject = system[0] if system else None
+    found = {key: faults.loses_to_naive(platform.lake.read(MODELS, key), subject) for key in partition_keys(context)}
+    return recorded(context, platform, MODELS, "beats_naive", found, expected="a smaller error than the weekly naive", severity=WARN)
+
+
+@dg.asset_check(
+    asset=RENEWABLE_MODELS.key, name="beats_naive", description="Each kind's model did better than persistence on the last days."
+)
+def renewable_beats_naive(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    found = {key: faults.loses_to_naive(platform.lake.read(RENEWABLE_MODELS, key), None) for key in partition_keys(context)}
+    return recorded(context, platform, RENEWABLE_MODELS, "beats_naive", found, expected="a smaller error than persistence", severity=WARN)
+
+
+@dg.asset_check(asset=FORECAST_ACCURACY.key, description="The 90 % band held most of the day.")
+def coverage(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    found = {key: faults.low_coverage(platform.lake.read(FORECAST_ACCURACY, key)) for key in partition_keys(context)}
+    expected = f"at least {faults.LOWEST_COVERAGE_PCT:.0f} % of the day inside"
+    return recorded(context, platform, FORECAST_ACCURACY, "coverage", found, expected=expected, severity=WARN)
