@@ -63,7 +63,7 @@ BRANCH_LOADINGS = Table(
         text("scenario", "expected: all injections at their forecast means"),
         number("loading_pct", "current against the rating"),
         number("p_mw", "active power into the branch at its beginning"),
-        number("i_ka", "current, the larger of both ends"),
+        number("i_ka", "current, the larger of both ends; of a transformer referred to its upper side"),
     ),
 )  # fmt: skip
 
@@ -95,7 +95,9 @@ FLOW_CERTIFICATES = Table(
         number("minimum_vm_pu", "lowest voltage"),
         number("maximum_vm_pu", "highest voltage"),
         number("maximum_loading_pct", "highest branch loading"),
-        number("losses_mwh", "energy lost over the day"),
+        number("losses_mwh", "energy lost over the intervals that converged"),
+        number("unserved_mwh", "energy asked for at buses that no supply reaches; their voltages have no rows"),
+        text("failures", "the intervals that did not converge, and what to try", nullable=True),
         text("engine", "library and version"),
     ),
 )  # fmt: skip

@@ -1,0 +1,54 @@
+"""The door of the network: its topology, and the flow study of each run's study day."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import dagster as dg
+import pandas as pd
+
+from grid_assets.forecasting.tables import DEMAND_FORECASTS, RENEWABLE_FORECASTS
+from grid_assets.foundation.dagster.doors import days_of, report, spec_of
+from grid_assets.foundation.dagster.platform import Platform
+from grid_assets.foundation.registers import METERS, NODES, PLANTS
+from grid_assets.metering.tables import METER_DAYS
+from grid_assets.network.tables import BRANCH_LOADINGS, BRANCHES, BUS_VOLTAGES, BUSES, CONSTRAINT_VIOLATIONS, FLOW_CERTIFICATES, TOPOLOGIES
+
+TOPOLOGY_TABLES = (TOPOLOGIES, BUSES, BRANCHES)
+STUDY_TABLES = (BUS_VOLTAGES, BRANCH_LOADINGS, CONSTRAINT_VIOLATIONS, FLOW_CERTIFICATES)
+STUDY_INPUTS = (DEMAND_FORECASTS, RENEWABLE_FORECASTS, METER_DAYS, METERS, NODES, PLANTS, TOPOLOGIES)
+SHARE_DAYS = 28
+"""Over how many days a meter's energy decides its share of the feeder: four weeks, every weekday equally often."""
+
+
+@dg.multi_asset(specs=[spec_of(table, deps=[METERS]) for table in TOPOLOGY_TABLES], can_subset=False)
+def network_topology(platform: Platform) -> Iterator[dg.MaterializeResult]:
+    from grid_assets.network.topology_tables import topology_frames
+    from grid_assets.powerflow.networks import load_network
+    from grid_assets.powerflow.topology import topology_of
+
+    section, clock = platform.site.network, platform.site.clock
+    assert section, "the network area exists only on sites with a [network] section"
+    admitted = load_network(section.source, section.file)
+    frames = topology_frames(admitted, topology_of(admitted), platform.lake.read(METERS), clock.midnight(clock.first_day))
+    for table in TOPOLOGY_TABLES:
+        frame = frames[table.name]
+        figures = {"repairs": list(admitted.repairs)} if table is TOPOLOGIES else None
+        yield report(platform, table, platform.lake.write(table, frame), frame, inputs={METERS: None}, figures=figures)
+
+
+@dg.multi_asset(specs=[spec_of(table, deps=STUDY_INPUTS) for table in STUDY_TABLES], can_subset=False)
+def flow_study(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult]:
+    from grid_assets.network.day_study import study_of_day
+
+    day, section = days_of(context, platform)[0], platform.site.network
+    assert section, "the network area exists only on sites with a [network] section"
+    read = {table.name: platform.lake.read(table) for table in (METERS, NODES, PLANTS)}
+    forecasts = {table.name: platform.lake.read(table, day) for table in (DEMAND_FORECASTS, RENEWABLE_FORECASTS)}
+    recent = [day - timedelta(days=n) for n in range(SHARE_DAYS)]
+    done = study_of_day(section, platform.site.clock, day, **read, **forecasts, meter_days=platform.lake.read(METER_DAYS, recent))
+    pictures = {BUS_VOLTAGES: done.map_picture, BRANCH_LOADINGS: done.profile_picture, CONSTRAINT_VIOLATIONS: done.map_picture}
+    inputs = {DEMAND_FORECASTS: day, RENEWABLE_FORECASTS: day, METER_DAYS: recent, METERS: None, NODES: None, PLANTS: None}
+    for table in STUDY_TABLES:
+        frame: pd.DataFrame = getattr(done.study, table.name)
+        written = platform.lake.write(table, frame, day)
+        yield report(platform, table, written, frame, inputs=inputs, picture=pictures.get(table), figures=done.study.figures())

@@ -1,0 +1,28 @@
+"""Checks of the flow study: its certificate blocks, violations warn."""
+
+import dagster as dg
+
+from grid_assets.foundation.dagster.checks import WARN, recorded
+from grid_assets.foundation.dagster.doors import partition_keys
+from grid_assets.foundation.dagster.platform import Platform
+from grid_assets.network.tables import CONSTRAINT_VIOLATIONS, FLOW_CERTIFICATES
+
+
+@dg.asset_check(asset=FLOW_CERTIFICATES.key, blocking=True, description="Every interval converged and balances at every bus.")
+def certificate(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    from grid_assets.network.study import certificate_fault
+
+    faults = {key: certificate_fault(platform.lake.read(FLOW_CERTIFICATES, key)) for key in partition_keys(context)}
+    return recorded(
+        context, platform, FLOW_CERTIFICATES, "certificate", faults, expected="no failed interval, nodal mismatch up to 1e-4 MVA"
+    )
+
+
+@dg.asset_check(asset=CONSTRAINT_VIOLATIONS.key, description="Nothing is expected beyond its limits on the study day.")
+def within_limits(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    from grid_assets.network.study import violations_in_words
+
+    faults = {key: violations_in_words(platform.lake.read(CONSTRAINT_VIOLATIONS, key)) for key in partition_keys(context)}
+    return recorded(
+        context, platform, CONSTRAINT_VIOLATIONS, "within_limits", faults, expected="no bus or branch beyond its limits", severity=WARN
+    )
