@@ -39,7 +39,7 @@ def event_picture(baselines: pd.DataFrame, title: str, zone: str, interval_hours
         ends,
         np.append(actual, actual[-1]),
         np.append(baseline, baseline[-1]),
-        where=np.append(inside, False),
+        where=np.append(inside, False) | np.append(False, inside),
         step="post",
         color=GREEN,
         alpha=0.3,

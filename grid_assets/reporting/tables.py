@@ -1,0 +1,200 @@
+"""The published marts: what BI reads, in schema ``grid`` of the warehouse and as Parquet in the lake."""
+
+from __future__ import annotations
+
+from grid_assets.foundation.tables import Table, calendar_day, count, flag, instant, money, number, text
+
+_QUANTILES = ("p05_kw", "p10_kw", "p25_kw", "p50_kw", "p75_kw", "p90_kw", "p95_kw")
+
+DAILY_ENERGY = Table(
+    "reporting", "daily_energy", "a node, kind of meter and site day", "none", ("day", "node_id", "kind"),
+    (
+        calendar_day("day", "the site day"),
+        text("node_id", "the node that the meters hang on"),
+        text("kind", "load or generation"),
+        count("meters", "meters"),
+        number("energy_kwh", "sum of the published energy"),
+        count("expected_intervals", "intervals that should have a reading"),
+        count("estimated_intervals", "of them estimated"),
+        count("missing_intervals", "of them without any value"),
+        number("valid_pct", "measured and valid of expected"),
+    ),
+)  # fmt: skip
+
+NODE_LOADS = Table(
+    "reporting", "node_loads", "a feeder, substation or the system, and an interval", "none", ("node_id", "start_utc"),
+    (
+        text("node_id", "the node"),
+        text("level", "system, substation or feeder"),
+        instant("start_utc", "start of the interval"),
+        number("energy_kwh", "consumption below the node"),
+        number("generation_kwh", "generation below the node"),
+        number("net_kwh", "consumption minus generation"),
+        number("valid_pct", "load meters with a measured value"),
+    ),
+)  # fmt: skip
+
+DATA_QUALITY = Table(
+    "reporting", "data_quality", "a node, kind of meter and site day", "none", ("day", "node_id", "kind"),
+    (
+        calendar_day("day", "the site day"),
+        text("node_id", "the node"),
+        text("kind", "load or generation"),
+        count("meters", "meters in force"),
+        number("valid_pct", "valid of expected intervals"),
+        number("estimated_pct", "estimated of expected intervals"),
+        number("missing_pct", "missing of expected intervals"),
+    ),
+)  # fmt: skip
+
+REFUSED_ROWS = Table(
+    "reporting", "refused_rows", "a file and rule: rows that were refused on arrival", "none", ("arrival_day", "file_id", "rule"),
+    (
+        calendar_day("arrival_day", "the day run that saw the file first"),
+        text("file_id", "hash of the file's content"),
+        text("source_file", "name of the file"),
+        text("rule", "what they were refused by"),
+        count("rows", "rows refused"),
+        text("example", "the reason given for the first of them"),
+    ),
+)  # fmt: skip
+
+DEMAND_FORECASTS = Table(
+    "reporting", "demand_forecasts", "a node and interval, by the latest forecast issued for it", "none", ("node_id", "start_utc"),
+    (
+        text("node_id", "feeder, substation or the system"),
+        instant("start_utc", "start of the interval"),
+        instant("issued_utc", "when the forecast was issued"),
+        number("mean_kw", "expected mean power"),
+        *(number(name, f"the mean power stays below this with {int(name[1:3])} % probability") for name in _QUANTILES),
+        text("model", "the model in use"),
+    ),
+)  # fmt: skip
+
+FORECAST_ACCURACY = Table(
+    "reporting", "forecast_accuracy", "a node or group of plants, and a day that was forecast", "none", ("day", "subject_id", "horizon_class"),
+    (
+        calendar_day("day", "the day that was forecast"),
+        text("subject_id", "node_id, or the kind of plants"),
+        text("horizon_class", "how far ahead"),
+        text("model", "the model that was in use"),
+        number("mape_pct", "mean absolute error of the mean against the actual", nullable=True),
+        number("mae_kw", "mean absolute error of the mean"),
+        number("pinball_kw", "mean pinball loss over the quantiles"),
+        number("coverage_90_pct", "actuals between the 5 % and the 95 % quantile"),
+        number("bias_pct", "mean error against the mean actual", nullable=True),
+        number("naive_mae_kw", "mean absolute error of the weekly naive"),
+        number("improvement_pct", "how much smaller the error is than the naive's; empty where the naive made none", nullable=True),
+    ),
+)  # fmt: skip
+
+NETWORK_SUMMARIES = Table(
+    "reporting", "network_summaries", "the flow study of a day run", "none", ("day_run", "scenario"),
+    (
+        calendar_day("day_run", "the day run; it studies the study day after it"),
+        text("scenario", "the case studied"),
+        count("steps", "intervals solved"),
+        count("failed_steps", "intervals that did not converge"),
+        number("minimum_vm_pu", "lowest voltage"),
+        number("maximum_vm_pu", "highest voltage"),
+        number("maximum_loading_pct", "highest branch loading"),
+        number("losses_mwh", "energy lost over the day"),
+        number("residual_max_mva", "largest nodal power mismatch"),
+        count("violations", "elements and intervals outside their limits"),
+        count("critical_violations", "of them critical"),
+    ),
+)  # fmt: skip
+
+CONSTRAINT_VIOLATIONS = Table(
+    "reporting", "constraint_violations", "an element outside its limits in an interval", "none", ("scenario", "kind", "element_id", "start_utc"),
+    (
+        calendar_day("day_run", "the day run whose study found it"),
+        instant("start_utc", "start of the interval"),
+        text("scenario", "the case studied"),
+        text("kind", "undervoltage, overvoltage or overload"),
+        text("element_id", "bus or branch"),
+        text("element_kind", "bus, line or transformer"),
+        text("feeder_id", "the feeder concerned", nullable=True),
+        text("severity", "warning or critical"),
+        number("value", "what the study found", unit="p.u. or %"),
+        number("limit_value", "the limit it is held against", unit="p.u. or %"),
+        count("customers_affected", "load meters at the bus, or behind the branch"),
+    ),
+)  # fmt: skip
+
+STORAGE_PLANS = Table(
+    "reporting", "storage_plans", "a way of running the storage on the study day of a day run", "none", ("day_run", "strategy"),
+    (
+        calendar_day("day_run", "the day run; it plans for the study day after it"),
+        text("strategy", "no_storage or optimised"),
+        number("objective", "what the plan costs by the objective", unit="currency"),
+        number("gap_pct", "objective against the bound that no plan can beat"),
+        number("peak_kw", "highest mean power drawn from the grid above"),
+        number("renewable_available_kwh", "forecast generation"),
+        number("curtailed_kwh", "of it turned down"),
+        number("renewable_utilisation_pct", "generation used of what was available"),
+        number("energy_cost", "energy drawn minus fed back, at the site's prices", unit="currency"),
+    ),
+)  # fmt: skip
+
+PRICE_WHAT_IFS = Table(
+    "reporting", "price_what_ifs", "a candidate tariff against the base on one study day", "none", ("study_id", "candidate_tariff"),
+    (
+        text("study_id", "the study"),
+        text("base_tariff", "tariff in force"),
+        text("candidate_tariff", "tariff looked at"),
+        instant("start_utc", "begin of the study day"),
+        number("peak_change_pct", "change of the highest system load"),
+        number("shifted_kwh", "energy moved from dearer to cheaper intervals"),
+        number("energy_change_pct", "change of the day's energy"),
+        number("procurement_cost_change", "change of what the energy costs the supplier", unit="currency"),
+        number("revenue_change", "change of what customers pay", unit="currency"),
+        text("elasticity_source", "where the elasticities come from"),
+    ),
+)  # fmt: skip
+
+SETTLEMENTS = Table(
+    "reporting", "settlements", "a demand-response event as it is settled now", "none", ("event_id",),
+    (
+        text("event_id", "the event"),
+        text("programme", "the programme"),
+        calendar_day("day", "site day of the event"),
+        count("revision", "newest revision", unit="-"),
+        text("outcome", "succeeded, partially_succeeded, failed or cancelled"),
+        number("target_kwh", "target power times the event's hours"),
+        number("delivered_kwh", "verified deliveries"),
+        number("achievement_pct", "delivered against target", nullable=True),
+        count("participants", "participants of the event"),
+        count("participants_paid", "of them with an amount above zero"),
+        count("participants_unverified", "of them whose measurement may not be paid on"),
+        money("total_amount", "settled for the event"),
+        text("currency", "ISO code of the currency"),
+    ),
+)  # fmt: skip
+
+PAYMENTS = Table(
+    "reporting", "payments", "an amount posted to a participant", "none", ("event_id", "revision", "participant_id"),
+    (
+        text("event_id", "the event"),
+        count("revision", "1 the first settlement; a later one corrects it", unit="-"),
+        text("participant_id", "the participant"),
+        text("account", "reference of the account"),
+        text("tier", "the tier it was paid by"),
+        money("amount", "posted by this revision; negative where too much was posted before"),
+        text("currency", "ISO code of the currency"),
+        text("payment_key", "a payment system must act on a key once"),
+    ),
+)  # fmt: skip
+
+CHECK_RESULTS = Table(
+    "reporting", "check_results", "a check on one partition of a table, its latest result", "none", ("partition_key", "table_key", "check_name"),
+    (
+        text("partition_key", "the day, event or study checked; all for an unpartitioned table"),
+        text("table_key", "area/table; the marts' own checks stand in dbt"),
+        text("check_name", "name of the check"),
+        flag("passed", "whether it held"),
+        text("severity", "error blocks what comes after, warn does not"),
+        text("observed", "what was found"),
+        text("expected", "what was expected"),
+    ),
+)  # fmt: skip
