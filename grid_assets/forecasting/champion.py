@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -13,13 +13,14 @@ import pandas as pd
 
 from grid_assets.forecasting.conformal import error_quantiles
 from grid_assets.forecasting.day_cubes import DayGrid, WeatherCubes
-from grid_assets.forecasting.like_days import Recipe, design, weekly_naive
+from grid_assets.forecasting.like_days import Recipe, design
 from grid_assets.forecasting.rolling_ridge import rolling_predictions
 from grid_assets.forecasting.tables import QUANTILE_COLUMNS, QUANTILES
 
 BACKTEST_DAYS = 28
 TRAINING_DAYS = 14
 MINIMUM_BACKTEST_DAYS = 4
+TRUSTED_ERROR_DAYS = 14
 CONFIGURATION = "calendar_weather 1: like-day differences, hourly ridge, conformal 28 days"
 CALENDAR_WEATHER = "calendar_weather"
 Naive = Callable[[np.ndarray, int, int], np.ndarray]
@@ -102,19 +103,28 @@ def published(grid: DayGrid, power: np.ndarray, rolls: list[Rolled], keeps_model
         chosen = np.where(keeps_model[:, None, None], one.model, one.naive)
         here = np.flatnonzero(day == one.targets[-1])
         mean[:, here] = chosen[:, -1][:, slot[here]]
-        relative = errors_of(one, chosen, power) / one.level[:, :-1, None]
-        spread = error_quantiles(relative, QUANTILES) if relative.shape[1] else np.full((len(QUANTILES), len(power), 24), np.nan)
-        spread = _wide_where_unknown(spread, power, one.level[:, -1])
-        bands[:, :, here] = mean[:, here] + spread[:, :, hour[here]] * one.level[:, -1][:, None]
+        spread = spread_of(one, chosen, power, QUANTILES)
+        bands[:, :, here] = mean[:, here] + spread[:, :, hour[here]]
     return mean, np.maximum.accumulate(bands, axis=0)
 
 
-def _wide_where_unknown(spread: np.ndarray, power: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """Without a single past error: as wide as everything the subject did so far, but at least half its level either way."""
+def spread_of(one: Rolled, chosen: np.ndarray, power: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+    """Quantiles of the error to expect on the horizon's day [levels, subjects, hours], kW, in step with the subject's level.
+
+    Errors of less than a fortnight tell little: they are stretched, up to twofold. Without a single one the band is as wide
+    as all that the subject did so far, or its level.
+    """
+    now = one.level[:, -1]
     known = power.reshape(len(power), -1)
-    span = np.fmax(np.fmax.reduce(known, axis=1) - np.fmin.reduce(known, axis=1), level)
-    wide = np.array([(2 * level_ - 1) for level_ in QUANTILES])[:, None] * (span / level)[None]
-    return np.where(np.isnan(spread), wide[..., None], spread)
+    span = np.fmax(np.fmax.reduce(known, axis=1) - np.fmin.reduce(known, axis=1), now)
+    widest = np.array([2 * share - 1 for share in levels])[:, None, None] * np.repeat(span[None, :, None], 24, axis=2)
+    errors = errors_of(one, chosen, power)
+    if not errors.shape[1]:
+        return widest
+    days = np.isfinite(errors).any(axis=2).sum(axis=1)
+    stretch = 1.0 + np.maximum(0, TRUSTED_ERROR_DAYS - days) / TRUSTED_ERROR_DAYS
+    spread = error_quantiles(errors / one.level[:, :-1, None], levels) * (now * stretch)[None, :, None]
+    return np.where(np.isnan(spread), widest, spread)
 
 
 def forecast_rows(
@@ -144,12 +154,11 @@ def library_versions() -> str:
     return ";".join(f"{name} {version(name)}" for name in ("numpy", "pandas", "holidays"))
 
 
-def weather_arrays(weather: WeatherCubes | None) -> list[np.ndarray]:
-    """All weather that a model saw, for its version."""
-    if weather is None:
-        return []
-    issues = sorted(weather.forecast)
-    return [*weather.observed.values(), *(cube for issue in issues for cube in weather.forecast[issue].values())]
-
-
-DEMAND_NAIVE: Naive = weekly_naive
+def weather_digest(weather: WeatherCubes | None) -> np.ndarray:
+    """A hash of all weather that a model saw, for its version."""
+    digest = hashlib.sha256()
+    if weather is not None:
+        for cubes in (weather.observed, *(weather.forecast[issue] for issue in sorted(weather.forecast))):
+            for cube in cubes.values():
+                digest.update(np.ascontiguousarray(cube).tobytes())
+    return np.frombuffer(digest.digest(), np.uint8)

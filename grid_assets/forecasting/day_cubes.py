@@ -165,14 +165,19 @@ def weather_cubes(grid: DayGrid, features: pd.DataFrame | None, known_until: dat
     return WeatherCubes(_weather(grid, seen), forecast)
 
 
+def single_forecast(grid: DayGrid, observed: pd.DataFrame, expected: pd.DataFrame) -> WeatherCubes:
+    """Weather of a script: one frame as observed, one as expected for the horizon; both with ``start_utc``."""
+    return WeatherCubes(_weather(grid, observed), {grid.known - 1: _weather(grid, expected)})
+
+
 def _weather(grid: DayGrid, rows: pd.DataFrame) -> dict[str, np.ndarray]:
-    starts = pd.DatetimeIndex(rows["start_utc"])
-    made = {}
-    for name in WEATHER_COLUMNS:
-        values = pd.to_numeric(rows[name], errors="coerce").to_numpy(float) if name in rows else np.full(len(rows), np.nan)
-        low, high = PLAUSIBLE[name]
-        made[name] = grid.cube(np.where((values >= low) & (values <= high), values, np.nan)[None], starts)[0]
-    return made
+    values = np.full((len(WEATHER_COLUMNS), len(rows)), np.nan)
+    for n, name in enumerate(WEATHER_COLUMNS):
+        if name in rows:
+            column, (low, high) = pd.to_numeric(rows[name], errors="coerce").to_numpy(float), PLAUSIBLE[name]
+            values[n] = np.where((column >= low) & (column <= high), column, np.nan)
+    cubes = grid.cube(values, pd.DatetimeIndex(rows["start_utc"]))
+    return dict(zip(WEATHER_COLUMNS, cubes, strict=True))
 
 
 def first_day(frame: pd.DataFrame, clock: SiteCalendar, day: date, longest: int) -> date:

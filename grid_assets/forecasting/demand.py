@@ -67,8 +67,8 @@ def forecast_cube(grid: DayGrid, nodes: Sequence[str], power: np.ndarray, weathe
     verdict = champion.contest(grid, power, rolls)
     mean, bands = champion.published(grid, power, rolls, verdict.keeps_model)
     model = [CALENDAR_WEATHER if keeps else WEEKLY_NAIVE for keeps in verdict.keeps_model]
-    seen = champion.weather_arrays(weather)
-    versions = [champion.model_version(grid, name, power[n], *seen) for n, name in enumerate(model)]
+    seen = champion.weather_digest(weather)
+    versions = [champion.model_version(grid, name, power[n], seen) for n, name in enumerate(model)]
     forecasts = champion.forecast_rows(grid, "node_id", list(nodes), mean, bands, model, versions)
     return ForecastMade(forecasts, model_rows(grid, nodes, model, versions, verdict), ())
 

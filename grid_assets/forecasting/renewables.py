@@ -76,7 +76,7 @@ def _kind(grid: DayGrid, kind: str, plants: pd.DataFrame, power: np.ndarray, wea
         lit = _daylight(grid, power, weather)
         mean, bands = mean * lit, bands * lit
     model = CALENDAR_WEATHER if verdict.keeps_model[0] else PERSISTENCE
-    version = champion.model_version(grid, f"{kind} {model}", power, *champion.weather_arrays(weather))
+    version = champion.model_version(grid, f"{kind} {model}", power, champion.weather_digest(weather))
     names = plants["plant_id"].tolist()
     forecasts = champion.forecast_rows(grid, "plant_id", names, mean, bands, [model] * len(names), [version] * len(names))
     return ForecastMade(forecasts, model_rows(grid, [kind], [model], [version], verdict), ())
