@@ -31,7 +31,7 @@ def load_under_tariffs(signals: pd.DataFrame, zone: str, currency: str, notice: 
         for axis in (above, below):
             axis.set_xlim(times[0], times[-1])
     change = f": peak {100 * (peaks[1] / peaks[0] - 1):+.2f} %" if len(peaks) > 1 and peaks[0] else ""
-    heading(above, f"System load expected under each tariff{change}", unit)
+    heading(above, f"System load expected under each tariff, {_day(signals, zone)}{change}", unit)
     heading(below, "Price that customers pay", f"{currency}/kWh")
     below.set_ylim(min(0.0, below.get_ylim()[0]), below.get_ylim()[1])
     for axis in (above, below):
@@ -39,6 +39,11 @@ def load_under_tariffs(signals: pd.DataFrame, zone: str, currency: str, notice: 
         axis.set_ylim(low, high + 0.2 * (high - low))
         legend(axis, 3)
         clock_axis(axis, zone)
+        axis.xaxis.get_offset_text().set_visible(False)  # it names the day after; the heading says the day
     if notice:
         below.set_xlabel(notice[:130], fontsize=7, color=MUTED, loc="left")
     return png(made)
+
+
+def _day(frame: pd.DataFrame, zone: str) -> str:
+    return f"{frame['start_utc'].min().tz_convert(zone):%-d %B %Y}"

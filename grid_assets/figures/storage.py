@@ -25,7 +25,9 @@ def storage_day(system: pd.DataFrame, zone: str, notice: str = "") -> bytes:
         steps(above, system["available_kw"], color=SOLAR, linewidth=1.2, label="renewable generation available")
     above.axhline(0.0, color=MUTED, linewidth=0.8)
     peaks = system["no_storage_kw"].max() / scale, system["optimised_kw"].max() / scale
-    heading(above, f"Drawn from the grid above: peak {peaks[0]:,.4g} {unit} without storage, {peaks[1]:,.4g} {unit} with it", unit)
+    heading(
+        above, f"Drawn from the grid above on {_day(system, zone)}: peak {peaks[0]:,.4g} {unit} without storage, {peaks[1]:,.4g} with", unit
+    )
     _room_for_legend(above)
     legend(above, 3)
 
@@ -48,6 +50,7 @@ def storage_day(system: pd.DataFrame, zone: str, notice: str = "") -> bytes:
     for axis in (above, below):
         axis.set_xlim(times[0], times[-1])
         clock_axis(axis, zone)
+        axis.xaxis.get_offset_text().set_visible(False)  # it names the day after; the heading says the day
     if notice:
         below.set_xlabel(notice[:130], fontsize=7, color=MUTED, loc="left")
     return png(made)
@@ -55,11 +58,14 @@ def storage_day(system: pd.DataFrame, zone: str, notice: str = "") -> bytes:
 
 def _closed(starts: pd.Series) -> list:
     """Interval starts, and the end of the last one."""
-    starts = pd.DatetimeIndex(starts)
-    width = starts[1] - starts[0] if len(starts) > 1 else pd.Timedelta(hours=1)
-    return [*starts.to_pydatetime(), (starts[-1] + width).to_pydatetime()]
+    times = pd.DatetimeIndex(starts)
+    return [*times.to_pydatetime(), (times[-1] + (times[1] - times[0])).to_pydatetime()]
 
 
 def _room_for_legend(axis) -> None:
     low, high = axis.get_ylim()
     axis.set_ylim(low, high + 0.22 * (high - low))
+
+
+def _day(frame: pd.DataFrame, zone: str) -> str:
+    return f"{frame['start_utc'].min().tz_convert(zone):%-d %B %Y}"

@@ -28,18 +28,27 @@ def outside_evidence(own_price: float, substitution: float, prices: pd.Series | 
     return "; ".join(found)
 
 
-def faults_of_signals(signals: pd.DataFrame, loads: StudyLoads, base_tariff: str) -> list[str]:
-    """Where published signals contradict the forecast: the base load is the forecast, no signal is missing an interval."""
-    found = []
-    forecast = loads.leaves.sum(axis=1)
+def faults_of_signals(signals: pd.DataFrame, loads: StudyLoads, prices: dict[str, pd.Series], base: str) -> list[str]:
+    """Where published signals contradict forecast and tariffs: a price, an interval, or a load recomputed leaf by leaf.
+
+    ``prices`` has each signal's series; under ``base`` the load is the forecast.
+    """
+    found = [f"{name}: is not published" for name in sorted(prices.keys() - set(signals["signal_id"]))]
     for signal, rows in signals.groupby("signal_id"):
-        load = rows.set_index("start_utc")["expected_load_kw"].reindex(loads.starts)
-        if load.isna().any() or len(rows) != len(loads.starts):
-            found.append(f"{signal}: has {len(rows)} intervals, expected the {len(loads.starts)} of the study day")
-        elif signal == base_tariff and not np.allclose(load, forecast, rtol=RELATIVE, atol=1e-6):
-            found.append(f"{signal}: differs from the forecast by up to {np.abs(load - forecast).max():.6g} kW; the base load is the forecast")
-        elif (load < -1e-6).any() and not (forecast < 0).any():
-            found.append(f"{signal}: the load is negative at {load.idxmin()}")
+        rows = rows.set_index("start_utc").sort_index()
+        if signal not in prices or list(rows.index) != list(loads.starts):
+            found.append(
+                f"{signal}: expected a tariff of the site with the {len(loads.starts)} intervals of the study day, found {len(rows)}"
+            )
+            continue
+        if not np.array_equal(rows["price_per_kwh"], prices[signal]):
+            found.append(f"{signal}: its prices are not the tariff's")
+        assumed = rows["own_price_elasticity"].iloc[0], rows["substitution_elasticity"].iloc[0]
+        old, new = prices[base].to_numpy(), prices[signal].to_numpy()
+        answered = (_answered(loads.leaves[leaf].to_numpy(), old, new, *assumed) for leaf in loads.leaves)
+        off = np.abs(rows["expected_load_kw"] - sum(answered))
+        if not off.max() <= RELATIVE * max(1.0, rows["expected_load_kw"].abs().max()):
+            found.append(f"{signal}: at {off.idxmax()} the load is {rows['expected_load_kw'][off.idxmax()]:.8g} kW, off by {off.max():.6g}")
     return found
 
 
@@ -49,7 +58,12 @@ def faults_of_what_if(row: pd.Series, loads: StudyLoads, prices: dict[str, pd.Se
     ``prices`` has the series of base, candidate and supply. The candidate's load is rebuilt from ratios to the first
     interval in logarithms, another way than the model's own.
     """
-    hours, base, candidate, supply = loads.interval_hours, prices["base"].to_numpy(), prices["candidate"].to_numpy(), prices["supply"].to_numpy()
+    hours, base, candidate, supply = (
+        loads.interval_hours,
+        prices["base"].to_numpy(),
+        prices["candidate"].to_numpy(),
+        prices["supply"].to_numpy(),
+    )
     energy, revenue, cost, after_total = [0.0, 0.0], [0.0, 0.0], [0.0, 0.0], np.zeros(len(loads.starts))
     for leaf in loads.leaves:
         load = loads.leaves[leaf].to_numpy()

@@ -12,6 +12,8 @@ PRICE_SIGNALS = Table(
         instant("start_utc", "start of the interval"),
         number("price_per_kwh", "what customers pay"),
         number("expected_load_kw", "system load expected under this signal"),
+        number("own_price_elasticity", "assumed of customers' energy of the day", unit="-"),
+        number("substitution_elasticity", "assumed of customers' shifting between intervals", unit="-"),
     ),
 )  # fmt: skip
 

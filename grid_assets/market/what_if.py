@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from grid_assets.foundation.site import Site
+from grid_assets.foundation.site_sections import MarketSection
 from grid_assets.market.loads import MarketInputError, StudyLoads
 from grid_assets.market.price_response import Elasticities, respond
 from grid_assets.market.tariffs import price_series, tariff_named
@@ -23,11 +24,16 @@ class StudyError(ValueError):
     """A study id that names no study."""
 
 
-def default_study(site: Site, day: date) -> str:
-    """The id of the study that belongs to the day run of ``day``: the site's candidate against its base tariff."""
+def market_of(site: Site) -> MarketSection:
+    """The site's [market] section. Raises StudyError where it has none."""
     if site.market is None:
         raise StudyError(f"site {site.name} has no [market] section; add one to study prices")
-    return study_id(day, site.market.candidate_tariff, site.market.base_tariff)
+    return site.market
+
+
+def default_study(site: Site, day: date) -> str:
+    """The id of the study that belongs to the day run of ``day``: the site's candidate against its base tariff."""
+    return study_id(day, market_of(site).candidate_tariff, market_of(site).base_tariff)
 
 
 def study_id(day: date, candidate: str, base: str) -> str:
@@ -52,14 +58,13 @@ def parse_study(study: str) -> tuple[date, str, str]:
 
 def elasticities_of(site: Site, own_price: float | None = None, substitution: float | None = None) -> Elasticities:
     """The site's assumptions, or those given instead, which the source then says."""
-    if site.market is None:
-        raise StudyError(f"site {site.name} has no [market] section; add one to study prices")
-    source = site.market.elasticity_source
+    market = market_of(site)
+    source = market.elasticity_source
     if own_price is not None or substitution is not None:
         source = f"given for this run; otherwise {source}"
     return Elasticities(
-        site.market.own_price_elasticity if own_price is None else own_price,
-        site.market.substitution_elasticity if substitution is None else substitution,
+        market.own_price_elasticity if own_price is None else own_price,
+        market.substitution_elasticity if substitution is None else substitution,
         source,
     )
 
@@ -67,16 +72,16 @@ def elasticities_of(site: Site, own_price: float | None = None, substitution: fl
 def price_signals(site: Site, day: date, loads: StudyLoads, elasticities: Elasticities | None = None) -> pd.DataFrame:
     """The site's base and candidate tariff on the study day of ``day``, each with the system load expected under it."""
     elasticities = elasticities or elasticities_of(site)
-    assert site.market is not None  # noqa: S101  elasticities_of has refused a site without
-    study_day = site.clock.study_day(day)
-    names = dict.fromkeys((site.market.base_tariff, site.market.candidate_tariff))
+    market, study_day = market_of(site), site.clock.study_day(day)
+    names = dict.fromkeys((market.base_tariff, market.candidate_tariff))
     series = {name: price_series(tariff_named(site, name), site.clock, study_day) for name in names}
-    base = series[site.market.base_tariff]["price_per_kwh"].to_numpy()
+    base = series[market.base_tariff]["price_per_kwh"].to_numpy()
     made = []
     for name, prices in series.items():
         answered = respond(loads.leaves.to_numpy(), base, prices["price_per_kwh"].to_numpy(), elasticities)
         made.append(prices.assign(signal_id=name, expected_load_kw=answered.sum(axis=1)))
-    return pd.concat(made, ignore_index=True)
+    assumed = {"own_price_elasticity": elasticities.own_price, "substitution_elasticity": elasticities.substitution}
+    return pd.concat(made, ignore_index=True).assign(**assumed)
 
 
 def price_what_if(site: Site, study: str, loads: StudyLoads, elasticities: Elasticities | None = None) -> pd.DataFrame:
@@ -91,7 +96,7 @@ def price_what_if(site: Site, study: str, loads: StudyLoads, elasticities: Elast
         raise MarketInputError(f"study {study}: the loads begin at {loads.starts[0]}, expected those of {study_day}")
     old = price_series(tariff_named(site, base), site.clock, study_day)["price_per_kwh"].to_numpy()
     new = price_series(tariff_named(site, candidate), site.clock, study_day)["price_per_kwh"].to_numpy()
-    supply = price_series(tariff_named(site, _procurement(site, base)), site.clock, study_day)["price_per_kwh"].to_numpy()
+    supply = price_series(tariff_named(site, procurement_tariff(site, base)), site.clock, study_day)["price_per_kwh"].to_numpy()
     start, end = site.clock.bounds(study_day)
     before = loads.leaves.to_numpy()
     after = respond(before, old, new, elasticities)
@@ -115,9 +120,9 @@ def price_what_if(site: Site, study: str, loads: StudyLoads, elasticities: Elast
     return pd.DataFrame([row])
 
 
-def _procurement(site: Site, base: str) -> str:
-    """The tariff whose prices stand for what energy costs the supplier."""
-    return site.market.procurement or base if site.market else base
+def procurement_tariff(site: Site, base: str) -> str:
+    """The tariff whose prices stand for what energy costs the supplier: the site's, else the base."""
+    return market_of(site).procurement or base
 
 
 def _load_figures(before: np.ndarray, after: np.ndarray, hours: float) -> dict[str, float]:

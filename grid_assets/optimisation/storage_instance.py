@@ -144,7 +144,9 @@ def validate(instance: Instance) -> None:
 def _tree_faults(nodes: Nodes) -> list[str]:
     found = [f"node {name}: the id occurs more than once" for name in _repeated(nodes.node_id)]
     parents = dict(zip(nodes.node_id, nodes.parent_id, strict=True))
-    found += [f"node {node}: its parent {parent!r} is unknown" for node, parent in parents.items() if parent is not None and parent not in parents]
+    found += [
+        f"node {node}: its parent {parent!r} is unknown" for node, parent in parents.items() if parent is not None and parent not in parents
+    ]
     tops = [node for node, parent in parents.items() if parent is None]
     if len(tops) != 1:
         found.append(f"expected exactly one node without a parent, found {tops}")
@@ -247,7 +249,9 @@ def _unreachable(instance: Instance) -> list[str]:
             found.setdefault(n, f"unit {units.unit_id[n]}, interval {t}: full charging cannot make up for self-discharge at minimum_kwh")
     for n in np.flatnonzero(energy < values["terminal_kwh"] - slack):
         reached, wanted = energy[n], values["terminal_kwh"][n]
-        found.setdefault(n, f"unit {units.unit_id[n]}, interval {instance.intervals - 1}: terminal_kwh {wanted} cannot be reached, at most {reached:.6g}")
+        found.setdefault(
+            n, f"unit {units.unit_id[n]}, interval {instance.intervals - 1}: terminal_kwh {wanted} cannot be reached, at most {reached:.6g}"
+        )
     return list(found.values())
 
 

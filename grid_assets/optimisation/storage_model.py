@@ -27,8 +27,6 @@ class Solution:
     curtailed_kw: np.ndarray
     bound: float
     """No plan costs less."""
-    proven: bool
-    """False where the time limit ended the search: the bound still holds, the plan may not be the best."""
 
 
 class _Model:
@@ -94,7 +92,9 @@ class _Model:
         """What flows through a node, and its limits, which energy may exceed at a price."""
         pulp, nodes, hours = self._pulp, self._instance.nodes, self._instance.interval_hours
         position = {name: n for n, name in enumerate(nodes.node_id)}
-        children = [[position[one] for one, parent in zip(nodes.node_id, nodes.parent_id, strict=True) if parent == node] for node in nodes.node_id]
+        children = [
+            [position[one] for one, parent in zip(nodes.node_id, nodes.parent_id, strict=True) if parent == node] for node in nodes.node_id
+        ]
         fleet = [[i for i, one in enumerate(self._instance.units.node_id) if one == node] for node in nodes.node_id]
         own = np.asarray(nodes.demand_kw, float) - np.asarray(nodes.available_kw, float)
         limits = ((1.0, nodes.import_limit_kw, "a"), (-1.0, nodes.export_limit_kw, "b"))
@@ -144,18 +144,19 @@ def solve(
     time_limit_s: float,
     binary: UNIT_INTERVALS = (),
     direction: dict[tuple[int, int], bool] | None = None,
+    search_nodes: int = 200,
 ) -> Solution:
     """Solves an instance once, on one thread.
 
     ``binary``: the (unit, interval) pairs where charging excludes discharging by a binary variable. ``direction``: pairs
-    that may only charge (True) or only discharge (False). Raises SolverError when no plan came back.
+    that may only charge (True) or only discharge (False). ``search_nodes`` ends branch and bound. Raises SolverError when no plan came back.
     """
     import highspy
     import pulp
 
     model = _Model(instance, binary, direction or {})
     highspy.Highs.resetGlobalScheduler(True)  # another thread count in this process would make HiGHS refuse ours
-    solver = pulp.HiGHS(msg=False, threads=1, timeLimit=time_limit_s, gapRel=1e-9, gapAbs=1e-9, random_seed=0)
+    solver = pulp.HiGHS(msg=False, threads=1, timeLimit=time_limit_s, gapRel=1e-9, gapAbs=1e-9, random_seed=0, mip_max_nodes=search_nodes)
     model.problem.solve(solver)
     status = model.problem.solverModel.getModelStatus()
     optimal = status == highspy.HighsModelStatus.kOptimal
@@ -163,10 +164,12 @@ def solve(
     feasible = information.primal_solution_status == 2  # HiGHS: a feasible point
     if not optimal and not (binary and feasible):
         said = model.problem.solverModel.modelStatusToString(status)
-        raise SolverError(f"HiGHS ended with {said!r} after at most {time_limit_s} s; expected an optimum. Give it more time, or look at the terminal energies")
+        raise SolverError(
+            f"HiGHS ended with {said!r} after at most {time_limit_s} s; expected an optimum. Give it more time, or look at the terminal energies"
+        )
     bound = information.mip_dual_bound if binary else dual_bound(model.problem.solverModel)
     found = [_values(grid, instance.intervals) for grid in (model.charge, model.discharge, model.energy, model.curtailed)]
-    return Solution(*found, bound=float(bound), proven=optimal)
+    return Solution(*found, bound=float(bound))
 
 
 def dual_bound(solver_model) -> float:

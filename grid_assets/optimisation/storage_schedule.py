@@ -11,13 +11,12 @@ The model, per unit i, node n and interval t (h: hours of an interval; power at 
 
 Because limits are soft, a plan exists for every valid instance. While export prices are not above import prices, the
 linear programme seldom gains from charging and discharging at once; where it does (burning energy at negative prices,
-or instead of curtailing at a price), those pairs of unit and interval get a binary variable and it is solved again.
+or instead of curtailing at a price), those pairs of unit and interval are held to one direction, see ``schedule``.
 """
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,6 +26,10 @@ from grid_assets.optimisation.storage_model import Solution, SolverError, budget
 SIMULTANEOUS_KW = 1e-5
 """A unit both charges and discharges when each is above this."""
 VIOLATION_KW = 1e-4
+SMALL_GAP = 1e-4
+"""Share of the cost by which a plan may miss the bound without a search for a better one."""
+SEARCHABLE_PAIRS = 200
+"""With more pairs of unit and interval at stake, branch and bound is not tried: the gap is stated instead."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,8 @@ class Schedule:
     bound: float
     """No plan costs less; proven by the duals, or by branch and bound."""
     violations: tuple[Violation, ...]
-    binary_pairs: int
-    """Pairs of unit and interval that needed a binary variable."""
+    exclusive_pairs: int
+    """Pairs of unit and interval that would have charged and discharged at once, and were kept from it."""
 
     @property
     def objective(self) -> float:
@@ -86,42 +89,62 @@ class Schedule:
         return 100.0 * max(0.0, self.objective - self.bound) / max(1e-6, abs(self.objective))
 
 
-def schedule(instance: Instance, time_limit_s: float = 60.0) -> Schedule:
-    """The cheapest plan for an instance.
+def schedule(instance: Instance, time_limit_s: float = 60.0, search_nodes: int = 200) -> Schedule:
+    """The cheapest plan for an instance, to within the gap that it states.
 
-    Raises ScheduleInputError for an instance that cannot be planned, SolverError when no plan was found in time.
+    Where units must not charge and discharge at once and the linear programme would, each such pair first keeps the
+    direction in which its store moved; when that costs more than the linear programme by over SMALL_GAP, and the pairs
+    are no more than SEARCHABLE_PAIRS, branch and bound searches on, for at most ``search_nodes`` nodes (a count, so that a plan does not depend on the machine's
+    speed; ``time_limit_s`` is an emergency stop). Raises ScheduleInputError, and SolverError when no plan was found.
     """
     validate(instance)
-    deadline = time.monotonic() + time_limit_s
-    solution = solve(instance, time_limit_s)
-    relaxed_bound = solution.bound
-    pairs: set[tuple[int, int]] = set()
-    while instance.exclusive:
-        found = simultaneous(solution.charge_kw, solution.discharge_kw) - pairs
-        if not found:
-            break
-        pairs |= found
-        try:
-            solution = solve(instance, max(1.0, deadline - time.monotonic()), binary=pairs)
-        except SolverError:
-            return _finished(instance, _one_direction(instance, solution, pairs, time_limit_s), relaxed_bound, len(pairs))
-    return _finished(instance, solution, solution.bound, len(pairs))
+    relaxed = solve(instance, time_limit_s)
+    pairs = simultaneous(relaxed.charge_kw, relaxed.discharge_kw)
+    if not (instance.exclusive and pairs):
+        return _finished(instance, relaxed, relaxed.bound, 0)
+    fixed, pairs = _one_direction(instance, relaxed, time_limit_s)
+    best = _finished(instance, fixed, relaxed.bound, len(pairs))
+    if best.gap_pct <= 100.0 * SMALL_GAP or len(pairs) > SEARCHABLE_PAIRS:
+        return best
+    searched, pairs = _branch_and_bound(instance, pairs, time_limit_s, search_nodes)
+    if searched is None:
+        return best
+    better = _finished(instance, searched, max(relaxed.bound, searched.bound), len(pairs))
+    return better if better.objective < best.objective else replace(best, bound=min(best.objective, better.bound))
 
 
-def _one_direction(instance: Instance, solution: Solution, pairs: set[tuple[int, int]], time_limit_s: float) -> Solution:
-    """A plan without simultaneous operation when branch and bound found none in time: each pair keeps the direction in
-    which its store moved. Keeping every unit's energy as it was stays possible, so a plan exists.
+def _one_direction(instance: Instance, solution: Solution, time_limit_s: float) -> tuple[Solution, set[tuple[int, int]]]:
+    """A plan without simultaneous operation: each pair that had it keeps the direction in which its store moved.
+
+    Keeping every unit's energy as it was stays possible (what was burnt is curtailed, or exceeds a priced limit), so
+    such a plan exists. Returns it with the pairs that were fixed.
     """
     direction: dict[tuple[int, int], bool] = {}
     values = dict(instance.units.columns())
-    found = set(pairs)
-    while found:
+    while found := simultaneous(solution.charge_kw, solution.discharge_kw) - direction.keys():
         for i, t in found:
-            stored = values["charge_efficiency"][i] * solution.charge_kw[i, t] - solution.discharge_kw[i, t] / values["discharge_efficiency"][i]
+            stored = (
+                values["charge_efficiency"][i] * solution.charge_kw[i, t] - solution.discharge_kw[i, t] / values["discharge_efficiency"][i]
+            )
             direction[i, t] = bool(stored >= 0)
         solution = solve(instance, time_limit_s, direction=direction)
-        found = simultaneous(solution.charge_kw, solution.discharge_kw) - direction.keys()
-    return solution
+    return solution, set(direction)
+
+
+def _branch_and_bound(
+    instance: Instance, pairs: set[tuple[int, int]], time_limit_s: float, search_nodes: int
+) -> tuple[Solution | None, set[tuple[int, int]]]:
+    """The plan with binary variables on those pairs that need them; None when none was found within the nodes."""
+    binary = set(pairs)
+    while True:
+        try:
+            solution = solve(instance, time_limit_s, binary=binary, search_nodes=search_nodes)
+        except SolverError:
+            return None, binary
+        found = simultaneous(solution.charge_kw, solution.discharge_kw) - binary
+        if not found:
+            return solution, binary
+        binary |= found
 
 
 def simultaneous(charge_kw: np.ndarray, discharge_kw: np.ndarray) -> set[tuple[int, int]]:

@@ -14,7 +14,9 @@ from grid_assets.storage.tables import CURTAILMENTS, SCHEDULE_KPIS, SCHEDULES
 INPUTS = (DEMAND_FORECASTS, RENEWABLE_FORECASTS, NODES, METERS, PLANTS, UNITS)
 
 
-@dg.multi_asset(name="storage_plan", specs=[spec_of(table, deps=INPUTS) for table in (SCHEDULES, CURTAILMENTS, SCHEDULE_KPIS)], can_subset=False)
+@dg.multi_asset(
+    name="storage_plan", specs=[spec_of(table, deps=INPUTS) for table in (SCHEDULES, CURTAILMENTS, SCHEDULE_KPIS)], can_subset=False
+)
 def storage_plan(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult]:
     from grid_assets.figures.storage import storage_day
 

@@ -13,7 +13,9 @@ from grid_assets.storage.replay import costs_do_not_add_up, faults_of_schedules,
 from grid_assets.storage.tables import CURTAILMENTS, SCHEDULE_KPIS, SCHEDULES
 
 
-@dg.asset_check(asset=SCHEDULES.key, blocking=True, description="Every unit can do what its schedule says, replayed from the published rows.")
+@dg.asset_check(
+    asset=SCHEDULES.key, blocking=True, description="Every unit can do what its schedule says, replayed from the published rows."
+)
 def plan_feasible(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     lake, faults = platform.lake, {}
     for key in partition_keys(context):
@@ -25,7 +27,9 @@ def plan_feasible(context: dg.AssetCheckExecutionContext, platform: Platform) ->
 @dg.asset_check(asset=SCHEDULE_KPIS.key, blocking=True, description="The parts of the cost are the objective, and none is below its bound.")
 def costs_add_up(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     faults = _of_kpis(context, platform, costs_do_not_add_up)
-    return recorded(context, platform, SCHEDULE_KPIS, "costs_add_up", faults, expected="energy, wear, peak, curtailment and violations add up")
+    return recorded(
+        context, platform, SCHEDULE_KPIS, "costs_add_up", faults, expected="energy, wear, peak, curtailment and violations add up"
+    )
 
 
 @dg.asset_check(asset=SCHEDULE_KPIS.key, description="The plan keeps to the limits of all nodes.")
@@ -37,7 +41,9 @@ def within_limits(context: dg.AssetCheckExecutionContext, platform: Platform) ->
 @dg.asset_check(asset=SCHEDULE_KPIS.key, description="By the objective, the plan is cheaper than the day without storage.")
 def better_than_no_storage(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     faults = _of_kpis(context, platform, not_worth_it)
-    return recorded(context, platform, SCHEDULE_KPIS, "better_than_no_storage", faults, expected="cheaper than without storage", severity=WARN)
+    return recorded(
+        context, platform, SCHEDULE_KPIS, "better_than_no_storage", faults, expected="cheaper than without storage", severity=WARN
+    )
 
 
 def _of_kpis(context: dg.AssetCheckExecutionContext, platform: Platform, fault: Callable[[pd.DataFrame], str]) -> dict[str, str]:

@@ -23,11 +23,15 @@ def faults_of_schedules(site: Site, day: str, units: pd.DataFrame, schedules: pd
     for unit in units.to_dict("records"):
         rows = schedules[schedules["unit_id"] == unit["unit_id"]].sort_values("start_utc")
         if list(rows["start_utc"]) != list(starts):
-            found.append(f"unit {unit['unit_id']}: has {len(rows)} rows, expected one for each of the {len(starts)} intervals of the study day")
+            found.append(
+                f"unit {unit['unit_id']}: has {len(rows)} rows, expected one for each of the {len(starts)} intervals of the study day"
+            )
             continue
         found += [f"unit {unit['unit_id']}: {fault}" for fault in _faults_of_unit(unit, rows, site.clock.interval_hours)]
     over = curtailments[(curtailments["curtailed_kw"] > curtailments["available_kw"] + 1e-6) | (curtailments["curtailed_kw"] < 0)]
-    found += [f"node {row.node_id} at {row.start_utc}: curtails {row.curtailed_kw} of {row.available_kw} kW" for row in over.head(3).itertuples()]
+    found += [
+        f"node {row.node_id} at {row.start_utc}: curtails {row.curtailed_kw} of {row.available_kw} kW" for row in over.head(3).itertuples()
+    ]
     return found
 
 
@@ -45,7 +49,9 @@ def _faults_of_unit(unit: dict, rows: pd.DataFrame, hours: float) -> list[str]:
                 -slack_kw <= row.charge_kw <= unit["power_kw"] + slack_kw and -slack_kw <= row.discharge_kw <= unit["power_kw"] + slack_kw
             ),
             "charges and discharges at once": min(row.charge_kw, row.discharge_kw) > slack_kw,
-            f"energy {energy:.6g} kWh outside its window": not unit["minimum_energy_kwh"] - slack_kwh <= energy <= unit["energy_kwh"] + slack_kwh,
+            f"energy {energy:.6g} kWh outside its window": not unit["minimum_energy_kwh"] - slack_kwh
+            <= energy
+            <= unit["energy_kwh"] + slack_kwh,
             f"energy is published as {row.energy_kwh:.6g}, replayed as {energy:.6g} kWh": abs(row.energy_kwh - energy) > slack_kwh,
         }
         found += [f"at {row.start_utc}: {said}" for said, wrong in tests.items() if wrong]

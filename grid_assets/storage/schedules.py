@@ -45,7 +45,12 @@ class StoragePlan:
 
 
 def plan_storage(
-    site: Site, day: date, demand_forecasts: pd.DataFrame, renewable_forecasts: pd.DataFrame, registers: Registers, time_limit_s: float = 60.0
+    site: Site,
+    day: date,
+    demand_forecasts: pd.DataFrame,
+    renewable_forecasts: pd.DataFrame,
+    registers: Registers,
+    time_limit_s: float = 60.0,
 ) -> StoragePlan:
     """The cheapest plan for the study day of ``day``, beside the same day without storage.
 
@@ -58,19 +63,26 @@ def plan_storage(
     optimised = schedule(instance, time_limit_s)
     idle = schedule(instance.without_units(), time_limit_s)
     starts = site.clock.intervals(study_day)
-    schedules = _long(instance.units.unit_id, starts, "unit_id", charge_kw=optimised.charge_kw, discharge_kw=optimised.discharge_kw, energy_kwh=optimised.energy_kwh)
+    schedules = _long(
+        instance.units.unit_id,
+        starts,
+        "unit_id",
+        charge_kw=optimised.charge_kw,
+        discharge_kw=optimised.discharge_kw,
+        energy_kwh=optimised.energy_kwh,
+    )
     schedules.insert(0, "plan_id", plan_id)
     schedules["issued_utc"] = pd.Timestamp(site.clock.issue_time(day))
-    curtailments = _long(instance.nodes.node_id, starts, "node_id", available_kw=instance.nodes.available_kw, curtailed_kw=optimised.curtailed_kw)
+    curtailments = _long(
+        instance.nodes.node_id, starts, "node_id", available_kw=instance.nodes.available_kw, curtailed_kw=optimised.curtailed_kw
+    )
     fed = {instance.nodes.node_id[n] for n in np.flatnonzero((instance.nodes.available_kw > 0).any(axis=1))}
     curtailments = curtailments[curtailments["node_id"].isin(fed)].assign(plan_id=plan_id).reset_index(drop=True)
     kpis = pd.DataFrame([_kpis(instance, run, name, plan_id) for name, run in ((NO_STORAGE, idle), (OPTIMISED, optimised))])
     return StoragePlan(plan_id, schedules, curtailments, kpis, _system(instance, starts, idle, optimised))
 
 
-def instance_of(
-    site: Site, day: date, demand_forecasts: pd.DataFrame, renewable_forecasts: pd.DataFrame, registers: Registers
-) -> Instance:
+def instance_of(site: Site, day: date, demand_forecasts: pd.DataFrame, renewable_forecasts: pd.DataFrame, registers: Registers) -> Instance:
     """The planning problem of the study day of ``day``. Raises StorageInputError naming what is missing."""
     if site.storage is None:
         raise StorageInputError(f"site {site.name} has no [storage] section; add one to plan storage")
@@ -106,7 +118,8 @@ def units_of(units: pd.DataFrame, interval_hours: float) -> StorageUnits:
         terminal_kwh=column["initial_energy_kwh"],
         charge_efficiency=column["charge_efficiency"],
         discharge_efficiency=column["discharge_efficiency"],
-        self_discharge_per_interval=1.0 - (1.0 - np.minimum(column["self_discharge_pct_per_day"], 100.0) / 100.0) ** (interval_hours / 24.0),
+        self_discharge_per_interval=1.0
+        - (1.0 - np.minimum(column["self_discharge_pct_per_day"], 100.0) / 100.0) ** (interval_hours / 24.0),
         wear_cost_per_kwh=column["wear_cost_per_kwh"],
         cycles_per_day=column["cycles_per_day"],
     )
