@@ -41,7 +41,6 @@ class CalendarWeatherForecaster(BaseForecaster):
         "capability:pred_int:insample": False,
         "capability:insample": False,
         "capability:random_state": False,
-        "remember_data": True,
     }
 
     def __init__(self, zone: str = "UTC", country: str = "GB", issue_hour: int = 9, naive: bool = False):
@@ -50,6 +49,7 @@ class CalendarWeatherForecaster(BaseForecaster):
         self.issue_hour = issue_hour
         self.naive = naive
         super().__init__()
+        self.set_config(remember_data=True)  # sktime 1.3 changes the default
 
     def _fit(self, y: pd.Series, X: pd.DataFrame | None, fh) -> CalendarWeatherForecaster:
         self._power = _utc(y)

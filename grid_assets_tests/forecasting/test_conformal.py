@@ -28,7 +28,8 @@ def test_interpolated_order_statistic_by_hand():
     # 0.75 * 22 / 21 = 0.785714; place 15.714 of 0..20 lies in the fives
     np.testing.assert_allclose(got, [1.0, 3.0, 5.0])
     place = 0.9 * 22 / 21 * 20  # 18.857: the sixes
-    assert error_quantiles(errors, [0.9])[0, 0, 5] == pytest.approx(6.0) and place > 18
+    assert error_quantiles(errors, [0.9])[0, 0, 5] == pytest.approx(6.0)
+    assert place > 18
 
 
 def test_missing_errors_are_left_out_and_none_gives_nan():

@@ -46,10 +46,12 @@ def test_every_plant_within_its_rating_and_dark_at_night():
     assert faults.gaps(made.forecasts, "plant_id", PLANTS["plant_id"], CLOCK, DAY) == ""
     both = made.forecasts.merge(PLANTS, on="plant_id")
     numbers = both[["mean_kw", *QUANTILE_COLUMNS]].to_numpy()
-    assert (numbers >= 0).all() and (numbers <= both["rating_kw"].to_numpy()[:, None]).all()
+    assert (numbers >= 0).all()
+    assert (numbers <= both["rating_kw"].to_numpy()[:, None]).all()
     local = CLOCK.local(pd.DatetimeIndex(both["start_utc"]))
     night = ((local.hour < 5) | (local.hour >= 19)) & (both["kind"] == "pv").to_numpy()
-    assert night.sum() and (numbers[night] == 0).all()
+    assert night.sum()
+    assert (numbers[night] == 0).all()
 
 
 def test_sun_and_wind_follow_the_weather_forecast():
@@ -57,9 +59,11 @@ def test_sun_and_wind_follow_the_weather_forecast():
     truth = generation(DAY + timedelta(days=2)).merge(PLANTS, on="meter_id")
     both = made.forecasts.merge(truth, on=["plant_id", "start_utc"])
     error = (both["mean_kw"] - 2 * both["energy_kwh"]).abs().groupby(both["plant_id"]).mean()
-    assert error["pv 1"] < 3.0 and error["wind 1"] < 12.0
+    assert error["pv 1"] < 3.0
+    assert error["wind 1"] < 12.0
     models = made.models.set_index("subject_id")
-    assert models.loc["pv", "beats_naive"] and models.loc["wind", "beats_naive"]
+    assert models.loc["pv", "beats_naive"]
+    assert models.loc["wind", "beats_naive"]
     assert models.loc["pv", "backtest_mae_kw"] < 0.4 * models.loc["pv", "naive_mae_kw"]
 
 
@@ -98,7 +102,8 @@ def test_no_plants_and_no_generation():
     with pytest.raises(NoHistoryError, match="4 plants"):
         run(generation().iloc[:0])
     one = run(generation()[lambda rows: rows["meter_id"] != "m3"])
-    assert any("wind 1" in said for said in one.messages) and "wind 1" not in set(one.forecasts["plant_id"])
+    assert any("wind 1" in said for said in one.messages)
+    assert "wind 1" not in set(one.forecasts["plant_id"])
 
 
 def test_totals_by_kind_add_up():

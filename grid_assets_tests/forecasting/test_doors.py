@@ -1,0 +1,121 @@
+"""The doors in a real Dagster run over a lake with 40 days of history."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+import pytest
+
+from grid_assets.forecasting import assets, checks
+from grid_assets.forecasting.tables import DEMAND_FORECASTS, FORECAST_ACCURACY, MODELS, RENEWABLE_FORECASTS, RENEWABLE_MODELS
+from grid_assets.foundation.dagster.partitions import site_days
+from grid_assets.foundation.dagster.platform import Platform
+from grid_assets.foundation.registers import NODES, PLANTS
+from grid_assets.metering.tables import NODE_LOADS, READINGS
+from grid_assets_tests.conftest import SHARED, SITES
+from grid_assets_tests.forecasting import worlds
+
+DAY = date(2009, 4, 20)
+HISTORY = 40
+
+
+@pytest.fixture
+def platform(tmp_path, monkeypatch) -> Platform:
+    """The edrp site (no weather), with made-up loads and one water wheel in its lake."""
+    monkeypatch.setenv("GRID_ASSETS_STATE", str(tmp_path))
+    monkeypatch.setenv("GRID_ASSETS_SHARED", str(SHARED))
+    made = Platform(site_file=str(SITES / "edrp.toml"))
+    clock, lake = made.site.clock, made.lake
+    first = DAY - timedelta(days=HISTORY)
+    loads = worlds.node_loads(clock, first, DAY, ("system", "feeder"))
+    for day, rows in loads.groupby(clock.days_of(loads["start_utc"])):
+        lake.write(NODE_LOADS, rows, day)
+        starts = clock.intervals(day)
+        wheel = pd.DataFrame({"meter_id": "wheel", "start_utc": starts, "energy_kwh": 2.0 + 0.1 * np.cos(np.arange(len(starts)))})
+        lake.write(READINGS, wheel.assign(quality="measured", method=None, rule_failures=None), day)
+    nodes = pd.DataFrame({"node_id": ["system", "feeder"], "level": ["system", "feeder"], "parent_id": [None, "system"]})
+    lake.write(NODES, nodes.assign(title="t", import_limit_kw=None, export_limit_kw=None))
+    plant = {"plant_id": "wheel", "kind": "hydro", "meter_id": "wheel", "node_id": "feeder", "bus_id": None, "rating_kw": 5.0}
+    lake.write(PLANTS, pd.DataFrame([plant]))
+    return made
+
+
+def materialise(platform: Platform, config: dict | None = None) -> dg.ExecuteInProcessResult:
+    days = site_days(platform.site)
+    loaded = dg.load_definitions_from_modules([assets, checks])
+    placed = loaded.map_asset_specs(func=lambda spec: spec.replace_attributes(partitions_def=days))
+    definitions = dg.Definitions.merge(
+        placed, dg.Definitions(jobs=[dg.define_asset_job("run", partitions_def=days)], resources={"platform": platform})
+    )
+    job = definitions.resolve_job_def("run")
+    run_config = {"ops": {"demand_forecasts": {"config": config}}} if config else None
+    return job.execute_in_process(partition_key=DAY.isoformat(), run_config=run_config)
+
+
+def test_day_run_publishes_all_tables_with_checks_and_pictures(platform):
+    result = materialise(platform)
+    assert result.success
+    demand = platform.lake.read(DEMAND_FORECASTS, DAY)
+    assert len(demand) == 2 * 78
+    assert set(demand["node_id"]) == {"system", "feeder"}
+    assert platform.lake.read(MODELS, DAY)["beats_naive"].all()
+    assert len(platform.lake.read(RENEWABLE_FORECASTS, DAY)) == 78
+    assert platform.lake.read(RENEWABLE_MODELS, DAY)["subject_id"].tolist() == ["hydro"]
+    scores = platform.lake.read(FORECAST_ACCURACY, DAY).set_index("subject_id")
+    assert set(scores.index) == {"system", "feeder", "hydro"}
+    assert scores.loc["system", "mae_kw"] < 1.2 * scores.loc["system", "naive_mae_kw"]
+    found = {(one.asset_key.path[-1], one.check_name): one.passed for one in result.get_asset_check_evaluations()}
+    assert found[("demand_forecasts", "no_gap")]
+    assert found[("models", "beats_naive")]
+    assert found[("renewable_forecasts", "all_plants")]
+    reports = {one.asset_key.path[-1]: one.metadata for one in result.get_asset_materialization_events() for one in [one.materialization]}
+    assert "data:image/png" in reports["demand_forecasts"]["picture"].value
+    assert reports["forecast_accuracy"]["demand_forecast_from"].value.startswith("made again")
+
+
+def test_again_is_the_same_and_known_until_is_another(platform):
+    tables = (DEMAND_FORECASTS, MODELS, RENEWABLE_FORECASTS, FORECAST_ACCURACY)
+    materialise(platform)
+    before = [platform.lake.content_hash(table, DAY) for table in tables]
+    materialise(platform)
+    assert [platform.lake.content_hash(table, DAY) for table in tables] == before
+    early = (platform.site.clock.midnight(DAY) - timedelta(hours=5)).isoformat()
+    assert materialise(platform, {"known_until": early}).success
+    assert platform.lake.content_hash(DEMAND_FORECASTS, DAY) != before[0]
+
+
+def test_a_gap_stops_what_comes_after(platform):
+    materialise(platform)
+    loads = platform.lake.read(NODE_LOADS, DAY)
+    ghost = loads[loads["node_id"] == "feeder"].assign(node_id="ghost")
+    forecasts = platform.lake.read(DEMAND_FORECASTS, DAY)
+    platform.lake.write(NODE_LOADS, pd.concat([loads, ghost]), DAY)
+    clock = platform.site.clock
+    from grid_assets.forecasting import faults
+
+    said = faults.gaps(forecasts.iloc[1:].assign(p05_kw=1e9), "node_id", ["system", "feeder", "ghost"], clock, DAY)
+    assert "ghost is not forecast" in said
+    assert "1 of 78 intervals missing" in said
+    assert "quantiles cross" in said
+    assert "2 rows with" not in said
+    assert faults.gaps(forecasts, "node_id", ["system", "feeder"], clock, DAY) == ""
+
+
+def test_warnings_are_said_in_words():
+    from grid_assets.forecasting import faults
+
+    models = pd.DataFrame({"subject_id": ["a", "b"], "model": ["weekly_naive", "calendar_weather"], "beats_naive": [False, True]})
+    models = models.assign(backtest_mae_kw=3.0, naive_mae_kw=2.0)
+    assert faults.loses_to_naive(models, "a").startswith("a: weekly_naive is published")
+    assert faults.loses_to_naive(models, "b") == ""
+    assert faults.loses_to_naive(models, None).count("published") == 1
+    scores = pd.DataFrame({"subject_id": ["a", "b"], "coverage_90_pct": [69.0, 70.0]})
+    assert faults.low_coverage(scores) == "a: 69 % of the day inside the 90 % band"
+
+
+def test_known_until_needs_a_time_zone(platform):
+    with pytest.raises(ValueError, match="time zone"):
+        assets.ForecastConfig(known_until="2009-04-20T08:00:00").instant(platform, DAY)
