@@ -5,7 +5,7 @@ import dagster as dg
 from grid_assets.figures import readings as pictures
 from grid_assets.foundation.dagster.doors import RANGED, asset_of, days_of, report, spec_of
 from grid_assets.foundation.dagster.platform import Platform
-from grid_assets.foundation.registers import METERS, NODES, in_force
+from grid_assets.foundation.registers import METERS, NODES
 from grid_assets.metering import aggregation, landing, raw_days, reading_days
 from grid_assets.metering.quality_suite import docs_page
 from grid_assets.metering.stamps import instant_of

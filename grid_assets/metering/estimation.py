@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -16,7 +17,7 @@ def linear(kwh: np.ndarray, limit: int) -> np.ndarray:
     made = np.full(kwh.shape, np.nan)
     for row in np.flatnonzero(np.isnan(kwh).any(axis=1)):
         known = np.flatnonzero(~np.isnan(kwh[row]))
-        for left, right in zip(known[:-1], known[1:], strict=True):
+        for left, right in pairwise(known):
             gap = right - left - 1
             if 0 < gap <= limit:
                 steps = np.arange(1, gap + 1) / (gap + 1)

@@ -79,7 +79,7 @@ def land_days(site: Site, lake: Lake, meters: pd.DataFrame, days: Sequence[date]
         if source.arrival == "archive":
             archives += [_Archive(path, source, site, calendar, meters) for path in archive_files(source)]
     folders = [_Folder(source, site, lake) for source in site.readings if source.arrival == "file_name"]
-    for day, landing in landings.items():
+    for landing in landings.values():
         for archive in archives:
             archive.land(landing)
         for folder in folders:

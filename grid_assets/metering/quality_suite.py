@@ -1,5 +1,7 @@
 """The Great Expectations suite over the quality profiles, with its data docs. Imported lazily: it takes seconds."""
 
+# pyright: reportPrivateImportUsage=false
+
 from __future__ import annotations
 
 import os

@@ -12,11 +12,11 @@ from grid_assets.foundation.calendar import SiteCalendar
 from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.registers import in_force
 from grid_assets.foundation.site_sections import ValidationSection
+from grid_assets.foundation.tables import Table
 from grid_assets.foundation.units import kwh_per_unit
 from grid_assets.metering import validation
 from grid_assets.metering.day_profiles import meter_days, quality_profiles
 from grid_assets.metering.estimation import estimate, like_days
-from grid_assets.foundation.tables import Table
 from grid_assets.metering.tables import FAILED_READINGS, FILE_DAYS, METER_DAYS, QUALITY_PROFILES, READINGS
 
 NOT_IN_FORCE = "not_in_force"

@@ -1,0 +1,140 @@
+"""A small made site: five meters on two feeders of one substation, half-hours, London's clock, three days at the spring change."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from grid_assets.foundation.lake import Lake
+from grid_assets.foundation.registers import METERS, NODES, read_register
+from grid_assets.foundation.site import Site, load_site
+from grid_assets.metering import landing, raw_days, reading_days
+
+METERS_CSV = """meter_id,kind,node_id,bus_id,customer_class,rating_kw,power_factor,net_metered,valid_from_utc,valid_to_utc
+m1,load,f1,,residential,10,,false,2020-01-01T00:00:00Z,
+m2,load,f1,,residential,10,,false,2020-01-01T00:00:00Z,
+m3,load,f2,,residential,10,,true,2020-01-01T00:00:00Z,
+m4,load,f2,,commercial,100,,false,2020-01-01T00:00:00Z,
+g1,generation,f2,,plant,50,,false,2020-01-01T00:00:00Z,
+old,load,f1,,residential,10,,false,2020-01-01T00:00:00Z,2021-01-01T00:00:00Z
+"""
+NODES_CSV = """node_id,level,parent_id,title,import_limit_kw,export_limit_kw
+system,system,,System,,
+s1,substation,system,Substation,,
+f1,feeder,s1,Feeder 1,,
+f2,feeder,s1,Feeder 2,,
+"""
+SITE = """name = "made"
+title = "A made site"
+time_zone = "{zone}"
+country = "GB"
+currency = "GBP"
+interval_minutes = 30
+state = "state"
+[calendar]
+mode = "replay"
+first_day = {first}
+last_day = {last}
+default_day = {first}
+issue_hour = 9
+[registers]
+folder = "registers"
+[validation]
+{validation}
+{readings}
+"""
+FEED = """[[readings]]
+name = "feed"
+folder = "landing"
+pattern = "reads_{received}.csv"
+columns = { meter_id = "meter", read_utc = "read_at", value = "value", unit = "unit" }
+"""
+FIRST, LAST = date(2021, 3, 27), date(2021, 3, 29)
+LIVE_METERS = ("m1", "m2", "m3", "m4", "g1")
+
+
+@dataclass
+class MadeSite:
+    site_file: Path
+    site: Site
+    lake: Lake
+
+    @property
+    def folder(self) -> Path:
+        return self.site_file.parent / "landing"
+
+    @property
+    def register(self) -> pd.DataFrame:
+        return read_register(self.site.registers.folder, METERS).to_pandas()
+
+    @property
+    def nodes(self) -> pd.DataFrame:
+        return read_register(self.site.registers.folder, NODES).to_pandas()
+
+    def drop(self, name: str, content: str | bytes) -> Path:
+        path = self.folder / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def land(self, *days: date) -> dict[date, landing.DayLanding]:
+        made = {}
+        for one in landing.land_days(self.site, self.lake, self.register, days or (FIRST,)):
+            landing.write_landing(self.lake, one)
+            made[one.day] = one
+        return made
+
+    def make(self, day: date) -> reading_days.ReadingDay:
+        """The day's tables from what has landed, written to the lake."""
+        from grid_assets.metering.tables import RAW_READINGS
+
+        files = raw_days.rows_of_files(self.lake, day)
+        rows = raw_days.raw_readings(self.lake, files.loc[files["day"] == day, "file_id"].tolist(), day)
+        self.lake.write(RAW_READINGS, rows, day)
+        grid = reading_days.day_grid(self.site.clock, self.register, day)
+        history = reading_days.History(self.lake, self.site.clock)
+        made = reading_days.reading_day(grid, self.lake.read(RAW_READINGS, day), history, self.site.validation, self.site.interval_minutes)
+        for table, frame in made.tables().items():
+            self.lake.write(table, frame, day)
+        return made
+
+
+@pytest.fixture
+def make_site(tmp_path: Path) -> Callable[..., MadeSite]:
+    def make(readings: str = FEED, validation: str = "", zone: str = "Europe/London", first: date = FIRST, last: date = LAST) -> MadeSite:
+        (tmp_path / "registers").mkdir()
+        (tmp_path / "landing").mkdir()
+        (tmp_path / "registers" / "meters.csv").write_text(METERS_CSV)
+        (tmp_path / "registers" / "nodes.csv").write_text(NODES_CSV)
+        path = tmp_path / "made.toml"
+        path.write_text(SITE.format(readings=readings, validation=validation, zone=zone, first=first, last=last))
+        site = load_site(path, {})
+        return MadeSite(path, site, Lake(site.lake_root))
+
+    return make
+
+
+@pytest.fixture
+def made(make_site) -> MadeSite:
+    return make_site()
+
+
+def day_rows(site: Site, day: date, meters: tuple[str, ...] = LIVE_METERS, unit: str = "kWh", factor: float = 1.0) -> pd.DataFrame:
+    """A reading of every meter and interval of a day: changing values that break no rule."""
+    rows = []
+    for m, meter in enumerate(meters):
+        for n, start in enumerate(site.clock.intervals(day)):
+            value = round((1 + m + 0.5 * np.sin(n / 7 + m) + 0.001 * n) * factor, 9)
+            rows.append((meter, start.strftime("%Y-%m-%dT%H:%M:%SZ"), value, unit))
+    return pd.DataFrame(rows, columns=["meter", "read_at", "value", "unit"])
+
+
+def as_csv(rows: pd.DataFrame, zipped: bool = False) -> bytes:
+    data = rows.to_csv(index=False).encode()
+    return gzip.compress(data, mtime=0) if zipped else data

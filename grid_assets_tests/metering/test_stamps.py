@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grid_assets.metering.stamps import NO_TIME, instant_of, instants_of, microseconds
+
+LONDON = ZoneInfo("Europe/London")
+
+
+def told(stamps, ids=None, zone=LONDON):
+    made, faults = instants_of(pa.array(stamps), pa.array(ids or ["m"] * len(stamps)), zone)
+    shown = [None if one == NO_TIME else str(np.datetime64(int(one), "us").astype("datetime64[m]")) for one in made]
+    return shown, faults
+
+
+def test_the_hour_that_occurs_twice_is_first_then_second_per_meter():
+    stamps = ["2021-10-31 00:30", "2021-10-31 01:00", "2021-10-31 01:30", "2021-10-31 01:00", "2021-10-31 01:30", "2021-10-31 02:00"]
+    shown, _ = told(stamps)
+    assert [one[-5:] for one in shown] == ["23:30", "00:00", "00:30", "01:00", "01:30", "02:00"]
+    shown, _ = told(["2021-10-31 01:00", "2021-10-31 01:00"], ["a", "b"])
+    assert shown == ["2021-10-31T00:00"] * 2
+
+
+def test_a_time_that_the_spring_change_skips_is_no_time():
+    shown, faults = told(["2021-03-28T01:30", "2021-03-28T02:00", "2021-03-28T00:30"])
+    assert shown == [None, "2021-03-28T01:00", "2021-03-28T00:30"]
+    assert "does not exist" in faults[0]
+
+
+@pytest.mark.parametrize("stamp", ["2021-03-27", "12:30", "", "27/03/2021 10:00", "2021-03-27T25:00Z", "9999-99-99T00:00", "٢٠٢١-03-27T10:00Z"])
+def test_what_is_no_time_is_told(stamp):
+    shown, faults = told([stamp])
+    assert shown == [None]
+    assert "no time" in faults[0]
+
+
+def test_empty_stamps_are_told():
+    assert told(pa.array([None, "2021-03-27T10:00Z"]))[0] == [None, "2021-03-27T10:00"]
+    made, faults = instants_of(pa.array([None, 1_000_000_000], pa.timestamp("ns", tz="UTC")), pa.array(["m", "m"]), LONDON)
+    assert made.tolist() == [NO_TIME, 1_000_000]
+    assert list(faults) == [0]
+
+
+def test_naive_typed_stamps_are_of_the_zone():
+    made, _ = instants_of(pa.array([datetime(2021, 6, 1, 12)], pa.timestamp("ns")), pa.array(["m"]), LONDON)
+    assert made.tolist() == [microseconds(datetime(2021, 6, 1, 11, tzinfo=UTC))]
+
+
+@given(st.datetimes(datetime(1990, 1, 1), datetime(2037, 1, 1)), st.sampled_from(["Europe/London", "Asia/Kathmandu", "America/New_York", "Australia/Lord_Howe"]))
+def test_an_instant_written_with_its_offset_is_read_as_itself(naive, zone):
+    when = naive.replace(tzinfo=UTC)
+    written = [when.isoformat(), when.isoformat().replace("+00:00", "Z"), when.astimezone(ZoneInfo(zone)).isoformat()]
+    made, faults = instants_of(pa.array(written), pa.array(["m"] * 3), LONDON)
+    assert made.tolist() == [pd.Timestamp(when).value // 1000] * 3
+    assert faults == {}
+
+
+def test_a_known_until_needs_an_offset():
+    assert instant_of("2021-03-27T10:00:00+01:00") == datetime(2021, 3, 27, 9, tzinfo=UTC)
+    with pytest.raises(ValueError, match="has no offset"):
+        instant_of("2021-03-27T10:00:00")
