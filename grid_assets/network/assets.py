@@ -10,6 +10,8 @@ from grid_assets.forecasting.tables import DEMAND_FORECASTS, RENEWABLE_FORECASTS
 from grid_assets.foundation.dagster.doors import days_of, report, spec_of
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import METERS, NODES, PLANTS
+from grid_assets.foundation.site import SiteError
+from grid_assets.foundation.site_sections import NetworkSection
 from grid_assets.metering.tables import METER_DAYS
 from grid_assets.network.tables import BRANCH_LOADINGS, BRANCHES, BUS_VOLTAGES, BUSES, CONSTRAINT_VIOLATIONS, FLOW_CERTIFICATES, TOPOLOGIES
 
@@ -26,8 +28,7 @@ def network_topology(platform: Platform) -> Iterator[dg.MaterializeResult]:
     from grid_assets.powerflow.networks import load_network
     from grid_assets.powerflow.topology import topology_of
 
-    section, clock = platform.site.network, platform.site.clock
-    assert section, "the network area exists only on sites with a [network] section"
+    section, clock = _section(platform), platform.site.clock
     admitted = load_network(section.source, section.file)
     frames = topology_frames(admitted, topology_of(admitted), platform.lake.read(METERS), clock.midnight(clock.first_day))
     for table in TOPOLOGY_TABLES:
@@ -40,8 +41,7 @@ def network_topology(platform: Platform) -> Iterator[dg.MaterializeResult]:
 def flow_study(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult]:
     from grid_assets.network.day_study import study_of_day
 
-    day, section = days_of(context, platform)[0], platform.site.network
-    assert section, "the network area exists only on sites with a [network] section"
+    day, section = days_of(context, platform)[0], _section(platform)
     read = {table.name: platform.lake.read(table) for table in (METERS, NODES, PLANTS)}
     forecasts = {table.name: platform.lake.read(table, day) for table in (DEMAND_FORECASTS, RENEWABLE_FORECASTS)}
     recent = [day - timedelta(days=n) for n in range(SHARE_DAYS)]
@@ -52,3 +52,9 @@ def flow_study(context: dg.AssetExecutionContext, platform: Platform) -> Iterato
         frame: pd.DataFrame = getattr(done.study, table.name)
         written = platform.lake.write(table, frame, day)
         yield report(platform, table, written, frame, inputs=inputs, picture=pictures.get(table), figures=done.study.figures())
+
+
+def _section(platform: Platform) -> NetworkSection:
+    if platform.site.network is None:
+        raise SiteError(f"site {platform.site.name}: the section [network] is missing; the flow study needs it")
+    return platform.site.network

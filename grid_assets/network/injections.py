@@ -43,7 +43,7 @@ def injections(
     meter_days: pd.DataFrame,
     power_factor: float,
 ) -> Injections:
-    """Bus injections for the intervals ``start_utc`` (UTC): load at unity sum of the node forecasts, less generation.
+    """Bus injections for the intervals ``start_utc`` (UTC): what the nodes are forecast to draw, less generation.
 
     Each node's forecast, less those of the nodes below it, is split over its load meters by their energy in
     ``meter_days`` (the rating where there is none) and drawn at the meter's bus. Meters and plants without a bus are
@@ -60,6 +60,9 @@ def injections(
     for node, kw in own.items():
         load_mw += np.outer(kw / 1000, placement.active[node])
         load_mvar += np.outer(np.maximum(kw, 0) / 1000, placement.reactive[node])
+    unknown = sorted(set(generation) - set(plants["plant_id"]))
+    if unknown:
+        raise InjectionError(f"plant {unknown[0]!r} has a forecast but is not in the register plants.csv")
     for plant, shares in place_plants(admitted, plants).items():
         if plant not in generation:
             raise InjectionError(f"plant {plant!r} has no forecast for the study day; materialise forecasting/renewable_forecasts first")
@@ -115,6 +118,9 @@ def own_demand(demand: dict[str, np.ndarray], nodes: pd.DataFrame, placement: Pl
 
     A leaf's forecast is all its own. Above leaves the difference of forecasts may fall below 0 and is then 0.
     """
+    strange = sorted(set(demand) - set(nodes["node_id"]))
+    if strange:
+        raise InjectionError(f"node {strange[0]!r} has a demand forecast but is not in the register nodes.csv")
     below = nodes.dropna(subset=["parent_id"]).groupby("parent_id")["node_id"].apply(list).to_dict()
     leaves = sorted(set(nodes["node_id"]) - set(below))
     lost = [node for node in leaves if node in demand and node not in placement.active and np.any(demand[node])]

@@ -16,6 +16,8 @@ from grid_assets.powerflow.topology import Topology, buses_behind
 EXPECTED = "expected"
 CRITICAL_DEVIATION, CRITICAL_OVERLOAD = 2.0, 1.2
 ALLOWED_RESIDUAL_MVA = 1e-4
+ROUNDING = 1e-9
+"""So that a value at a bound counts as there, though twice 0.05 is not exactly 0.1 in floating point."""
 VIOLATION_COLUMNS = ["element_id", "element_kind", "kind", "start_utc", "value", "limit", "severity"]
 
 
@@ -84,9 +86,11 @@ def violations(voltages: pd.DataFrame, loadings: pd.DataFrame, limits: Limits) -
     under, over = voltages[voltages["vm_pu"] < low], voltages[voltages["vm_pu"] > high]
     heavy = loadings[loadings["loading_pct"] > most]
     parts = [
-        _violated(under, "bus_id", "bus", "undervoltage", "vm_pu", low, under["vm_pu"] <= 1 - CRITICAL_DEVIATION * (1 - low)),
-        _violated(over, "bus_id", "bus", "overvoltage", "vm_pu", high, over["vm_pu"] >= 1 + CRITICAL_DEVIATION * (high - 1)),
-        _violated(heavy, "branch_id", heavy["kind"], "overload", "loading_pct", most, heavy["loading_pct"] >= CRITICAL_OVERLOAD * most),
+        _violated(under, "bus_id", "bus", "undervoltage", "vm_pu", low, 1 - under["vm_pu"] >= CRITICAL_DEVIATION * (1 - low) - ROUNDING),
+        _violated(over, "bus_id", "bus", "overvoltage", "vm_pu", high, over["vm_pu"] - 1 >= CRITICAL_DEVIATION * (high - 1) - ROUNDING),
+        _violated(
+            heavy, "branch_id", heavy["kind"], "overload", "loading_pct", most, heavy["loading_pct"] >= CRITICAL_OVERLOAD * most - ROUNDING
+        ),
     ]
     return pd.concat(parts, ignore_index=True)
 

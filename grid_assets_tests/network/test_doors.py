@@ -22,11 +22,11 @@ DAY = date(2016, 5, 24)
 
 
 def seeded(tmp_path: Path, peak_kw: float) -> Platform:
-    path, site = frames.trial_site(tmp_path)
+    path, site = frames.trial_site(tmp_path, minutes=60)
     platform = Platform(site_file=str(path))
     nodes = frames.nodes_frame({"system": None, "primary": "system"})
     plants = frames.plants_frame([("solar", "Bus 7")])
-    shape = peak_kw * (0.6 + 0.4 * np.sin(np.linspace(0, 2 * np.pi, 48)))
+    shape = peak_kw * (0.6 + 0.4 * np.sin(np.linspace(0, 2 * np.pi, 24)))
     for table, frame, key in (
         (METERS, frames.meters_frame([("demand", "primary", None, 40000.0)]), None),
         (NODES, nodes, None),
@@ -59,9 +59,9 @@ def test_a_day_is_studied_checked_and_pictured(tmp_path: Path):
     lake = platform.lake
     voltages, loadings = lake.read(BUS_VOLTAGES, DAY), lake.read(BRANCH_LOADINGS, DAY)
     times = platform.site.clock.intervals(date(2016, 5, 26))
-    assert len(voltages) == 15 * 48
+    assert len(voltages) == 15 * 24
     assert set(voltages["start_utc"]) == set(times)
-    assert len(loadings) == 17 * 48
+    assert len(loadings) == 17 * 24
     proof = lake.read(FLOW_CERTIFICATES, DAY).iloc[0]
     assert proof["failed_steps"] == 0
     assert proof["residual_max_mva"] < 1e-6
@@ -110,8 +110,8 @@ def test_an_interval_that_does_not_converge_blocks_what_comes_after(tmp_path: Pa
     done = run(platform)
     (proof,) = [one for one in done.get_asset_check_evaluations() if one.check_name == "certificate"]
     assert not proof.passed
-    assert "1 of 48 intervals did not converge" in (proof.description or "")
-    assert len(platform.lake.read(BUS_VOLTAGES, DAY)) == 15 * 47
+    assert "1 of 24 intervals did not converge" in (proof.description or "")
+    assert len(platform.lake.read(BUS_VOLTAGES, DAY)) == 15 * 23
 
 
 def test_a_broken_network_file_is_named(tmp_path: Path):

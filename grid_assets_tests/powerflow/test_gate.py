@@ -1,0 +1,160 @@
+"""The import gate: what it repairs, what it refuses, and that it says so."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from grid_assets.powerflow.gate import NetworkError, admit
+from grid_assets.powerflow.networks import load_network
+from grid_assets_tests.powerflow.made import feeder
+
+
+def said(admitted) -> str:
+    return "; ".join(admitted.repairs)
+
+
+def test_a_sound_network_needs_no_repair_and_is_not_touched():
+    net = feeder(3)
+    admitted = admit(net, "here")
+    assert admitted.repairs == ()
+    admitted.net.load["p_mw"] = 99.0
+    assert net.load["p_mw"].eq(0.2).all()
+
+
+def test_a_tap_without_a_changer_type_counts_again(semiurban):
+    """pandapower from 3 on ignores such a tap in silence; the voltage must move once the gate has passed the network."""
+    import pandapower as pp
+
+    net = copy.deepcopy(semiurban)
+    net.trafo["tap_pos"] = 4.0
+    ignored = copy.deepcopy(net)
+    pp.runpp(ignored, numba=False)
+    admitted = admit(net, "simbench")
+    assert admitted.net.trafo["tap_changer_type"].eq("Ratio").all()
+    assert "HV1-MV2.101-Trafo1" in said(admitted)
+    assert "off neutral" in said(admitted)
+    pp.runpp(admitted.net, numba=False)
+    moved = admitted.net.res_bus["vm_pu"] - ignored.res_bus["vm_pu"]
+    assert moved.loc[2] < -0.03
+
+
+def test_vector_groups_follow_the_phase_shift(semiurban):
+    net = copy.deepcopy(semiurban)
+    net.trafo["vector_group"] = None
+    admitted = admit(net, "simbench")
+    assert list(admitted.net.trafo["vector_group"]) == ["YNd5", "YNd5", "Dyn5"]
+    assert "vector group" in said(admitted)
+
+
+def test_names_are_made_unique_in_the_order_of_the_table():
+    net = feeder(4)
+    net.bus["name"] = ["source", "a", "a", None, "a (2)"]
+    net.line["name"] = ["x", "x", " ", "x"]
+    first, second = admit(net, "here"), admit(net, "here")
+    assert list(first.net.bus["name"]) == ["source", "a", "a (3)", "bus 3", "a (2)"]
+    assert list(first.net.line["name"]) == ["x", "x (2)", "line 2", "x (3)"]
+    assert list(first.net.bus["name"]) == list(second.net.bus["name"])
+    assert "shared a name" in said(first)
+    assert "had no name" in said(first)
+
+
+def test_a_transformer_never_shares_a_name_with_a_line(semiurban):
+    net = copy.deepcopy(semiurban)
+    net.trafo["name"] = "MV2.101 Line 1"
+    admitted = admit(net, "simbench")
+    both = [*admitted.net.line["name"], *admitted.net.trafo["name"]]
+    assert len(both) == len(set(both))
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value", "expected"),
+    [
+        ("line", "max_i_ka", np.nan, "line 'line 2': max_i_ka"),
+        ("line", "max_i_ka", 0.0, "line 'line 2': max_i_ka"),
+        ("line", "length_km", -1.0, "line 'line 2': length_km"),
+        ("line", "from_bus", 77, "from_bus = 77 is not in the bus table"),
+        ("load", "bus", 77, "load number 1: bus = 77"),
+    ],
+)
+def test_what_cannot_be_repaired_is_refused_by_name(table: str, column: str, value: float, expected: str):
+    net = feeder(3)
+    net[table].loc[1, column] = value
+    with pytest.raises(NetworkError, match=expected):
+        admit(net, "here")
+
+
+def test_lines_without_impedance_are_refused():
+    net = feeder(3)
+    net.line.loc[2, ["r_ohm_per_km", "x_ohm_per_km"]] = 0.0
+    with pytest.raises(NetworkError, match="line 'line 3': no impedance"):
+        admit(net, "here")
+
+
+@pytest.mark.parametrize("column", ["sn_mva", "vk_percent", "vn_lv_kv"])
+def test_transformers_without_ratings_are_refused(semiurban, column: str):
+    net = copy.deepcopy(semiurban)
+    net.trafo.loc[2, column] = 0.0
+    with pytest.raises(NetworkError, match=rf"MV2.101-LV5.220-Trafo 1.*{column}"):
+        admit(net, "simbench")
+
+
+def test_a_transformer_with_more_resistance_than_impedance_is_refused(semiurban):
+    net = copy.deepcopy(semiurban)
+    net.trafo.loc[1, "vkr_percent"] = 99.0
+    with pytest.raises(NetworkError, match="vkr_percent is larger"):
+        admit(net, "simbench")
+
+
+def test_a_missing_rating_comes_from_the_standard_type(semiurban):
+    net = copy.deepcopy(semiurban)
+    kind = net.line["std_type"].iloc[0]
+    net.std_types["line"][kind] = {"max_i_ka": 0.123}
+    net.line.loc[net.line.index[0], "max_i_ka"] = np.nan
+    admitted = admit(net, "simbench")
+    assert admitted.net.line["max_i_ka"].iloc[0] == 0.123
+    assert "MV2.101 Line 1" in said(admitted)
+
+
+def test_loads_without_a_supply_are_taken_out():
+    net = feeder(3)
+    net.line.loc[2, "in_service"] = False
+    admitted = admit(net, "here")
+    assert list(admitted.net.load["in_service"]) == [True, True, False]
+    assert "bus 3" in said(admitted)
+
+
+def test_a_network_without_supply_or_with_unknown_elements_is_refused():
+    import pandapower as pp
+
+    dark = feeder(2)
+    dark.ext_grid["in_service"] = False
+    with pytest.raises(NetworkError, match="no supply in service"):
+        admit(dark, "here")
+    odd = feeder(2)
+    pp.create_ward(odd, 1, 0.1, 0.1, 0.1, 0.1)
+    with pytest.raises(NetworkError, match="'ward'"):
+        admit(odd, "here")
+    with pytest.raises(NetworkError, match="no buses"):
+        admit(pp.create_empty_network(), "here")
+
+
+def test_networks_are_read_from_files(tmp_path: Path):
+    import pandapower as pp
+
+    file = tmp_path / "network.json"
+    pp.to_json(feeder(3), str(file))
+    admitted = load_network("file", file)
+    assert list(admitted.net.bus["name"]) == ["source", "bus 1", "bus 2", "bus 3"]
+    assert admitted.source == "network.json"
+    for broken in ("[", '{"not": "a network"}'):
+        file.write_text(broken)
+        with pytest.raises(NetworkError, match="not a readable pandapower JSON"):
+            load_network("file", file)
+    with pytest.raises(NetworkError, match="does not exist"):
+        load_network("file", tmp_path / "nowhere.json")
+    with pytest.raises(NetworkError, match="unknown network source"):
+        load_network("dream")

@@ -1,0 +1,170 @@
+"""The engine against hand results, runpp, other engines' vectors, and the laws it must keep."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from grid_assets.powerflow import time_series
+from grid_assets.powerflow.gate import admit
+from grid_assets.powerflow.networks import load_network
+from grid_assets.powerflow.time_series import FlowError, engine, solve_series
+from grid_assets_tests.conftest import SHARED
+from grid_assets_tests.powerflow.made import feeder, nominal, two_buses
+
+CASES = SHARED / "testcases" / "powerflow"
+needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="the shared power-flow cases are absent; set GRID_ASSETS_SHARED")
+
+
+def test_two_buses_by_hand():
+    """R = 1 ohm at 10 kV and 2 MW: V^2 - 10 V + 2 * 1 = 0 in kV (phase to phase), so V = 5 + sqrt(23)."""
+    solved = solve_series(two_buses(), np.array([[0.0, 2.0]]), np.zeros((1, 2)))
+    volts = 5 + math.sqrt(23)
+    amperes = 2 / volts / math.sqrt(3)
+    assert solved.vm_pu[0, 1] == pytest.approx(volts / 10, abs=1e-10)
+    assert solved.i_ka[0, 0] == pytest.approx(amperes, abs=1e-9)
+    assert solved.loading_pct[0, 0] == pytest.approx(100 * amperes / 0.2, abs=1e-6)
+    assert solved.losses_mw[0] == pytest.approx(3 * amperes**2, abs=1e-9)
+    assert solved.p_mw[0, 0] == pytest.approx(2 + 3 * amperes**2, abs=1e-8)
+    assert solved.va_degree[0, 1] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_day_on_the_demo_network_agrees_with_runpp(semiurban):
+    import pandapower as pp
+
+    admitted = admit(semiurban, "simbench")
+    factors = 0.35 + 0.3 * np.sin(np.linspace(0, 2 * np.pi, 24, endpoint=False))
+    load_mw, load_mvar = nominal(admitted, factors)
+    solved = solve_series(admitted, load_mw, load_mvar)
+    assert solved.converged.all()
+    assert solved.residual_max_mva.max() < 1e-7
+    for step in (0, 7, 17):
+        net = copy.deepcopy(admitted.net)
+        for table in ("load", "sgen", "storage"):
+            net[table]["scaling"] = factors[step]
+        pp.runpp(net, numba=False, init="dc", tolerance_mva=1e-9)
+        np.testing.assert_allclose(solved.vm_pu[step], net.res_bus["vm_pu"], atol=1e-8)
+        np.testing.assert_allclose(solved.va_degree[step], net.res_bus["va_degree"], atol=1e-6)
+        loading = np.concatenate([net.res_line["loading_percent"], net.res_trafo["loading_percent"]])
+        np.testing.assert_allclose(solved.loading_pct[step], loading, atol=1e-5)
+
+
+@needs_cases
+@pytest.mark.parametrize("case", ["case9", "case14", "case33bw"])
+def test_reference_vectors_of_another_engine(case: str):
+    from pandapower.converter.pypower import from_ppc
+
+    given_case = json.loads((CASES / "inputs" / "matpower" / f"{case}.json").read_text())
+    ppc = {name: np.array(given_case[name], float) for name in ("bus", "branch", "gen")}
+    ppc["branch"][ppc["branch"][:, 5] == 0, 5] = 9999.0  # MATPOWER writes 0 for no limit; the gate wants a number
+    ppc["bus"][ppc["bus"][:, 9] == 0, 9] = 100.0  # case14 names no base voltages; per-unit results do not depend on them
+    net = from_ppc({**ppc, "baseMVA": given_case["baseMVA"], "version": "2"}, f_hz=50)
+    admitted = admit(net, case)
+    solved = solve_series(admitted, *nominal(admitted, np.ones(1)))
+    expected = pd.read_parquet(CASES / "expected" / f"{case}__bus.parquet")
+    np.testing.assert_allclose(solved.vm_pu[0], expected["vm_pu"], atol=1e-6)
+    np.testing.assert_allclose(solved.va_degree[0], expected["va_degree"], atol=1e-4)
+    assert solved.residual_max_mva[0] < 1e-6
+
+
+@needs_cases
+def test_reference_vectors_of_the_benchmark_with_generation():
+    from pandapower.networks import create_cigre_network_mv
+
+    admitted = admit(create_cigre_network_mv(with_der="pv_wind"), "cigre")
+    solved = solve_series(admitted, *nominal(admitted, np.ones(1)))
+    expected = {name: pd.read_parquet(CASES / "expected" / f"cigre_mv_der__{name}.parquet") for name in ("bus", "line", "trafo")}
+    np.testing.assert_allclose(solved.vm_pu[0], expected["bus"]["vm_pu"], atol=1e-9)
+    both = pd.concat([expected["line"]["loading_percent"], expected["trafo"]["loading_percent"]]).fillna(0.0)
+    np.testing.assert_allclose(solved.loading_pct[0], both, atol=1e-6)
+
+
+@given(
+    load_mw=st.lists(st.floats(-0.8, 0.8), min_size=5, max_size=5),
+    load_mvar=st.lists(st.floats(-0.3, 0.3), min_size=5, max_size=5),
+)
+@settings(max_examples=8, deadline=None)
+def test_energy_balances(load_mw: list[float], load_mvar: list[float]):
+    """What the supply gives is what the loads draw and the lines lose, and lines never give."""
+    solved = solve_series(admit(feeder(4), "row"), np.array([load_mw]), np.array([load_mvar]))
+    assert solved.converged.all()
+    assert solved.supply_mw[0] == pytest.approx(sum(load_mw) + solved.losses_mw[0], abs=1e-7)
+    assert solved.losses_mw[0] >= -1e-9
+    assert solved.residual_max_mva[0] < 1e-7
+
+
+def test_without_load_nothing_flows_and_every_voltage_is_the_supplys():
+    solved = solve_series(admit(feeder(4), "row"), np.zeros((1, 5)), np.zeros((1, 5)))
+    np.testing.assert_allclose(solved.vm_pu, 1.0, atol=1e-10)
+    np.testing.assert_allclose(solved.i_ka, 0.0, atol=1e-9)
+
+
+def test_small_voltage_drops_add_up():
+    """Drops are nearly linear in the load: those of two small loads together are the sum of each alone."""
+    admitted = admit(feeder(4), "row")
+    loads = np.zeros((3, 5))
+    loads[0, 2] = loads[2, 2] = 1e-4
+    loads[1, 4] = loads[2, 4] = 2e-4
+    drops = 1 - solve_series(admitted, loads, 0.3 * loads).vm_pu
+    np.testing.assert_allclose(drops[0] + drops[1], drops[2], rtol=1e-4, atol=1e-12)
+    assert drops[2, 4] > 1e-6
+
+
+def test_steps_do_not_depend_on_their_order():
+    admitted = load_network("cigre_mv")
+    load_mw, load_mvar = nominal(admitted, np.array([0.2, 0.9, 0.5]))
+    forth, back = solve_series(admitted, load_mw, load_mvar), solve_series(admitted, load_mw[::-1], load_mvar[::-1])
+    np.testing.assert_allclose(forth.vm_pu, back.vm_pu[::-1], atol=1e-9)
+
+
+def test_a_step_without_a_solution_is_flagged_and_the_others_stand():
+    admitted = load_network("cigre_mv")
+    load_mw, load_mvar = nominal(admitted, np.array([0.5, 50.0, 0.5]))
+    solved = solve_series(admitted, load_mw, load_mvar)
+    assert list(solved.converged) == [True, False, True]
+    assert np.isnan(solved.vm_pu[1]).all()
+    assert np.isfinite(solved.vm_pu[[0, 2]]).all()
+    np.testing.assert_allclose(solved.vm_pu[0], solved.vm_pu[2], atol=1e-9)
+    (fault,) = solved.faults
+    assert fault.startswith("step 1 did not converge")
+    assert "kW given as MW" in fault
+
+
+def test_load_without_a_supply_is_counted_and_not_solved():
+    net = feeder(4)
+    net.line.loc[2, "in_service"] = False
+    solved = solve_series(admit(net, "cut"), np.full((2, 5), 0.1), np.zeros((2, 5)))
+    assert solved.converged.all()
+    np.testing.assert_allclose(solved.unserved_mw, 0.2)
+    assert np.isnan(solved.vm_pu[:, 3:]).all()
+    assert (solved.loading_pct[:, 2:] == 0).all()
+    assert solved.residual_max_mva.max() < 1e-7
+
+
+def test_the_residual_finds_a_wrong_solution(monkeypatch: pytest.MonkeyPatch):
+    """The certificate is not taken from the solver: one that solves for other loads than were given is found out."""
+    solve = time_series._solve
+    monkeypatch.setattr(time_series, "_solve", lambda net, p, q, warm: solve(net, p * 0.99, q, warm))
+    solved = solve_series(admit(feeder(3), "row"), np.full((1, 4), 0.5), np.zeros((1, 4)))
+    assert solved.residual_max_mva[0] == pytest.approx(0.005, rel=1e-3)
+
+
+def test_arrays_that_do_not_fit_are_refused():
+    admitted = two_buses()
+    with pytest.raises(FlowError, match="expected steps x 2 buses"):
+        solve_series(admitted, np.zeros((1, 3)), np.zeros((1, 2)))
+    with pytest.raises(FlowError, match="expected the same"):
+        solve_series(admitted, np.zeros((1, 2)), np.zeros((2, 2)))
+    with pytest.raises(FlowError, match=r"step 0, bus 'bus 1': nan"):
+        solve_series(admitted, np.array([[0.0, np.nan]]), np.zeros((1, 2)))
+
+
+def test_the_engine_is_named_with_its_version():
+    assert engine().startswith("pandapower 3.")
