@@ -1,0 +1,188 @@
+"""The doors in Dagster: a range of days, checks, data docs, sensors; on the small made site."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import date
+from subprocess import run
+
+import dagster as dg
+import pandas as pd
+import pytest
+from grid_assets_tests.metering.conftest import FIRST, LAST, MadeSite, as_csv, day_rows
+
+from grid_assets.foundation.dagster.partitions import partitions_of
+from grid_assets.foundation.dagster.platform import Platform
+from grid_assets.foundation.registers import METERS, NODES
+from grid_assets.metering import assets, checks, sensors, watching
+from grid_assets.metering.quality_suite import docs_page, judge_profiles
+from grid_assets.metering.tables import FILE_DAYS, LANDED_FILES, NODE_LOADS, QUALITY_PROFILES, RAW_READINGS, READINGS
+
+CHANGE = date(2021, 3, 28)
+
+
+def repository(made: MadeSite) -> dg.RepositoryDefinition:
+    made.lake.write(METERS, made.register)
+    made.lake.write(NODES, made.nodes)
+    doors = dg.load_definitions_from_modules([assets, checks, sensors])
+    placed = doors.map_asset_specs(
+        func=lambda spec: spec.replace_attributes(partitions_def=partitions_of(spec.metadata.get("partition", "none"), made.site))
+    )
+    job = dg.define_asset_job("all_metering", selection=dg.AssetSelection.groups("metering"))
+    rest = dg.Definitions(jobs=[job], resources={"platform": Platform(site_file=str(made.site_file))}, executor=dg.in_process_executor)
+    return dg.Definitions.merge(placed, rest).get_repository_def()
+
+
+def executed(made: MadeSite, first: date, last: date, run_config=None) -> dg.ExecuteInProcessResult:
+    tags = {"dagster/asset_partition_range_start": first.isoformat(), "dagster/asset_partition_range_end": last.isoformat()}
+    tags = {"dagster/partition": first.isoformat()} if first == last else tags
+    return repository(made).get_job("all_metering").execute_in_process(tags=tags, run_config=run_config, raise_on_error=False)
+
+
+def checks_of(result) -> dict[str, bool]:
+    return {f"{one.asset_key.path[-1]}.{one.check_name}": one.passed for one in result.get_asset_check_evaluations()}
+
+
+@pytest.fixture
+def fed(made: MadeSite) -> MadeSite:
+    for day, received in ((FIRST, "20210328"), (CHANGE, "20210329"), (LAST, "20210330")):
+        made.drop(f"reads_{received}T050000Z.csv", as_csv(day_rows(made.site, day)))
+    return made
+
+
+@pytest.mark.slow
+def test_a_range_runs_in_one_call_and_a_day_again_changes_nothing(fed):
+    result = executed(fed, FIRST, LAST)
+    assert result.success
+    assert checks_of(result) == dict.fromkeys(
+        ("landed_files.rows_accounted", "landed_files.files_readable", "readings.rows_accounted", "readings.arrivals_landed",
+         "meter_days.valid_share", "quality_profiles.quality_suite"), True,
+    )  # fmt: skip
+    assert [len(fed.lake.read(READINGS, day)) for day in (FIRST, CHANGE, LAST)] == [240, 230, 240]
+    assert len(fed.lake.read(NODE_LOADS)) == 4 * (48 + 46 + 48)
+    materialised = {event.asset_key.path[-1]: event.materialization.metadata for event in result.get_asset_materialization_events()}
+    assert materialised["readings"]["measured_pct"].value == 100.0
+    assert "image/png" in materialised["node_loads"]["picture"].value
+    assert docs_page(fed.site.artefacts).is_file()
+    assert materialised["quality_profiles"]["data_docs"].value.endswith("/data_docs/index.html")
+    hashes = {table: fed.lake.content_hash(table, CHANGE) for table in (LANDED_FILES, RAW_READINGS, READINGS, FILE_DAYS, NODE_LOADS)}
+    assert executed(fed, CHANGE, CHANGE).success
+    assert {table: fed.lake.content_hash(table, CHANGE) for table in hashes} == hashes
+
+
+@pytest.mark.slow
+def test_warnings_do_not_block_and_say_what_is_wrong(made):
+    made.drop("reads_20210328T050000Z.csv", as_csv(day_rows(made.site, FIRST, ("m1", "m2"))))
+    made.drop("reads_20210328T051000Z.csv", b"a,b\n1,2\n")
+    result = executed(made, FIRST, FIRST)
+    assert result.success
+    assert {name for name, passed in checks_of(result).items() if not passed} == {
+        "landed_files.files_readable", "meter_days.valid_share", "quality_profiles.quality_suite",
+    }  # fmt: skip
+    said = {one.check_name: one.description for one in result.get_asset_check_evaluations()}
+    assert "valid_pct: expect_column_values_to_be_between fails at f2" in said["quality_suite"]
+    assert len(made.lake.read(NODE_LOADS, FIRST)) == 4 * 48
+
+
+def test_lost_rows_stop_the_run_before_the_node_loads(fed, monkeypatch):
+    monkeypatch.setattr(checks, "judge_profiles", lambda *_: pytest.fail("not reached") if False else _no_docs(fed))
+    honest = assets.reading_days.reading_day
+
+    def forgetful(*arguments):
+        day = honest(*arguments)
+        day.file_days["published"] -= 1
+        return day
+
+    monkeypatch.setattr(assets.reading_days, "reading_day", forgetful)
+    result = executed(fed, FIRST, FIRST)
+    assert not result.success
+    assert checks_of(result)["readings.rows_accounted"] is False
+    assert fed.lake.pointer(NODE_LOADS, FIRST) is None
+
+
+def _no_docs(fed):
+    from grid_assets.metering.quality_suite import QualityVerdict
+
+    return QualityVerdict(True, {FIRST.isoformat(): ""}, 0, docs_page(fed.site.artefacts))
+
+
+def test_a_back_test_is_told_by_configuration(fed, monkeypatch):
+    monkeypatch.setattr(checks, "judge_profiles", lambda *_: _no_docs(fed))
+    config = {"ops": {"metering__raw_readings": {"config": {"known_until": "2021-03-28T04:00:00Z"}}}}
+    assert executed(fed, FIRST, FIRST, config).success
+    assert fed.lake.read(RAW_READINGS, FIRST).empty
+    assert set(fed.lake.read(READINGS, FIRST)["quality"]) == {"missing"}
+
+
+def test_the_suite_names_the_day_and_node_at_fault(made, tmp_path):
+    made.drop("reads_20210328T050000Z.csv", as_csv(day_rows(made.site, FIRST)))
+    made.land(FIRST)
+    profiles = made.make(FIRST).quality_profiles
+    other = profiles.assign(day=CHANGE)
+    other.loc[0, ["minimum_kwh", "maximum_of_rating_pct"]] = [-1.0, 140.0]
+    verdict = judge_profiles(pd.concat([profiles, other], ignore_index=True), 95.0, tmp_path)
+    assert not verdict.passed
+    assert verdict.faults[FIRST.isoformat()] == ""
+    assert "minimum_kwh" in verdict.faults[CHANGE.isoformat()]
+    assert "maximum_of_rating_pct" in verdict.faults[CHANGE.isoformat()]
+    assert "f1" in verdict.faults[CHANGE.isoformat()]
+    assert verdict.page.is_file()
+    assert QUALITY_PROFILES.conform(profiles).num_rows == 3
+
+
+def tick(made, sensor, cursor=None):
+    with dg.DagsterInstance.ephemeral() as instance:
+        context = dg.build_sensor_context(
+            instance=instance, cursor=cursor, repository_def=repository(made), resources={"platform": Platform(site_file=str(made.site_file))}
+        )
+        return sensor.evaluate_tick(context)
+
+
+def test_the_landing_sensor_waits_for_quiet_and_asks_once(made):
+    path = made.drop("reads_20210328T050000Z.csv", as_csv(day_rows(made.site, FIRST)))
+    first = tick(made, sensors.landing_sensor)
+    assert first.run_requests == []  # seen for the first time, and fresh
+    second = tick(made, sensors.landing_sensor, first.cursor)
+    assert second.run_requests == []  # unchanged, but younger than ten seconds
+    os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns - 60_000_000_000))
+    third = tick(made, sensors.landing_sensor, second.cursor)
+    assert third.run_requests == []  # its time changed
+    fourth = tick(made, sensors.landing_sensor, third.cursor)
+    assert [one.partition_key for one in fourth.run_requests] == [FIRST.isoformat()]
+    assert tick(made, sensors.landing_sensor, fourth.cursor).run_requests == []
+    assert json.loads(fourth.cursor)["feed/reads_20210328T050000Z.csv"][2] is True
+
+
+def test_the_late_data_sensor_asks_for_days_whose_rows_are_not_all_used(made):
+    rows = day_rows(made.site, FIRST)
+    made.drop("reads_20210328T050000Z.csv", as_csv(rows[rows["meter"] != "m2"]))
+    made.land(FIRST)
+    assert [one.partition_key for one in tick(made, sensors.late_data_sensor).run_requests] == [FIRST.isoformat()]
+    made.make(FIRST)
+    assert tick(made, sensors.late_data_sensor).run_requests == []
+    made.drop("reads_20210329T050000Z.csv", as_csv(rows[rows["meter"] == "m2"]))
+    made.land(CHANGE)
+    (asked,) = tick(made, sensors.late_data_sensor).run_requests
+    assert asked.partition_key == FIRST.isoformat()
+    assert tick(made, sensors.late_data_sensor).run_requests[0].run_key == asked.run_key
+
+
+def test_a_file_still_growing_is_never_ready():
+    def seen(size):
+        return watching.SeenFile("feed/a.csv", size, 0, FIRST)
+
+    cursor = None
+    for size in (1, 2, 3):
+        ready, cursor = watching.settled([seen(size)], cursor, 10**12)
+        assert ready == []
+    ready, cursor = watching.settled([seen(3)], cursor, 10**12)
+    assert [one.size for one in ready] == [3]
+    assert watching.settled([seen(3)], cursor, 10**12)[0] == []
+
+
+def test_the_doors_import_nothing_heavy():
+    heavy = ("great_expectations", "matplotlib", "scipy", "sklearn", "duckdb", "pandapower")
+    code = f"import sys, grid_assets.metering.assets, grid_assets.metering.checks, grid_assets.metering.sensors; print([m for m in {heavy!r} if m in sys.modules])"
+    assert run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
