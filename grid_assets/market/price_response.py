@@ -17,6 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 
 
+NO_LOAD_KW = 1e-12
+"""Summed over the day: below this there is nothing that could answer."""
+
+
 class PriceResponseError(ValueError):
     """Loads, prices or elasticities that the response is not defined for."""
 
@@ -61,8 +65,8 @@ def respond(load_kw: np.ndarray, base_price: np.ndarray, candidate_price: np.nda
     consumed = np.maximum(table, 0.0)
     moved = consumed * ((candidate / base) ** -elasticities.substitution)[:, None]
     energy = consumed.sum(axis=0)
-    idle = energy == 0
+    idle = energy < NO_LOAD_KW
     mean_base, mean_candidate = base @ consumed, candidate @ consumed  # both times energy: only their ratio counts
     target = energy * np.where(idle, 1.0, mean_candidate / np.where(idle, 1.0, mean_base)) ** elasticities.own_price
     answered = moved * (target / np.where(idle, 1.0, moved.sum(axis=0))) + np.minimum(table, 0.0)
-    return answered.reshape(load.shape)
+    return np.where(idle, table, answered).reshape(load.shape)

@@ -155,19 +155,22 @@ def solve(
     import pulp
 
     model = _Model(instance, binary, direction or {})
-    highspy.Highs.resetGlobalScheduler(True)  # another thread count in this process would make HiGHS refuse ours
-    solver = pulp.HiGHS(msg=False, threads=1, timeLimit=time_limit_s, gapRel=1e-9, gapAbs=1e-9, random_seed=0, mip_max_nodes=search_nodes)
-    model.problem.solve(solver)
-    status = model.problem.solverModel.getModelStatus()
-    optimal = status == highspy.HighsModelStatus.kOptimal
-    information = model.problem.solverModel.getInfo()
-    feasible = information.primal_solution_status == 2  # HiGHS: a feasible point
-    if not optimal and not (binary and feasible):
-        said = model.problem.solverModel.modelStatusToString(status)
+    said = ""
+    # interior point with crossover first: many equal prices make simplex several times slower here
+    for method in ("choose",) if binary else ("ipm", "simplex"):
+        highspy.Highs.resetGlobalScheduler(True)  # another thread count in this process would make HiGHS refuse ours
+        options = {"random_seed": 0, "mip_max_nodes": search_nodes, "solver": method}
+        model.problem.solve(pulp.HiGHS(msg=False, threads=1, timeLimit=time_limit_s, gapRel=1e-9, gapAbs=1e-9, **options))
+        solver = model.problem.solverModel
+        status, information = solver.getModelStatus(), solver.getInfo()
+        said = solver.modelStatusToString(status)
+        if status == highspy.HighsModelStatus.kOptimal or (binary and information.primal_solution_status == 2):  # 2: a feasible point
+            break
+    else:
         raise SolverError(
             f"HiGHS ended with {said!r} after at most {time_limit_s} s; expected an optimum. Give it more time, or look at the terminal energies"
         )
-    bound = information.mip_dual_bound if binary else dual_bound(model.problem.solverModel)
+    bound = information.mip_dual_bound if binary else dual_bound(solver)
     found = [_values(grid, instance.intervals) for grid in (model.charge, model.discharge, model.energy, model.curtailed)]
     return Solution(*found, bound=float(bound))
 

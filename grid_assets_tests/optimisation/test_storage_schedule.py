@@ -88,7 +88,14 @@ def test_negative_generation_surplus_violates_export_only_when_curtailment_is_us
 
 def test_flows_add_up_through_the_tree():
     units = replace(one_unit(initial_kwh=5.0), node_id=["leaf"])
-    nodes = Nodes(["top", "middle", "leaf"], [None, "top", "middle"], np.array([[1.0], [2.0], [9.0]]), np.zeros((3, 1)), np.array([np.inf] * 3), np.full(3, np.inf))
+    nodes = Nodes(
+        ["top", "middle", "leaf"],
+        [None, "top", "middle"],
+        np.array([[1.0], [2.0], [9.0]]),
+        np.zeros((3, 1)),
+        np.array([np.inf] * 3),
+        np.full(3, np.inf),
+    )
     made = schedule(Instance(units, nodes, Prices(np.array([0.3]), np.array([0.1])), 1.0, 1))
     assert made.discharge_kw.round(6).tolist() == [[5.0]]
     assert made.net_kw[:, 0].round(6).tolist() == [7.0, 6.0, 4.0]
@@ -141,7 +148,9 @@ def instances(draw: st.DrawFn) -> Instance:
     limits = random.uniform(10, 60, (2, 3))
     price = random.uniform(0.05, 0.4, steps)
     nodes = Nodes(["top", "f0", "f1"], [None, "top", "top"], demand, available, limits[0], limits[1])
-    return Instance(units, nodes, Prices(price, price * random.uniform(0, 1), 0.0, random.choice([0.0, 0.5])), 1.0, steps, terminal_exact=bool(seed % 2))
+    return Instance(
+        units, nodes, Prices(price, price * random.uniform(0, 1), 0.0, random.choice([0.0, 0.5])), 1.0, steps, terminal_exact=bool(seed % 2)
+    )
 
 
 @FEW
@@ -153,7 +162,13 @@ def test_plans_are_possible_proven_and_never_worse_than_none(case):
     assert made.gap_pct < 1e-3
     assert made.objective <= schedule(case.without_units()).objective + 1e-6
     assert (made.curtailed_kw <= case.nodes.available_kw).all()
-    own = case.nodes.demand_kw.sum() - case.nodes.available_kw.sum() + made.curtailed_kw.sum() + made.charge_kw.sum() - made.discharge_kw.sum()
+    own = (
+        case.nodes.demand_kw.sum()
+        - case.nodes.available_kw.sum()
+        + made.curtailed_kw.sum()
+        + made.charge_kw.sum()
+        - made.discharge_kw.sum()
+    )
     assert made.net_kw[0].sum() == pytest.approx(own)
 
 
@@ -256,7 +271,9 @@ def test_inputs_that_cannot_be_planned_are_named():
         "node n, interval 1: demand_kw is nan": replace(good, nodes=one_node([1.0, np.nan])),
         "node n, interval 0: available_kw is -2.0": replace(good, nodes=one_node([1.0, 1.0], [-2.0, 0.0])),
         "node n: import_limit_kw is nan": replace(good, nodes=one_node([1.0, 1.0], import_limit_kw=np.nan)),
-        "interval 1: the export price 0.9 is above the import price 0.2": replace(good, prices=Prices(np.array([0.1, 0.2]), np.array([0.1, 0.9]))),
+        "interval 1: the export price 0.9 is above the import price 0.2": replace(
+            good, prices=Prices(np.array([0.1, 0.2]), np.array([0.1, 0.9]))
+        ),
         "interval 0: the import price is nan": replace(good, prices=Prices(np.array([np.nan, 0.2]), np.array([0.0, 0.0]))),
         "the price of a limit's violation": replace(good, nodes=one_node([1.0, 1.0], penalty_per_kwh=-1.0)),
         "the prices of peak and curtailment": replace(good, prices=Prices(np.array([0.1, 0.2]), np.array([0.0, 0.0]), -1.0)),
@@ -266,7 +283,9 @@ def test_inputs_that_cannot_be_planned_are_named():
         "import_limit_kw has the shape (2,)": replace(good, nodes=replace(one_node([1.0, 1.0]), import_limit_kw=np.ones(2))),
         "node n: the id occurs more than once": replace(good, nodes=Nodes(["n", "n"], [None, None], two, two, limits, limits)),
         "node m: its parent 'x' is unknown": replace(good, nodes=Nodes(["n", "m"], [None, "x"], two, two, limits, limits)),
-        "expected exactly one node without a parent, found ['n', 'm']": replace(good, nodes=Nodes(["n", "m"], [None, None], two, two, limits, limits)),
+        "expected exactly one node without a parent, found ['n', 'm']": replace(
+            good, nodes=Nodes(["n", "m"], [None, None], two, two, limits, limits)
+        ),
         "node m: its parents form a loop": replace(good, nodes=Nodes(["n", "m"], [None, "m"], two, two, limits, limits)),
     }
     for said, case in cases.items():
@@ -295,7 +314,9 @@ def test_faults_of_a_plan_are_found():
         wrong = plan[name].copy()
         wrong[0, -1] = change
         assert any(said in one for one in faults_of_plan(case, **(plan | {name: wrong})))
-    assert any("cycle budget" in one for one in faults_of_plan(replace(case, units=replace(case.units, cycles_per_day=np.array([0.1]))), **plan))
+    assert any(
+        "cycle budget" in one for one in faults_of_plan(replace(case, units=replace(case.units, cycles_per_day=np.array([0.1]))), **plan)
+    )
     both = {"charge_kw": np.full((1, 4), 1.0), "discharge_kw": np.full((1, 4), 1.0), "energy_kwh": np.zeros((1, 4))}
     assert any("at once" in one for one in faults_of_plan(case, **both))
 
@@ -303,5 +324,9 @@ def test_faults_of_a_plan_are_found():
 def test_the_fingerprint_tells_instances_apart():
     case = instance(one_unit(), one_node([1.0, 1.0]), [0.1, 0.2])
     assert case.fingerprint() == instance(one_unit(), one_node([1.0, 1.0]), [0.1, 0.2]).fingerprint()
-    others = (replace(case, terminal_exact=True), replace(case, units=one_unit(cycles_per_day=1.0)), replace(case, nodes=one_node([1.0, 1.1])))
+    others = (
+        replace(case, terminal_exact=True),
+        replace(case, units=one_unit(cycles_per_day=1.0)),
+        replace(case, nodes=one_node([1.0, 1.1])),
+    )
     assert len({case.fingerprint(), *(other.fingerprint() for other in others)}) == 4

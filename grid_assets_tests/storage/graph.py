@@ -28,7 +28,9 @@ def definitions_of(area: str, platform: Platform) -> dg.Definitions:
     loaded = dg.Definitions.merge(*(dg.load_definitions_from_modules([door]) for door in doors))
     placed = loaded.map_asset_specs(func=lambda spec: _placed(spec, platform.site))
     tables = tables_of(_tables(area))
-    return dg.Definitions.merge(placed, dg.Definitions(asset_checks=[schema_check(one) for one in tables], resources={"platform": platform}))
+    return dg.Definitions.merge(
+        placed, dg.Definitions(asset_checks=[schema_check(one) for one in tables], resources={"platform": platform})
+    )
 
 
 def run(

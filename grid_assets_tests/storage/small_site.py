@@ -114,7 +114,10 @@ def seed(lake: Lake, site: Site, day: date = DAY) -> None:
 
 
 def _frame(columns: list[str], name: str, series: dict[str, np.ndarray], issued: datetime, starts: pd.DatetimeIndex) -> pd.DataFrame:
-    made = [pd.DataFrame({name: one, "issued_utc": pd.Timestamp(issued), "start_utc": starts, "mean_kw": values}) for one, values in series.items()]
+    made = [
+        pd.DataFrame({name: one, "issued_utc": pd.Timestamp(issued), "start_utc": starts, "mean_kw": values})
+        for one, values in series.items()
+    ]
     frame = pd.concat(made, ignore_index=True)
     spread = {quantile: frame["mean_kw"] * (0.8 + 0.4 * n / 6) for n, quantile in enumerate(QUANTILE_COLUMNS)}
     return frame.assign(**spread, model="calendar_weather", model_version="test")[columns]
