@@ -52,6 +52,7 @@ class CalendarWeatherForecaster(BaseForecaster):
         self.set_config(remember_data=True)  # sktime 1.3 changes the default
 
     def _fit(self, y: pd.Series, X: pd.DataFrame | None, fh) -> CalendarWeatherForecaster:
+        self._name = y.name
         self._power = _utc(y)
         self._seen = None if X is None else X.set_axis(_utc_index(X.index))
         step = pd.Timedelta(y.index.freq or y.index[1] - y.index[0])
@@ -67,12 +68,12 @@ class CalendarWeatherForecaster(BaseForecaster):
 
     def _predict(self, fh, X: pd.DataFrame | None) -> pd.Series:
         starts, mean, _ = self._forecast(fh, X, ())
-        return pd.Series(mean, index=starts, name=self._y.name)
+        return pd.Series(mean, index=starts, name=self._name)
 
     def _predict_quantiles(self, fh, X: pd.DataFrame | None, alpha) -> pd.DataFrame:
         levels = [float(level) for level in alpha]
         starts, _, bands = self._forecast(fh, X, levels)
-        name = self._y.name if self._y.name is not None else 0
+        name = self._name if self._name is not None else 0
         return pd.DataFrame(bands.T, index=starts, columns=pd.MultiIndex.from_product([[name], levels]))
 
     def _forecast(self, fh, X: pd.DataFrame | None, levels) -> tuple[pd.Index, np.ndarray, np.ndarray]:

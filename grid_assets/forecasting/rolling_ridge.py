@@ -7,7 +7,7 @@ import numpy as np
 from grid_assets.forecasting.like_days import Design
 
 HOURS = 24
-SHRINKAGE_DAYS = 6.0
+SHRINKAGE_DAYS = 12.0
 NEIGHBOUR_WEIGHT = 0.5
 GUARD = 0.25
 
@@ -26,10 +26,10 @@ def rolling_predictions(design: Design, power: np.ndarray, lead: int, targets: n
     response = np.where(good, response, 0.0)
     by_hour = weighted.reshape(subjects, days, HOURS, per_hour, -1)
     answers = response.reshape(subjects, days, HOURS, per_hour, 1)
-    gram = _pooled(np.cumsum(by_hour.swapaxes(-1, -2) @ by_hour, axis=1))
-    moment = _pooled(np.cumsum(by_hour.swapaxes(-1, -2) @ answers, axis=1))
     issued = targets - lead
-    coefficients = _solved(gram[:, issued], moment[:, issued], per_hour)
+    gram = _pooled(np.cumsum(by_hour.swapaxes(-1, -2) @ by_hour, axis=1)[:, issued])
+    moment = _pooled(np.cumsum(by_hour.swapaxes(-1, -2) @ answers, axis=1)[:, issued])
+    coefficients = _solved(gram, moment, per_hour)
     rows = design.regressors[:, targets].reshape(subjects, len(targets), HOURS, per_hour, -1)
     difference = (rows @ coefficients).reshape(subjects, len(targets), slots)
     predicted = design.base[:, targets] + difference * design.level[:, targets][..., None]
@@ -38,20 +38,28 @@ def rolling_predictions(design: Design, power: np.ndarray, lead: int, targets: n
 
 def _pooled(sums: np.ndarray) -> np.ndarray:
     """Sums per hour with those of the hours before and after, around the clock."""
-    return sums + NEIGHBOUR_WEIGHT * (np.roll(sums, 1, axis=2) + np.roll(sums, -1, axis=2))
+    around = NEIGHBOUR_WEIGHT * sums
+    made = sums.copy()
+    made[:, :, 1:] += around[:, :, :-1]
+    made[:, :, :-1] += around[:, :, 1:]
+    made[:, :, 0] += around[:, :, -1]
+    made[:, :, -1] += around[:, :, 0]
+    return made
 
 
 def _solved(gram: np.ndarray, moment: np.ndarray, per_hour: int) -> np.ndarray:
-    """Coefficients [..., terms, 1]; each term is penalised by its variance, as if all were standardised first."""
+    """Coefficients [..., terms, 1]; each term is penalised by its variance, as if all were standardised first.
+
+    Adds the penalty to ``gram`` in place.
+    """
     count = np.maximum(gram[..., 0, 0], 1.0)[..., None]
     squares = np.einsum("...ii->...i", gram)
     variance = np.maximum(squares / count - (gram[..., 0, :] / count) ** 2, 0.0)
     variance[..., 0] = 1.0
     penalty = SHRINKAGE_DAYS * per_hour * (1 + 2 * NEIGHBOUR_WEIGHT) * variance + 1e-8 * (1.0 + squares)
-    ridge = gram.copy()
     diagonal = np.arange(gram.shape[-1])
-    ridge[..., diagonal, diagonal] += penalty
-    return np.linalg.solve(ridge, moment)
+    gram[..., diagonal, diagonal] += penalty
+    return np.linalg.solve(gram, moment)
 
 
 def _guarded(predicted: np.ndarray, power: np.ndarray, issued: np.ndarray) -> np.ndarray:

@@ -73,7 +73,7 @@ def test_day_run_publishes_all_tables_with_checks_and_pictures(platform):
     assert found[("renewable_forecasts", "all_plants")]
     reports = {one.asset_key.path[-1]: one.metadata for one in result.get_asset_materialization_events() for one in [one.materialization]}
     assert "data:image/png" in reports["demand_forecasts"]["picture"].value
-    assert reports["forecast_accuracy"]["demand_forecast_from"].value.startswith("made again")
+    assert str(reports["forecast_accuracy"]["demand_forecast_from"].value).startswith("made again")
 
 
 def test_again_is_the_same_and_known_until_is_another(platform):
