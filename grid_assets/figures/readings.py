@@ -13,6 +13,9 @@ OUTCOMES = {
     "rows_rejected": ("rejected", style.RED),
 }
 
+JUST_BEFORE = pd.Timedelta("1s")
+"""A day's axis ends before midnight, so that it is labelled with its own date."""
+
 
 def landing_picture(rows: pd.DataFrame, title: str) -> bytes:
     """Rows landed per day (index: dates) by outcome, stacked; a column per outcome."""
@@ -57,7 +60,7 @@ def readings_picture(readings: pd.DataFrame, meter_days: pd.DataFrame, zone: str
             )
             below = top
         load.set_ylim(min(0, below.min()), max(below.max(), 1e-9) * 1.22)
-        load.set_xlim(edges[0], edges[-1])
+        load.set_xlim(edges[0], edges[-1] - JUST_BEFORE)
         style.legend(load)
     style.heading(load, title, "kW, all load meters")
     counts = readings.groupby(["start_utc", "quality"], observed=True).size().unstack(fill_value=0)
@@ -82,7 +85,7 @@ def _stack_shares(axis, counts: pd.DataFrame, width: pd.Timedelta) -> None:
     style.heading(axis, "Readings not measured", "% of meters")
     axis.set_ylim(0, max(1.0, float(below.max(initial=0.0)) * 1.35))
     if edges:
-        axis.set_xlim(edges[0], edges[-1])
+        axis.set_xlim(edges[0], edges[-1] - JUST_BEFORE)
     if below.any():
         style.legend(axis)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date
 
 import pandas as pd
@@ -52,11 +51,3 @@ def day_faults(lake: Lake, day: date) -> str:
     raw = lake.read(RAW_READINGS, day, ["file_id", "received_utc"])
     staged = lake.read(LANDED_ROWS, sorted(raw["file_id"].unique()), ["file_id", "received_utc", "day"])
     return faults_of_day(lake.read(FILE_DAYS, day), raw, staged[staged["day"] == day])
-
-
-def landings_missing(lake: Lake, days: Sequence[date], first_day: date) -> list[date]:
-    """The arrival days that these site days' readings may have come on (the day and the one before) and that never were landed."""
-    from datetime import timedelta
-
-    wanted = {one for day in days for one in (day - timedelta(days=1), day) if one >= first_day}
-    return sorted(one for one in wanted if lake.pointer(LANDED_FILES, one) is None)

@@ -50,19 +50,6 @@ def files_readable(context: dg.AssetCheckExecutionContext, platform: Platform) -
     return recorded(context, platform, LANDED_FILES, "files_readable", faults, expected="no file unreadable or refused", severity=WARN)
 
 
-@dg.asset_check(asset=READINGS.key, name="arrivals_landed", description="The arrival days that a day's readings come on have been landed.")
-def arrivals_landed(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
-    faults = {}
-    for key in partition_keys(context):
-        missing = accounting.landings_missing(platform.lake, [date.fromisoformat(key)], platform.site.calendar.first_day)
-        faults[key] = (
-            f"never landed: {', '.join(map(str, missing))}; materialise metering/landed_files there, then this day again" if missing else ""
-        )
-    return recorded(
-        context, platform, READINGS, "arrivals_landed", faults, expected="the day's and the day before's arrivals landed", severity=WARN
-    )
-
-
 @dg.asset_check(asset=METER_DAYS.key, name="valid_share", description="Enough of the day's readings were measured and passed the rules.")
 def valid_share(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     minimum, faults, observed = platform.site.validation.minimum_valid_pct, {}, {}

@@ -201,7 +201,8 @@ class _Archive:
                 f"{path.name}: none of its {len(self.cells)} rows speaks of a day from {first} to {last}; see [calendar] in the site file"
             )
             return
-        slices = calendar.arrival_index_of(self.judged.received)
+        # delivered once a day, when the day is complete: no slice holds the first hours of the day after
+        slices = np.maximum(calendar.arrival_index_of(self.judged.received), self.judged.day_index)
         self._order = np.argsort(slices, kind="stable")
         self._order = self._order[inside[self._order]]
         self._slices = slices[self._order]

@@ -8,9 +8,9 @@ import subprocess
 import sys
 
 import pytest
-from grid_assets_tests.metering.conftest import FIRST, as_csv, day_rows
 
 from grid_assets.metering.tables import READINGS
+from grid_assets_tests.metering.conftest import FIRST, as_csv, day_rows
 
 WRITER = """
 import sys, time
@@ -40,7 +40,9 @@ def test_kill_during_a_write(made, at):
     made.land(FIRST)
     made.make(FIRST)
     before = made.lake.read_arrow(READINGS, FIRST)
-    with subprocess.Popen([sys.executable, "-c", WRITER, made.site.lake_root, at, FIRST.isoformat()], stdout=subprocess.PIPE, text=True) as writer:
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, made.site.lake_root, at, FIRST.isoformat()], stdout=subprocess.PIPE, text=True
+    ) as writer:
         assert writer.stdout is not None
         assert writer.stdout.readline().strip() == "ready"
         os.kill(writer.pid, signal.SIGKILL)
@@ -52,5 +54,3 @@ def test_kill_during_a_write(made, at):
     assert made.lake.read(READINGS, FIRST)["energy_kwh"].sum() == pytest.approx(2 * before.to_pandas()["energy_kwh"].sum())
     made.make(FIRST)
     assert made.lake.read_arrow(READINGS, FIRST).equals(before)
-
-

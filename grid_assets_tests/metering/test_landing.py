@@ -9,12 +9,12 @@ from datetime import date
 
 import pandas as pd
 import pytest
-from grid_assets_tests.metering.conftest import FIRST, LAST, as_csv, day_rows
 
 from grid_assets.metering.accounting import faults_of_landing, landing_faults
 from grid_assets.metering.arrivals import ArrivalError
 from grid_assets.metering.landing import files_frame, rejected_frame
 from grid_assets.metering.tables import LANDED_FILES, LANDED_ROWS, REJECTED_READINGS
+from grid_assets_tests.metering.conftest import FIRST, LAST, as_csv, day_rows
 
 NAME = "reads_20210328T050000Z.csv"  # arrives on the morning after the first day
 HEADER = "meter,read_at,value,unit\n"
@@ -100,7 +100,9 @@ def test_a_gzipped_file_lands_like_a_plain_one(made):
 
 
 def test_odd_bytes_spoil_one_row_only(made):
-    file, rejected, staged = landed_one(made, (HEADER + GOOD).encode() + b"m\xff1,2021-03-27T10:30:00Z,1,kWh\n" + b"m2,2021-03-27T10:30:00Z,2,kWh")
+    file, rejected, staged = landed_one(
+        made, (HEADER + GOOD).encode() + b"m\xff1,2021-03-27T10:30:00Z,1,kWh\n" + b"m2,2021-03-27T10:30:00Z,2,kWh"
+    )
     assert (file["rows_staged"], rejected["rule"].tolist(), staged["meter_id"].tolist()) == (2, ["unknown_meter"], ["m1", "m2"])
 
 
@@ -233,7 +235,11 @@ def test_an_archive_that_is_cut_off_or_of_another_year_says_so_every_day(make_si
 
 
 def test_naive_stamps_are_read_on_the_inputs_clock(make_site):
-    wide = ARCHIVE.replace("past.parquet", "w_{received}.csv").replace('"parquet"', '"csv"').replace('arrival = "archive"', 'clock = "Europe/London"\nstamp = "end"')
+    wide = (
+        ARCHIVE.replace("past.parquet", "w_{received}.csv")
+        .replace('"parquet"', '"csv"')
+        .replace('arrival = "archive"', 'clock = "Europe/London"\nstamp = "end"')
+    )
     made = make_site(wide)
     lines = ["time,demand,sun", "2021-03-28 01:00,5,", "2021-03-28 01:30,6,7", "2021-03-28 02:00,7,x"]
     made.drop("w_20210328T050000Z.csv", "\n".join(lines))

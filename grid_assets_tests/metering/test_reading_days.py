@@ -7,7 +7,6 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
-from grid_assets_tests.metering.conftest import FIRST, LAST, as_csv, day_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,12 +16,19 @@ from grid_assets.metering.aggregation import node_loads
 from grid_assets.metering.raw_days import raw_readings, rows_of_files, stale_days
 from grid_assets.metering.reading_days import DayGrid, reading_day
 from grid_assets.metering.tables import FAILED_READINGS, FILE_DAYS, LANDED_FILES, METER_DAYS, QUALITY_PROFILES, READINGS
+from grid_assets_tests.metering.conftest import FIRST, LAST, as_csv, day_rows
 
 RULES = ValidationSection()  # type: ignore[call-arg]
 CHANGE, AFTER = date(2021, 3, 28), LAST
 STARTS = pd.date_range("2021-03-27", periods=48, freq="30min", tz="UTC", name="start_utc").as_unit("us")
 METERS = pd.DataFrame(
-    {"meter_id": ["a", "b", "c"], "kind": ["load", "load", "generation"], "node_id": "f", "rating_kw": 8.0, "net_metered": [False, True, False]}
+    {
+        "meter_id": ["a", "b", "c"],
+        "kind": ["load", "load", "generation"],
+        "node_id": "f",
+        "rating_kw": 8.0,
+        "net_metered": [False, True, False],
+    }
 )
 
 
@@ -233,5 +239,3 @@ def test_loads_add_up_the_tree_and_generation_stands_apart(made):
     assert one.loc[["f1", "f2", "s1"], "meters"].tolist() == [2, 2, 4]
     assert one.loc[["f1", "f2", "system"], "valid_pct"].tolist() == [100.0, 50.0, 75.0]
     assert len(loads) == 4 * 48
-
-

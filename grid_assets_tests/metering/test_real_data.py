@@ -1,0 +1,86 @@
+"""The two real data sets through landing, validation and aggregation, against figures computed from the files alone."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from grid_assets.foundation.calendar import days_between
+from grid_assets.foundation.lake import Lake
+from grid_assets.metering.accounting import day_faults, landing_faults
+from grid_assets.metering.aggregation import node_loads
+from grid_assets.metering.landing import land_days, write_landing
+from grid_assets.metering.tables import FAILED_READINGS, FILE_DAYS, LANDED_FILES, REJECTED_READINGS
+from grid_assets_tests.conftest import site_in
+from grid_assets_tests.metering.conftest import MadeSite
+
+pytestmark = pytest.mark.slow
+
+
+def real(tmp_path: Path, name: str, first: date, last: date) -> MadeSite:
+    site = site_in(tmp_path, name)
+    made = MadeSite(Path(name), site, Lake(site.lake_root))
+    for one in land_days(site, made.lake, made.register, days_between(first, last)):
+        write_landing(made.lake, one)
+        assert landing_faults(made.lake, one.day) == ""
+    return made
+
+
+def test_edrp_around_the_clock_change(shared_data, tmp_path):
+    first, change, last = date(2009, 3, 22), date(2009, 3, 29), date(2009, 3, 30)
+    made = real(tmp_path, "edrp", first, last)
+    source = pd.read_parquet(shared_data / "edrp_meters" / "interval_30min.parquet").astype({"meter_id": str})
+    source["day"] = source["timestamp_utc"].dt.tz_convert("Europe/London").dt.date
+    assert made.lake.read(REJECTED_READINGS).empty
+    assert made.lake.read(LANDED_FILES)["rows_staged"].sum() == ((source["day"] >= first) & (source["day"] <= last)).sum()
+    for day in (first, change, last):
+        own = source[source["day"] == day]
+        result = made.make(day)
+        assert day_faults(made.lake, day) == ""
+        assert len(result.readings) == 560 * (46 if day == change else 48) == len(own)
+        failed = made.lake.read(FAILED_READINGS, day)["arrived_kwh"].sum()
+        measured = result.readings.loc[result.readings["quality"] == "measured", "energy_kwh"].sum()
+        assert measured + failed == pytest.approx(own["energy_kwh"].astype(float).sum(), rel=1e-9)
+        assert result.figures()["measured_pct"] > 99.5
+        starts = made.site.clock.intervals(day)
+        loads = node_loads(result.readings, made.register, made.nodes, starts)
+        by_level = loads.groupby("level")["energy_kwh"].sum()
+        assert by_level["system"] == pytest.approx(by_level["feeder"]) == pytest.approx(result.readings["energy_kwh"].sum())
+    assert made.lake.read(FILE_DAYS, change)["rows"].sum() == 560 * 46
+
+
+def test_plymouth_dead_measurement_is_refused_and_estimated(shared_data, tmp_path):
+    first, last = date(2018, 4, 10), date(2018, 5, 9)
+    made = real(tmp_path, "plymouth", first, last)
+    source = pd.read_parquet(shared_data / "wpd_pod" / "demand_pv.parquet").set_index("timestamp_utc").astype(float)
+    for day in days_between(first, last):
+        result = made.make(day)
+        assert day_faults(made.lake, day) == ""
+        own = source.loc[str(made.site.clock.bounds(day)[0]) : str(made.site.clock.bounds(day)[1] - pd.Timedelta("1us"))]
+        for meter, column in (("plymouth-demand", "demand_mw"), ("plymouth-pv", "pv_power_mw")):
+            readings = result.readings[result.readings["meter_id"] == meter]
+            measured = readings[readings["quality"] == "measured"]
+            arrived = measured["energy_kwh"].sum() + result.failed.loc[result.failed["meter_id"] == meter, "arrived_kwh"].sum()
+            assert arrived == pytest.approx(own[column].sum() * 1000 * 0.5, abs=1e-6)
+    for day in (date(2018, 5, 8), date(2018, 5, 9)):
+        result = made.make(day)
+        demand = result.readings[result.readings["meter_id"] == "plymouth-demand"].set_index("start_utc")
+        dead = source["demand_mw"].reindex(demand.index) == 0
+        assert dead.sum() > 20
+        assert set(demand.loc[dead.to_numpy(), "rule_failures"]) == {"near_zero"}
+        assert set(demand.loc[dead.to_numpy(), "quality"]) == {"estimated"}
+        weeks = [source["demand_mw"].reindex(demand.index - pd.Timedelta(f"{7 * back}D")).to_numpy() * 500 for back in (1, 2, 3)]
+        at = dead.to_numpy() & (demand["method"] == "like_days").to_numpy()
+        assert at.sum() > 20
+        np.testing.assert_allclose(demand["energy_kwh"].to_numpy(dtype=float)[at], np.mean(weeks, axis=0)[at], rtol=1e-9)
+
+
+def test_plymouth_generation_is_not_called_stuck_at_night(shared_data, tmp_path):
+    made = real(tmp_path, "plymouth", date(2019, 6, 26), date(2019, 6, 26))
+    sun = made.make(date(2019, 6, 26)).readings.query("meter_id == 'plymouth-pv'")
+    assert set(sun["quality"]) == {"measured"}
+    assert (sun["energy_kwh"] == 0).sum() > 8
