@@ -1,5 +1,7 @@
 """The door of demand response: participants, events, baselines, performance, the ledger and drafted events."""
 
+from pathlib import Path
+
 import dagster as dg
 
 from grid_assets.demand_response import baselines as baselining
@@ -13,6 +15,7 @@ from grid_assets.foundation.dagster.doors import asset_of, partition_keys, repor
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.lake import put_atomically
 from grid_assets.foundation.registers import METERS
+from grid_assets.foundation.site_sections import DemandResponseSection
 from grid_assets.metering.tables import READINGS
 from grid_assets.network.tables import BRANCH_LOADINGS, BUSES, CONSTRAINT_VIOLATIONS
 
@@ -97,7 +100,7 @@ def drafted_events(context: dg.AssetExecutionContext, platform: Platform) -> dg.
     constraint = drafting.constraint_named(key, lake.read(CONSTRAINT_VIOLATIONS, day))
     if constraint is None:  # the study was run again and the violation is gone: so is the draft
         return report(platform, DRAFTED_EVENTS, lake.write(DRAFTED_EVENTS, DRAFTED_EVENTS.empty(), key), figures={"withdrawn": True})
-    terms = events.programme_terms(site, site.demand_response.draft_programme, site.clock.study_day(day))
+    terms = events.programme_terms(site, _section(platform).draft_programme, site.clock.study_day(day))
     enrolled = events.enrolled_at(constraint.violations["start_utc"].min(), terms.name, lake.read(PARTICIPANTS))
     candidates = drafting.behind(constraint.feeder_id, enrolled, lake.read(METERS), lake.read(BUSES))
     rows = drafting.draft(
@@ -115,8 +118,15 @@ def drafted_events(context: dg.AssetExecutionContext, platform: Platform) -> dg.
     )
 
 
-def _folder(platform: Platform):
-    return platform.site.demand_response.folder
+def _section(platform: Platform) -> DemandResponseSection:
+    """The site's demand-response section; these assets exist only where there is one."""
+    section = platform.site.demand_response
+    assert section is not None  # noqa: S101
+    return section
+
+
+def _folder(platform: Platform) -> Path:
+    return _section(platform).folder
 
 
 def _event(context: dg.AssetExecutionContext, platform: Platform):

@@ -1,10 +1,14 @@
 """The door of reporting: dbt's models as assets of the same graph, built and published in one step."""
 
+import contextlib
+import io
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 from typing import Any
 
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, dbt_assets
+from packaging.version import Version
 
 from grid_assets.foundation.dagster.doors import described, report
 from grid_assets.foundation.dagster.platform import Platform
@@ -17,7 +21,20 @@ if not MANIFEST.exists():
         f"{MANIFEST} is missing. `grid-assets daily` and `grid-assets ui` make it; where Dagster is started by hand, run "
         "`python -c 'from grid_assets.reporting.publish import ensure_manifest; ensure_manifest()'` first"
     )
+LOGGED = 20_000
 MARTS = {table.name: table for table in marts()}
+
+
+class InstalledDbt(DbtCliResource):
+    """dbt as it is installed here, started once. Its version comes from the package's metadata, because asking the program takes
+    seconds; and no second adapter is set up in this process, which only dagster-dbt's own row counts would need."""
+
+    @property
+    def _cli_version(self) -> Version:
+        return Version(version("dbt-core"))
+
+    def _initialize_dbt_core_adapter(self, args):
+        return None
 
 
 class MartTranslator(DagsterDbtTranslator):
@@ -57,14 +74,17 @@ def published_marts(context: dg.AssetExecutionContext, platform: Platform):
 
 def _built_and_tested(context: dg.AssetExecutionContext, draft) -> Iterator[Any]:
     """Runs dbt once; returns its test results. When it fails they are yielded before the error, so that the page shows which."""
-    dbt = DbtCliResource(project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT), dbt_executable=publish.dbt_executable())
-    invocation = dbt.cli(publish.build_arguments(draft), context=context, target_path=draft.parent / "target")
-    tested = []
+    dbt = InstalledDbt(project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT), dbt_executable=publish.dbt_executable())
+    tested, said, error = [], io.StringIO(), None
     try:
-        for event in invocation.stream():
-            if isinstance(event, dg.AssetCheckResult | dg.AssetCheckEvaluation):
-                tested.append(event)
-    except Exception:
+        with contextlib.redirect_stdout(said):  # dbt's lines belong in the run's log, not between those of the command line
+            for event in dbt.cli(publish.build_arguments(draft), context=context, target_path=draft.parent / "target").stream():
+                if isinstance(event, dg.AssetCheckResult | dg.AssetCheckEvaluation):
+                    tested.append(event)
+    except Exception as raised:
+        error = raised
+    context.log.log("ERROR" if error else "DEBUG", said.getvalue()[-LOGGED:])
+    if error:
         yield from tested
-        raise
+        raise error
     return tested

@@ -93,7 +93,8 @@ def run_dbt(arguments: Sequence[str], project: Path = DBT_PROJECT) -> None:
     """Runs dbt once as a process of its own. Raises PublishError with the last of what it said."""
     folder = str(project)
     command = [dbt_executable(), "--no-use-colors", *arguments, "--project-dir", folder, "--profiles-dir", folder]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env={**os.environ, "DBT_LOG_PATH": str(project / "target")})  # noqa: S603
+    environment = {**os.environ, "DBT_LOG_PATH": str(project / "target")}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)  # noqa: S603
     if done.returncode:
         said = "\n".join((done.stdout + done.stderr).splitlines()[-40:])
         raise PublishError(f"dbt {arguments[0]} failed:\n{said}")
@@ -170,8 +171,7 @@ def _opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def _mart_rows(database: duckdb.DuckDBPyConnection, table: Table) -> pa.Table:
     names = ", ".join(f'"{name}"' for name in table.columns)
-    found = database.execute(f"select {names} from {SCHEMA}.{table.name}").arrow()  # noqa: S608
-    return found.read_all() if isinstance(found, pa.RecordBatchReader) else found
+    return database.sql(f"select {names} from {SCHEMA}.{table.name}").to_arrow_table()  # noqa: S608
 
 
 def _show_lake(database: duckdb.DuckDBPyConnection, lake: Lake, check_results: pd.DataFrame, project: Path) -> None:
