@@ -52,6 +52,7 @@ def run(platform: Platform) -> dg.ExecuteInProcessResult:
     )
 
 
+@pytest.mark.slow
 def test_a_day_is_studied_checked_and_pictured(tmp_path: Path):
     platform = seeded(tmp_path, 30_000.0)
     done = run(platform)
@@ -92,6 +93,7 @@ def test_violations_warn_and_do_not_block(tmp_path: Path):
     assert "worst" in (warned.description or "")
 
 
+@pytest.mark.slow
 def test_a_day_that_cannot_converge_fails_and_keeps_what_was_published(tmp_path: Path):
     platform = seeded(tmp_path, 30_000.0)
     assert run(platform).success
