@@ -75,7 +75,10 @@ class DayGrid:
 
     def cube(self, values: np.ndarray, starts: pd.DatetimeIndex) -> np.ndarray:
         """``values`` [subjects, intervals] as [subjects, days, slots]; NaN where nothing is known."""
-        day, slot = self.positions(starts)
+        return self.laid_out(values, *self.positions(starts))
+
+    def laid_out(self, values: np.ndarray, day: np.ndarray, slot: np.ndarray) -> np.ndarray:
+        """The same from day indices and slots."""
         inside = (day >= 0) & (day < len(self.days))
         place, width = day[inside] * self.slots + slot[inside], len(self.days) * self.slots
         taken = values[:, inside]
@@ -160,8 +163,12 @@ def weather_cubes(grid: DayGrid, features: pd.DataFrame | None, known_until: dat
     kept = kept[kept["station_id"] == kept["station_id"].min()]
     seen = kept[(kept["basis"] == "observed") & (kept["start_utc"] < pd.Timestamp(known_until))]
     expected = kept[kept["basis"] == "forecast"]
-    first = grid.days[0]
-    forecast = {(day - first).days: _weather(grid, rows) for day, rows in expected.groupby("day") if day >= first}
+    values, (at_day, slot) = _plausible(expected), grid.positions(pd.DatetimeIndex(expected["start_utc"]))
+    forecast = {}
+    for issued, rows in expected.groupby("day").indices.items():
+        if issued >= grid.days[0]:
+            cubes = grid.laid_out(values[:, rows], at_day[rows], slot[rows])
+            forecast[(issued - grid.days[0]).days] = dict(zip(WEATHER_COLUMNS, cubes, strict=True))
     return WeatherCubes(_weather(grid, seen), forecast)
 
 
@@ -171,13 +178,17 @@ def single_forecast(grid: DayGrid, observed: pd.DataFrame, expected: pd.DataFram
 
 
 def _weather(grid: DayGrid, rows: pd.DataFrame) -> dict[str, np.ndarray]:
+    return dict(zip(WEATHER_COLUMNS, grid.cube(_plausible(rows), pd.DatetimeIndex(rows["start_utc"])), strict=True))
+
+
+def _plausible(rows: pd.DataFrame) -> np.ndarray:
+    """The weather columns [columns, rows], NaN where absent or where no weather can be so."""
     values = np.full((len(WEATHER_COLUMNS), len(rows)), np.nan)
     for n, name in enumerate(WEATHER_COLUMNS):
         if name in rows:
             column, (low, high) = pd.to_numeric(rows[name], errors="coerce").to_numpy(float), PLAUSIBLE[name]
             values[n] = np.where((column >= low) & (column <= high), column, np.nan)
-    cubes = grid.cube(values, pd.DatetimeIndex(rows["start_utc"]))
-    return dict(zip(WEATHER_COLUMNS, cubes, strict=True))
+    return values
 
 
 def first_day(frame: pd.DataFrame, clock: SiteCalendar, day: date, longest: int) -> date:
