@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-
 NO_LOAD_KW = 1e-12
 """Summed over the day: below this there is nothing that could answer."""
 

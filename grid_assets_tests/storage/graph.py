@@ -39,7 +39,7 @@ def run(
     """Materialises the assets of ``tables`` for one partition, with all their checks."""
     job = dg.define_asset_job("one", selection=dg.AssetSelection.assets(*(dg.AssetKey(key) for key in tables)))
     definitions = dg.Definitions.merge(definitions_of(area, platform), dg.Definitions(jobs=[job], executor=dg.in_process_executor))
-    found = definitions.get_job_def("one")
+    found = definitions.resolve_job_def("one")
     return found.execute_in_process(partition_key=partition_key, instance=instance, run_config=config, raise_on_error=False)
 
 

@@ -100,7 +100,7 @@ def test_missing_inputs_are_named(site):
     with pytest.raises(StorageInputError, match="node south: forecasting/demand_forecasts has no forecast"):
         instance_of(site, DAY, demand[demand["node_id"] != "south"], renewable, tables)
     noon = pd.Timestamp("2016-05-26T12:00Z")
-    with pytest.raises(StorageInputError, match="plant pv: .* no forecast of 1 intervals, the first at 2016-05-26 12:00"):
+    with pytest.raises(StorageInputError, match=r"plant pv: .* no forecast of 1 intervals, the first at 2016-05-26 12:00"):
         instance_of(site, DAY, demand, renewable[renewable["start_utc"] != noon], tables)
     with pytest.raises(StorageInputError, match="node 'nowhere' is not in the register"):
         instance_of(site, DAY, demand, renewable, Registers(**(registers() | {"plants": registers()["plants"].assign(node_id="nowhere")})))
