@@ -1,27 +1,29 @@
-"""Pictures of weather."""
+"""A day's weather and what is expected of the next ones."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from grid_assets.figures.style import BLUE, MUTED, RED, SOLAR, clock_axis, figure, heading, legend, png
+from grid_assets.figures import style
 
 
-def weather_day(features: pd.DataFrame, zone: str, label: str) -> bytes:
-    """Temperature and irradiance of a day as observed and of the horizon as forecast. Columns as in weather/features."""
-    made, (above, below) = figure(height=4.6, rows=2)
-    for basis, style, name in (("observed", "-", "observed"), ("forecast", "--", "forecast")):
+def weather_picture(features: pd.DataFrame, zone: str, title: str) -> bytes:
+    """Temperature above irradiance: the observed day solid, the forecast dashed, the cloudless sky as a shade.
+
+    ``features``: basis, start_utc, temperature_degc, ghi_w_m2, clear_sky_ghi_w_m2.
+    """
+    made, (warmth, light) = style.figure(height=4.6, rows=2)
+    for basis, line in (("observed", "-"), ("forecast", "--")):
         rows = features[features["basis"] == basis].sort_values("start_utc")
-        above.plot(rows["start_utc"], rows["temperature_degc"], style, color=RED, linewidth=1.8, label=name)
-        below.plot(rows["start_utc"], rows["ghi_w_m2"], style, color=SOLAR, linewidth=1.8, label=name)
-    cloudless = features.sort_values("start_utc")
-    below.fill_between(cloudless["start_utc"], cloudless["clear_sky_ghi_w_m2"], color=BLUE, alpha=0.08, label="cloudless sky")
-    heading(above, "Temperature", "degC")
-    heading(below, "Global horizontal irradiance", "W/m2")
-    for axis in (above, below):
-        clock_axis(axis, zone)
-        axis.margins(y=0.25)
-        legend(axis)
-    below.set_ylim(bottom=0)
-    made.text(0.995, 0.003, label, ha="right", va="bottom", fontsize=6.5, color=MUTED)
-    return png(made)
+        light.fill_between(rows["start_utc"], rows["clear_sky_ghi_w_m2"].astype(float), color=style.SOLAR, alpha=0.12, linewidth=0,
+                           label="cloudless sky" if basis == "observed" else None)  # fmt: skip
+        warmth.plot(rows["start_utc"], rows["temperature_degc"].astype(float), line, color=style.ORANGE, linewidth=1.6, label=basis)
+        light.plot(rows["start_utc"], rows["ghi_w_m2"].astype(float), line, color=style.SOLAR, linewidth=1.6, label=basis)
+    style.heading(warmth, f"Air temperature, {title}"[:110], "°C")
+    style.heading(light, "Global irradiance", "W/m²")
+    for axis in (warmth, light):
+        style.clock_axis(axis, zone)
+        axis.set_ylim(top=axis.get_ylim()[1] + 0.25 * (axis.get_ylim()[1] - axis.get_ylim()[0]))
+        style.legend(axis, 3)
+    light.set_ylim(bottom=0)
+    return style.png(made)

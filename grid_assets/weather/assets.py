@@ -1,62 +1,58 @@
-"""The door of weather: observations, forecasts and features of site days."""
+"""The door of weather: observations, forecasts as known at the issue time, features. All take a range of days in one call."""
 
-from datetime import date
+from datetime import timedelta
 
 import dagster as dg
 import pandas as pd
 
-from grid_assets.figures import weather as pictures
+from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.dagster.doors import RANGED, asset_of, days_of, report
 from grid_assets.foundation.dagster.platform import Platform
-from grid_assets.foundation.site import Site
-from grid_assets.weather.days import WeatherDays
-from grid_assets.weather.observations import read_weather
+from grid_assets.weather import features as weather_features
+from grid_assets.weather import observations as files
+from grid_assets.weather import persistence
 from grid_assets.weather.tables import FEATURES, FORECASTS, OBSERVATIONS
-
-PERSISTENCE = "persistence of the last three observed days"
-
-
-def _weather(site: Site, days: list[date]) -> WeatherDays:
-    section = site.weather
-    forecasts = read_weather(section.forecasts) if section.forecasts else None
-    return WeatherDays(site.clock, read_weather(section.observations), forecasts, days[0], days[-1])
 
 
 @dg.asset(**asset_of(OBSERVATIONS), backfill_policy=RANGED)
 def observations(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
-    days = days_of(context, platform)
-    weather, station = _weather(platform.site, days), platform.site.weather.station_id
-    written, frame = [], OBSERVATIONS.empty().to_pandas()
+    site, days = platform.site, days_of(context, platform)
+    read = files.read_weather(site.weather.observations)
+    every = site.clock.intervals(days[0], days[-1])
+    values = files.to_intervals(read.rows, every, pd.Timedelta(site.clock.interval), weather_features.sun_over(site, days[0], days[-1]))
+    written = []
     for day in days:
-        rows = weather.observed(day).rename_axis("start_utc").reset_index()
-        frame = rows.assign(station_id=station, source=platform.site.weather.label)
+        frame = files.observed_rows(site, values, site.clock.intervals(day))
         written.append(platform.lake.write(OBSERVATIONS, frame, day))
-    return report(platform, OBSERVATIONS, written, frame, figures={"source": platform.site.weather.label, "days": len(days)})
+    figures = {"impossible_values": read.impossible, "mean_temperature_degc": round(float(frame["temperature_degc"].mean()), 1)}
+    return report(platform, OBSERVATIONS, written, frame, figures=figures)
 
 
-@dg.asset(**asset_of(FORECASTS), backfill_policy=RANGED)
+@dg.asset(**asset_of(FORECASTS, deps=[OBSERVATIONS]), backfill_policy=RANGED)
 def forecasts(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
-    days = days_of(context, platform)
-    weather, station = _weather(platform.site, days), platform.site.weather.station_id
-    source = platform.site.weather.label if platform.site.weather.forecasts else PERSISTENCE
-    written, frame = [], FORECASTS.empty().to_pandas()
+    site, days = platform.site, days_of(context, platform)
+    read = files.read_weather(site.weather.forecasts, forecast=True) if site.weather.forecasts else None
+    used = days_between(days[0] - timedelta(days=persistence.PERSISTED_DAYS), days[-1])
+    observed, sun = platform.lake.read(OBSERVATIONS, used), weather_features.sun_over(site, days[0], days[-1])
+    written = []
     for day in days:
-        issued, values = weather.forecast(day)
-        rows = values.dropna(how="all").rename_axis("start_utc").reset_index()
-        frame = rows.assign(station_id=station, issued_utc=issued, source=source)
+        frame = persistence.forecast_rows(site, day, read.rows if read else None, observed, sun)
         written.append(platform.lake.write(FORECASTS, frame, day))
-    return report(platform, FORECASTS, written, frame, figures={"source": source, "days": len(days)})
+    figures = {"source": str(frame["source"].iloc[0]), "impossible_values": read.impossible if read else 0}
+    return report(platform, FORECASTS, written, frame, inputs={OBSERVATIONS: used}, figures=figures)
 
 
 @dg.asset(**asset_of(FEATURES, deps=[OBSERVATIONS, FORECASTS]), backfill_policy=RANGED)
 def features(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
-    days = days_of(context, platform)
-    site, section = platform.site, platform.site.weather
-    weather = _weather(site, days)
-    written, frame = [], pd.DataFrame()
+    from grid_assets.figures.weather import weather_picture
+
+    site, lake, days = platform.site, platform.lake, days_of(context, platform)
+    used = days_between(days[0] - timedelta(days=weather_features.LONGEST_MEAN_DAYS), days[-1])
+    observed, sun = lake.read(OBSERVATIONS, used), weather_features.sun_over(site, days[0], days[-1])
+    holidays = weather_features.holidays_of(site, days[0], days[-1])
+    written = []
     for day in days:
-        rows = weather.features(day, site.country, section.latitude, section.longitude, section.altitude_m)
-        frame = rows.assign(station_id=section.station_id)
-        written.append(platform.lake.write(FEATURES, frame, day))
-    picture = pictures.weather_day(frame, site.time_zone, section.label)
-    return report(platform, FEATURES, written, frame, inputs={OBSERVATIONS: days, FORECASTS: days}, picture=picture)
+        frame = weather_features.feature_rows(site, day, observed, lake.read(FORECASTS, day), sun, holidays)
+        written.append(lake.write(FEATURES, frame, day))
+    picture = weather_picture(frame, site.time_zone, f"{site.title}: {site.weather.label}")
+    return report(platform, FEATURES, written, frame, inputs={OBSERVATIONS: used, FORECASTS: days}, picture=picture)

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pandas as pd
 
 from grid_assets.foundation.calendar import SiteCalendar
-from grid_assets.weather.features import public_holidays, solar_position, weather_features
+from grid_assets.weather.features import solar_position, weather_features
 from grid_assets.weather.observations import QUANTITIES, known_at, latest_issue, to_intervals
 from grid_assets.weather.persistence import persistence
 
@@ -23,8 +23,8 @@ class WeatherDays:
 
     def __init__(self, clock: SiteCalendar, observations: pd.DataFrame, forecasts: pd.DataFrame | None, first: date, last: date):
         self.clock, self.observations, self.forecasts = clock, observations, forecasts
-        whole = clock.intervals(first - RUN_UP, last + timedelta(days=clock.study_day_offset))
-        self._observed = to_intervals(observations, whole)
+        self._whole = clock.intervals(first - RUN_UP, last + timedelta(days=clock.study_day_offset))
+        self._observed = to_intervals(observations, self._whole)
 
     def observed(self, day: date) -> pd.DataFrame:
         """The day's observations, indexed by interval; rows without any value are left out."""
@@ -51,9 +51,14 @@ class WeatherDays:
         issue = pd.Timestamp(self.clock.issue_time(day))
         grid = self.clock.intervals(day - RUN_UP, day + timedelta(days=1))
         grid = grid[grid < issue]
-        return to_intervals(known_at(self.observations, issue), grid).dropna(how="all")
+        recent = self.observations[self.observations["start_utc"] >= grid[0] - RUN_UP]
+        return to_intervals(known_at(recent, issue), grid).dropna(how="all")
 
-    def features(self, day: date, country: str, latitude: float, longitude: float, altitude_m: float) -> pd.DataFrame:
+    def sun(self, latitude: float, longitude: float, altitude_m: float) -> pd.DataFrame:
+        """The sun over all days served, so that a range needs one computation only; see solar_position."""
+        return solar_position(self._whole, latitude, longitude, altitude_m)
+
+    def features(self, day: date, sun: pd.DataFrame, holidays: set[date]) -> pd.DataFrame:
         """Features of the day as observed and of the horizon as forecast, with their basis; nothing in them was known later
         than the issue time of ``day``.
         """
@@ -62,9 +67,7 @@ class WeatherDays:
         index = self.clock.intervals(day - RUN_UP, self.clock.study_day(day))
         joined = known.reindex(index)
         joined.loc[ahead.index] = ahead[list(QUANTITIES)].to_numpy()
-        sun = solar_position(index, latitude, longitude, altitude_m)
-        off = public_holidays(country, day - RUN_UP, self.clock.study_day(day))
-        whole = weather_features(joined, sun, off, str(self.clock.zone))
+        whole = weather_features(joined, sun.reindex(index), holidays, str(self.clock.zone))
         observed = whole.reindex(self.clock.intervals(day)).assign(basis="observed")
         forecast = whole.reindex(ahead.index).assign(basis="forecast")
         return pd.concat([observed, forecast]).rename_axis("start_utc").reset_index()

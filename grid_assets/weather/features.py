@@ -1,81 +1,91 @@
-"""Weather features: what load and generation respond to."""
+"""What models use of the weather: means of past hours, heating and cooling degrees, clear-sky index, holidays."""
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
 
-HEATING_BASE_DEGC = 15.5  # British degree-day base (CIBSE TM41)
-COOLING_BASE_DEGC = 22.0
-LOWEST_SUN_DEGREE = 5.0
-"""Below it, dividing by a cloudless sky's irradiance says more about the model than about clouds."""
+from grid_assets.foundation.calendar import days_between
+from grid_assets.foundation.site import Site
+from grid_assets.weather.solar import Sun
+from grid_assets.weather.tables import FEATURES
+
+HEATING_BASE_DEGC, COOLING_BASE_DEGC = 15.5, 22.0
+LONGEST_MEAN_DAYS = 3
+LEAST_SHARE = 0.5
+"""A mean of past hours needs half of them."""
+LEAST_CLEAR_SKY_W_M2 = 20.0
+MOST_INDEX = 2.0
 
 
-def solar_position(intervals: pd.DatetimeIndex, latitude: float, longitude: float, altitude_m: float) -> pd.DataFrame:
-    """Elevation of the sun and irradiance of a cloudless sky at the middle of each interval.
+def sun_over(site: Site, first: date, last: date) -> Sun:
+    """The sun for the observed days first..last and the horizons of their forecasts."""
+    if site.weather is None:
+        raise ValueError(f"{site.name}: the site file has no [weather]")
+    start_utc = site.clock.intervals(first, site.clock.study_day(last))
+    place = site.weather
+    return Sun.over(start_utc, pd.Timedelta(site.clock.interval), place.latitude, place.longitude, place.altitude_m)
 
-    The position is pvlib's NREL algorithm; the cloudless sky is Haurwitz's, which needs the zenith only (Haurwitz, Journal of
-    Meteorology 2, 1945; in Reno et al., SAND2012-2389, the best of the models without atmospheric input).
-    Returns: solar_elevation_degree and clear_sky_ghi_w_m2, indexed by ``intervals``.
+
+def feature_rows(
+    site: Site, day: date, observed: pd.DataFrame, forecast: pd.DataFrame, sun: Sun, holidays: frozenset[date]
+) -> pd.DataFrame:
+    """Rows of FEATURES for the run of ``day``: its observed intervals, and the horizon as forecast at its issue time.
+
+    ``observed``: rows of OBSERVATIONS, of which only those up to ``day`` are used; ``forecast``: rows of FORECASTS of ``day``.
+    The hours between midnight and the issue time, which neither table has, enter the means on a straight line.
     """
-    from pvlib.clearsky import haurwitz
-    from pvlib.solarposition import get_solarposition
+    begin, end = site.clock.midnight(day - timedelta(days=LONGEST_MEAN_DAYS)), site.clock.bounds(day)[1]
+    past = observed[(observed["start_utc"] >= begin) & (observed["start_utc"] < end)]
+    series = pd.concat([past, forecast], ignore_index=True).set_index("start_utc").sort_index()
+    every = site.clock.intervals(day - timedelta(days=LONGEST_MEAN_DAYS), site.clock.study_day(day))
+    temperature = series["temperature_degc"].reindex(every).astype(float)
+    bridged = temperature.interpolate(limit_area="inside", limit=round(12 / site.clock.interval_hours))
+    means = {hours: _trailing_mean(bridged, round(hours / site.clock.interval_hours)) for hours in (24, 72)}
+    made = [_based(site, "observed", past[past["start_utc"] >= site.clock.midnight(day)], means, sun, holidays),
+            _based(site, "forecast", forecast, means, sun, holidays)]  # fmt: skip
+    return pd.concat([one for one in made if len(one)], ignore_index=True) if any(map(len, made)) else FEATURES.empty().to_pandas()
 
-    half = (intervals[1] - intervals[0]) / 2 if len(intervals) > 1 else pd.Timedelta(0)
-    position = get_solarposition(intervals + half, latitude, longitude, altitude=altitude_m)
-    clear = haurwitz(position["apparent_zenith"])["ghi"]
-    made = pd.DataFrame(
-        {"solar_elevation_degree": position["elevation"].to_numpy(), "clear_sky_ghi_w_m2": clear.to_numpy()}, index=intervals
-    )
-    return made.assign(clear_sky_ghi_w_m2=lambda frame: frame["clear_sky_ghi_w_m2"].clip(lower=0.0))
 
-
-def weather_features(weather: pd.DataFrame, sun: pd.DataFrame, holidays: set[date], zone: str) -> pd.DataFrame:
-    """The features of each interval, from weather up to that interval.
-
-    Parameters: ``weather`` and ``sun`` share a regular UTC index; rolling means look back only, so the first 72 hours of
-    ``weather`` serve as run-up. ``holidays``: local days.
-    Returns: the columns of weather/features except station_id and basis, indexed as ``weather``.
-    """
-    temperature = weather["temperature_degc"]
-    step_hours = (weather.index[1] - weather.index[0]) / pd.Timedelta(hours=1) if len(weather) > 1 else 1.0
-    clear = sun["clear_sky_ghi_w_m2"]
-    high_enough = (sun["solar_elevation_degree"] >= LOWEST_SUN_DEGREE) & (clear > 0)
-    local_days = pd.Series(weather.index.tz_convert(zone).date, index=weather.index)
-    return pd.DataFrame(
-        {
-            "temperature_degc": temperature,
-            "temperature_mean_24h_degc": _rolling(temperature, 24 / step_hours),
-            "temperature_mean_72h_degc": _rolling(temperature, 72 / step_hours),
-            "heating_degc": (HEATING_BASE_DEGC - temperature).clip(lower=0.0),
-            "cooling_degc": (temperature - COOLING_BASE_DEGC).clip(lower=0.0),
-            "humidity_pct": weather["humidity_pct"],
-            "wind_speed_m_s": weather["wind_speed_m_s"],
-            "ghi_w_m2": weather["ghi_w_m2"],
-            "clear_sky_ghi_w_m2": clear,
-            "clear_sky_index": np.where(
-                high_enough, weather["ghi_w_m2"] / clear.where(high_enough), np.where(weather["ghi_w_m2"].notna(), 0.0, np.nan)
-            ),
-            "solar_elevation_degree": sun["solar_elevation_degree"],
-            "holiday": local_days.isin(holidays),
-        },
-        index=weather.index,
+def _based(site: Site, basis: str, rows: pd.DataFrame, means: dict[int, pd.Series], sun: Sun, holidays: frozenset[date]) -> pd.DataFrame:
+    start_utc = pd.DatetimeIndex(rows["start_utc"])
+    light = sun.rows(start_utc).reset_index(drop=True)
+    kept = rows[["station_id", "start_utc", "temperature_degc", "humidity_pct", "wind_speed_m_s", "ghi_w_m2"]].reset_index(drop=True)
+    warmth = kept["temperature_degc"].astype(float)
+    return kept.assign(
+        basis=basis,
+        temperature_mean_24h_degc=means[24].reindex(start_utc).to_numpy(),
+        temperature_mean_72h_degc=means[72].reindex(start_utc).to_numpy(),
+        heating_degc=(HEATING_BASE_DEGC - warmth).clip(lower=0),
+        cooling_degc=(warmth - COOLING_BASE_DEGC).clip(lower=0),
+        clear_sky_ghi_w_m2=light["clear_sky_ghi_w_m2"],
+        clear_sky_index=clear_sky_index(kept["ghi_w_m2"].astype(float), light["clear_sky_ghi_w_m2"]),
+        solar_elevation_degree=light["solar_elevation_degree"],
+        holiday=[one in holidays for one in site.clock.local(start_utc).date],
     )
 
 
-def public_holidays(country: str, first: date, last: date) -> set[date]:
-    """The public holidays of a country (ISO code) between two days; none for a country that the library does not know."""
+def clear_sky_index(ghi_w_m2: pd.Series, clear_w_m2: pd.Series) -> pd.Series:
+    """Irradiance against that of a cloudless sky, 2 at most; 0 where a cloudless sky gives under 20 W/m2, null without irradiance."""
+    index = (ghi_w_m2 / clear_w_m2.clip(lower=LEAST_CLEAR_SKY_W_M2)).clip(upper=MOST_INDEX)
+    return index.where((clear_w_m2 >= LEAST_CLEAR_SKY_W_M2) | ghi_w_m2.isna(), 0.0)
+
+
+def _trailing_mean(values: pd.Series, intervals: int) -> pd.Series:
+    return values.rolling(intervals, min_periods=max(1, round(LEAST_SHARE * intervals))).mean()
+
+
+def holidays_of(site: Site, first: date, last: date) -> frozenset[date]:
+    """The public holidays of the site's country (nationwide ones) among the days and their horizons."""
     import holidays
 
-    if country not in holidays.list_supported_countries():
-        return set()
-    known = holidays.country_holidays(country, years=range(first.year, last.year + 1))
-    return {day for day in known if first <= day <= last}
+    span = days_between(first, site.clock.study_day(last))
+    found = holidays.country_holidays(site.country, years=range(span[0].year, span[-1].year + 1))
+    return frozenset(one for one in span if one in found)
 
 
-def _rolling(values: pd.Series, intervals: float) -> pd.Series:
-    """Mean over the intervals up to each one; empty until three quarters of them are known."""
-    window = max(1, round(intervals))
-    return values.rolling(window, min_periods=max(1, round(0.75 * window))).mean()
+def missing_share(rows: pd.DataFrame, names: list[str]) -> float:
+    """The share of values that are null among these columns."""
+    return float(np.mean(rows[names].isna().to_numpy())) if len(rows) else 1.0

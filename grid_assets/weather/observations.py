@@ -1,126 +1,141 @@
-"""Weather files to intervals of the site: read, averaged over grid points, bounded by physics, brought to the interval."""
+"""Weather files as the site's intervals: columns mapped, impossible values taken out and counted, hours brought to intervals."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from grid_assets.foundation.site import Site
 from grid_assets.foundation.site_sections import WeatherInput
+from grid_assets.weather.solar import Sun
 
-QUANTITIES = ("temperature_degc", "humidity_pct", "wind_speed_m_s", "ghi_w_m2", "cloud_cover_pct")
-PHYSICAL_LIMITS = {
-    "temperature_degc": (-70.0, 60.0),  # a little beyond the records of the World Meteorological Organization
+LIMITS: dict[str, tuple[float, float]] = {
+    "temperature_degc": (-60.0, 60.0),
     "humidity_pct": (0.0, 100.0),
-    "wind_speed_m_s": (0.0, 115.0),
-    "ghi_w_m2": (-10.0, 1600.0),  # pyranometers read a little below zero at night
+    "wind_speed_m_s": (0.0, 75.0),
+    "ghi_w_m2": (0.0, 1500.0),
     "cloud_cover_pct": (0.0, 100.0),
 }
-LONGEST_BRIDGE = pd.Timedelta(hours=3)
-"""A longer hole between two values of a source stays a hole."""
+"""What can occur at the ground; anything else becomes null."""
+VARIABLES = tuple(LIMITS)
 
 
 class WeatherFileError(ValueError):
-    """A weather file that cannot be used: which file, what is wrong, what was expected."""
+    """A weather file that cannot be used: file, column or row, what was expected."""
 
 
-def read_weather(source: WeatherInput) -> pd.DataFrame:
-    """All rows of a weather input, in our names, sorted by time; for forecasts also by issue time.
+@dataclass(frozen=True)
+class WeatherFile:
+    """The rows of all files of an input, in time order."""
 
-    Values outside physical limits become empty: a thermometer that says 900 degrees says nothing.
+    rows: pd.DataFrame
+    """start_utc, issued_utc for forecasts, and the VARIABLES; null where a file has none."""
+    impossible: int
+    """Values outside LIMITS, now null."""
 
-    Returns: start_utc (datetime64[us, UTC]), for forecasts issued_utc, and those of temperature_degc, humidity_pct, wind_speed_m_s,
-    ghi_w_m2, cloud_cover_pct that the input gives.
-    Raises WeatherFileError for no file, a missing column or unreadable times.
+
+def read_weather(source: WeatherInput, *, forecast: bool = False) -> WeatherFile:
+    """Reads the files of a folder that match the pattern (``*`` stands for anything). A later file's rows replace an
+    earlier one's of the same time. Raises WeatherFileError.
     """
-    files = sorted(source.folder.glob(source.pattern))
+    expression = re.compile(".*".join(re.escape(part) for part in re.split(r"\*|\{received\}", source.pattern)))
+    files = sorted(one for one in source.folder.glob("*") if expression.fullmatch(one.name)) if source.folder.is_dir() else []
     if not files:
         raise WeatherFileError(f"{source.folder}: no file matches {source.pattern!r}; see [weather] in the site file")
-    times = [name for name in ("issued_utc", "start_utc") if name in source.columns]
-    frame = pd.concat([_read(path, source, times) for path in files], ignore_index=True)
-    for name in QUANTITIES:
-        if name in frame:
-            low, high = PHYSICAL_LIMITS[name]
-            frame[name] = frame[name].where(frame[name].between(low, high))
-    if "ghi_w_m2" in frame:
-        frame["ghi_w_m2"] = frame["ghi_w_m2"].clip(lower=0.0)
-    return frame.drop_duplicates(times, keep="last").sort_values(times, ignore_index=True)
+    times = ["issued_utc", "start_utc"] if forecast else ["start_utc"]
+    absent = [name for name in times if name not in source.columns]
+    unknown = sorted(set(source.columns) - set(VARIABLES) - set(times))
+    if absent or unknown:
+        raise WeatherFileError(f"[weather] columns: missing {absent}, unknown {unknown}; expected {', '.join([*times, *VARIABLES])}")
+    rows = pd.concat([_mapped(one, source, times) for one in files], ignore_index=True)
+    rows = rows.drop_duplicates(times, keep="last").sort_values(times, ignore_index=True)
+    impossible = 0
+    for name, (least, most) in LIMITS.items():
+        wrong = rows[name].notna() & ~rows[name].between(least, most)
+        impossible += int(wrong.sum())
+        rows.loc[wrong, name] = np.nan
+    return WeatherFile(rows, impossible)
 
 
-def to_intervals(weather: pd.DataFrame, intervals: pd.DatetimeIndex) -> pd.DataFrame:
-    """Values at the middle of each interval, linear between a source's own values; those of a coarser source too.
-
-    Parameters: ``weather`` with start_utc and quantities, one row a time; a row stands for the middle of its own interval.
-    ``intervals``: UTC starts, regular.
-    Returns: a frame indexed by ``intervals`` with all QUANTITIES; empty where the source has none or a hole of over three hours.
-    """
-    made = pd.DataFrame(index=intervals, columns=list(QUANTITIES), dtype=float)
-    if weather.empty or len(intervals) == 0:
-        return made
-    times = weather["start_utc"].astype("datetime64[us, UTC]").to_numpy().astype("datetime64[us]").astype(np.int64)
-    own_step = int(np.median(np.diff(times))) if len(times) > 1 else 0
-    step = _step(intervals)
-    wanted = intervals.as_unit("us").asi8 + step // 2
-    for name in QUANTITIES:
-        if name not in weather:
-            continue
-        values = weather[name].to_numpy(float)
-        known = np.isfinite(values)
-        at, values = times[known] + own_step // 2, values[known]
-        if len(at) == 0:
-            continue
-        filled = np.interp(wanted, at, values)
-        following = np.clip(np.searchsorted(at, wanted), 0, len(at) - 1)
-        preceding = np.clip(following - 1, 0, len(at) - 1)
-        bridge = int(LONGEST_BRIDGE / pd.Timedelta(microseconds=1))
-        hole = (at[following] - at[preceding] > bridge) & (wanted != at[following])
-        outside = (wanted < at[0] - own_step) | (wanted > at[-1] + own_step)
-        made[name] = np.where(hole | outside, np.nan, filled)
-    return made
-
-
-def known_at(observations: pd.DataFrame, instant: pd.Timestamp) -> pd.DataFrame:
-    """The observations that were made before ``instant``: nothing of a later time is in them."""
-    return observations[observations["start_utc"] < instant]
-
-
-def latest_issue(forecasts: pd.DataFrame, instant: pd.Timestamp) -> pd.DataFrame:
-    """The rows of the last forecast issued by ``instant``; empty when there was none yet."""
-    issued = forecasts.loc[forecasts["issued_utc"] <= instant, "issued_utc"]
-    return forecasts[forecasts["issued_utc"] == issued.max()] if len(issued) else forecasts.iloc[:0]
-
-
-def _step(intervals: pd.DatetimeIndex) -> int:
-    ticks = intervals.as_unit("us").asi8
-    return int(ticks[1] - ticks[0]) if len(ticks) > 1 else 0
-
-
-def _read(path: Path, source: WeatherInput, times: list[str]) -> pd.DataFrame:
-    try:
-        raw = pd.read_parquet(path) if source.format == "parquet" else pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise WeatherFileError(f"{path}: cannot be read as {source.format} ({error})") from error
-    if "start_utc" not in source.columns:
-        raise WeatherFileError(f"{path}: [weather] columns name no start_utc; say which column is the time")
+def _mapped(file: Path, source: WeatherInput, times: list[str]) -> pd.DataFrame:
+    frame = pd.read_parquet(file) if source.format == "parquet" else pd.read_csv(file)
+    named = [one for theirs in source.columns.values() for one in ([theirs] if isinstance(theirs, str) else theirs)]
+    absent = [name for name in named if name not in frame]
+    if absent:
+        raise WeatherFileError(f"{file}: columns {absent} are not there; it has {list(frame.columns)}")
     made = {}
-    for ours, theirs in source.columns.items():
-        names = [theirs] if isinstance(theirs, str) else theirs
-        missing = [name for name in names if name not in raw]
-        if missing:
-            raise WeatherFileError(f"{path}: columns {missing} for {ours} are missing; the file has {list(raw.columns)}")
-        if ours in times:
-            made[ours] = _times(path, names[0], raw[names[0]])
-        elif ours in QUANTITIES:
-            made[ours] = raw[names].apply(pd.to_numeric, errors="coerce").mean(axis=1).astype(float)
-        else:
-            raise WeatherFileError(f"{path}: {ours} is no quantity of ours; known are {', '.join((*times, *QUANTITIES))}")
+    for ours in times:
+        read = pd.to_datetime(frame[_one_name(source.columns, ours)], utc=True, errors="coerce")
+        if read.isna().any():
+            raise WeatherFileError(
+                f"{file}, row {int(read.isna().idxmax()) + 1}: {ours} cannot be read; expected an ISO time, UTC if without zone"
+            )
+        made[ours] = read.dt.as_unit("us")
+    for ours in VARIABLES:
+        theirs = source.columns.get(ours, [])
+        columns = frame[[theirs] if isinstance(theirs, str) else theirs].apply(pd.to_numeric, errors="coerce").astype(float)
+        made[ours] = columns.mean(axis=1) if columns.shape[1] else np.nan
     return pd.DataFrame(made)
 
 
-def _times(path: Path, name: str, values: pd.Series) -> pd.Series:
-    parsed = pd.to_datetime(values, utc=True, errors="coerce")
-    if parsed.isna().any():
-        row = int(np.flatnonzero(parsed.isna())[0])
-        raise WeatherFileError(f"{path}, row {row + 1}: {name} = {values.iloc[row]!r} is not a time")
-    return parsed.astype("datetime64[us, UTC]")
+def _one_name(columns: Mapping[str, str | list[str]], ours: str) -> str:
+    theirs = columns[ours]
+    if not isinstance(theirs, str):
+        raise WeatherFileError(f"[weather] columns.{ours}: expected one column name, got a list")
+    return theirs
+
+
+def to_intervals(rows: pd.DataFrame, start_utc: pd.DatetimeIndex, interval: pd.Timedelta, sun: Sun) -> pd.DataFrame:
+    """The VARIABLES per interval, from means of hours (or of whatever step the file has).
+
+    Finer rows are averaged. Coarser ones: irradiance is spread over its hour in the shape of the cloudless sky, so that the
+    hour's energy stays and night stays dark; the others run straight between the middles of the hours. An interval whose
+    hour is absent is null. Returns a frame indexed by ``start_utc``.
+    """
+    if len(rows) < 2 or not len(start_utc):
+        return pd.DataFrame(np.nan, index=start_utc, columns=list(VARIABLES))
+    values = rows.set_index("start_utc")[list(VARIABLES)]
+    step = pd.Series(values.index).diff().median()
+    if step <= interval:
+        origin = start_utc[0]
+        binned = origin + ((values.index - origin) // interval) * interval
+        return values.groupby(binned).mean().reindex(start_utc)
+    own = values.index.searchsorted(start_utc, side="right") - 1
+    within = (own >= 0) & (start_utc - values.index[np.maximum(own, 0)] < step)
+    middles = _seconds(values.index + step / 2)
+    made = {}
+    for name in VARIABLES:
+        known = values[name].to_numpy()
+        held = np.where(within, known[np.maximum(own, 0)], np.nan)
+        if name == "ghi_w_m2":
+            made[name] = _spread_over_the_hour(held, np.where(within, own, -1), sun.rows(start_utc)["clear_sky_ghi_w_m2"].to_numpy())
+        elif np.isfinite(known).any():
+            there = np.isfinite(known)
+            straight = np.interp(_seconds(start_utc + interval / 2), middles[there], known[there])
+            made[name] = np.where(np.isfinite(held), straight, np.nan)
+        else:
+            made[name] = held
+    return pd.DataFrame(made, index=start_utc)
+
+
+def _spread_over_the_hour(held: np.ndarray, hour: np.ndarray, clear: np.ndarray) -> np.ndarray:
+    """Irradiance in the shape of the cloudless sky; an hour without any sun keeps its mean."""
+    mean = pd.Series(clear).groupby(hour).transform("mean").to_numpy()
+    return np.where(mean > 1, held * clear / np.maximum(mean, 1), held)
+
+
+def _seconds(instants: pd.DatetimeIndex) -> np.ndarray:
+    return np.asarray(instants.as_unit("us").asi8, dtype=float) / 1e6
+
+
+def observed_rows(site: Site, values: pd.DataFrame, start_utc: pd.DatetimeIndex) -> pd.DataFrame:
+    """Rows of OBSERVATIONS for the intervals of a day, from a frame of to_intervals over a longer time."""
+    if site.weather is None:
+        raise WeatherFileError(f"{site.name}: the site file has no [weather]")
+    part = values.reindex(start_utc).rename_axis("start_utc").reset_index()
+    return part.assign(station_id=site.weather.station_id, source=site.weather.label)
