@@ -137,3 +137,7 @@ def _prepare(site: Site, console: Console) -> None:
 
         with console.status("Preparing the demo's head-end files ...") as status:
             prepare(site, progress=lambda said: status.update(f"Preparing the demo's head-end files: {said}"))
+
+
+if __name__ == "__main__":
+    main()
