@@ -1,0 +1,119 @@
+"""The demo's source files: what the project's own readers make of them, and that a second call or a broken one is harmless."""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from grid_assets.demand_response.events import read_events, read_participants
+from grid_assets.foundation.registers import METERS, NODES, PLANTS, REGISTERS, UNITS, faults_of_tree, read_register
+from grid_assets.foundation.site import Site, load_site
+from grid_assets.simulation.prepare import prepare
+from grid_assets.simulation.simbench_network import SimulationError, customer_class, plant_kind, simulated_grid
+from grid_assets_tests.conftest import SITES
+
+pytestmark = pytest.mark.slow
+
+
+def short_demo(state: Path, seed: int = 20160524) -> Site:
+    """The demo with a calendar of four days around the clock change."""
+    text = (SITES / "demo.toml").read_text()
+    for old, new in (("2016-03-20", "2016-03-25"), ("2016-06-05", "2016-03-28"), ("2016-05-24", "2016-03-27")):
+        text = text.replace(f"day = {old}", f"day = {new}")
+    state.mkdir(parents=True, exist_ok=True)
+    file = state / "demo.toml"
+    file.write_text(text.replace("seed = 20160524", f"seed = {seed}"))
+    return load_site(file, {**os.environ, "GRID_ASSETS_STATE": str(state)})
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(one.relative_to(folder)): one.read_bytes() for one in sorted(folder.rglob("*")) if one.is_file() and one.name != ".lock"}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    made = short_demo(tmp_path_factory.mktemp("demo"))
+    prepare(made)
+    return made
+
+
+def test_registers_form_a_tree_and_ratings_hold_all_clean_readings(site: Site):
+    tables = {one.name: read_register(site.registers.folder, one).to_pandas() for one in REGISTERS}
+    nodes = tables["nodes"].where(tables["nodes"].notna(), None)
+    assert faults_of_tree(nodes, tables["meters"]) == []
+    assert {name: len(rows) for name, rows in tables.items()} == {"meters": 387, "nodes": 13, "plants": 137, "units": 26}
+    assert set(tables["meters"]["node_id"]) <= set(nodes.loc[nodes["level"] == "feeder", "node_id"])
+    truth = pd.read_parquet(site.simulation.folder / "truth" / "2016-03-27.parquet")
+    assert len(truth) == 387 * 92
+    rating = truth["meter_id"].astype(str).map(tables["meters"].set_index("meter_id")["rating_kw"])
+    assert (truth["clean_kwh"] * 4 <= rating).all()
+    assert (truth["clean_kwh"] >= 0).all()
+
+
+def test_demand_response_files_pass_the_reader(site: Site):
+    members = read_participants(site.demand_response.folder, site, read_register(site.registers.folder, METERS).to_pandas())
+    events = read_events(site.demand_response.folder, site)
+    assert members.groupby("programme").size().to_dict() == {"district_evening": 7, "large_customers": 7}
+    assert all(one.start_utc.weekday() < 5 for one in events.values())
+    assert len(events) == 4
+    delivered = pd.read_csv(site.simulation.folder / "truth" / "deliveries.csv")
+    assert (delivered["delivered_kw"] / delivered["committed_kw"]).between(0.19, 1.26).all()
+
+
+def test_a_second_call_changes_nothing_and_an_interrupted_one_goes_on(site: Site):
+    folder = site.simulation.folder
+    before = content(folder)
+    stamps = {one: one.stat().st_mtime_ns for one in folder.rglob("*.gz")}
+    prepare(site)
+    assert {one: one.stat().st_mtime_ns for one in folder.rglob("*.gz")} == stamps
+    lost = sorted((folder / "landing").iterdir())[2]
+    lost.unlink()
+    (folder / "manifest.json").write_text(before["manifest.json"].decode().replace("true", "false"))
+    prepare(site)
+    assert content(folder) == before
+
+
+def test_another_seed_makes_other_readings(site: Site, tmp_path: Path):
+    other = short_demo(site.state.parent, seed=1)
+    before = content(site.simulation.folder)
+    prepare(other)
+    after = content(site.simulation.folder)
+    names = [name for name in before if name.startswith("landing/")]
+    assert names
+    assert all(before[name] != after[name] for name in names)
+    prepare(short_demo(site.state.parent))
+    assert content(site.simulation.folder) == before
+
+
+def test_names_of_profiles():
+    assert [customer_class(one) for one in ("lv_rural1", "H0-A", "L2-M", "APLS_0.033", "Soil_Alternative_1", "G3-A")] == [
+        "lv_district", "household", "agriculture", "ev_charging", "heat_pump", "commercial",
+    ]  # fmt: skip
+    assert [plant_kind(one) for one in ("WP7", "BM1", "Hydro1", "PV3", "lv_rural1")] == ["wind", "biomass", "hydro", "pv", "pv"]
+
+
+def test_an_unknown_grid_is_named():
+    with pytest.raises(SimulationError, match="no-such-grid"):
+        simulated_grid("no-such-grid", 1.0)
+
+
+def test_weather_follows_the_sun_and_forecasts_are_issued_before_the_run(site: Site):
+    folder = site.simulation.folder / "weather"
+    observed, issued = pd.read_parquet(folder / "observations.parquet"), pd.read_parquet(folder / "forecasts.parquet")
+    hour = observed["time"].dt.hour
+    assert (observed.loc[hour.isin([21, 22, 23, 0, 1, 2]), "ghi"] == 0).all()
+    assert observed.loc[hour == 11, "ghi"].min() > 20
+    assert observed["time"].max() < pd.Timestamp(site.clock.bounds(date(2016, 3, 28))[1])
+    first = issued["issued"].min()
+    assert first == pd.Timestamp("2016-03-25T05:00Z")
+    assert (issued["time"] >= issued["issued"]).all()
+    both = issued.merge(observed, on="time", suffixes=("", "_seen"))
+    lead = (both["time"] - both["issued"]).dt.total_seconds() / 3600
+    error = (both["temperature"] - both["temperature_seen"]).abs()
+    assert 0 < np.mean(error[lead < 12]) < 2.5
+    assert {one.name for one in (METERS, NODES, PLANTS, UNITS)} == {one.stem for one in site.registers.folder.glob("*.csv")}
