@@ -35,11 +35,11 @@ class KnownUntil(dg.Config):
     backfill_policy=RANGED,
 )
 def landed(context: dg.AssetExecutionContext, platform: Platform):
-    files, rejected, written = [], [], []
+    files, rejected, written, ignored = [], [], [], set()
     for one in landing.land_days(platform.site, platform.lake, platform.lake.read(METERS), days_of(context, platform)):
         written.append(landing.write_landing(platform.lake, one))
-        files, rejected = [*files, *one.files], [*rejected, *one.rejected]
-    figures = landing.summary(files, rejected)
+        files, rejected, ignored = [*files, *one.files], [*rejected, *one.rejected], ignored | set(one.ignored)
+    figures = landing.summary(files, rejected) | {"names_that_tell_no_arrival": ", ".join(sorted(ignored)) or "none"}
     picture = pictures.landing_picture(landing.rows_by_day_and_outcome(files), platform.site.title)
     yield report(
         platform,
