@@ -21,6 +21,7 @@ SOLAR_PROFILE, WIND_PROFILE = "PV3", "WP10"
 CUT_IN_M_S, RATED_M_S, TO_TEN_METRES = 3.0, 12.0, 0.7
 ISSUED_HOUR = 6
 HORIZON_DAYS = 3
+LOW_SUN_DEGREE = 15.0
 VARIABLES = ("temperature", "humidity", "wind_speed", "ghi", "cloud_cover")
 
 
@@ -55,8 +56,9 @@ def cloudless_sky(instants: pd.DatetimeIndex, latitude: float, longitude: float)
 
 
 def clear_sky_index(sun: np.ndarray, clear: np.ndarray, elevation: np.ndarray) -> np.ndarray:
-    """0 to 1.1 from per-unit solar power; where the sun is lower than 8 degrees it is carried over from around."""
-    ratio = np.where(elevation > 8, sun / np.maximum(clear, 1), np.nan)
+    """0 to 1.1 from per-unit solar power; below 15 degrees of sun, where a tilted or shaded
+    panel tells little of the sky, it is carried over from around."""
+    ratio = np.where(elevation > LOW_SUN_DEGREE, sun / np.maximum(clear, 1), np.nan)
     scale = np.nanpercentile(np.where(elevation > 25, ratio, np.nan), 98)
     return pd.Series(np.clip(ratio / scale, 0, 1.1)).interpolate(limit_direction="both").to_numpy()
 

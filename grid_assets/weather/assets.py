@@ -17,7 +17,7 @@ from grid_assets.weather.tables import FEATURES, FORECASTS, OBSERVATIONS
 @dg.asset(**asset_of(OBSERVATIONS), backfill_policy=RANGED)
 def observations(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
     site, days = platform.site, days_of(context, platform)
-    read = files.read_weather(site.weather.observations)
+    read = files.read_weather(files.section_of(site).observations)
     every = site.clock.intervals(days[0], days[-1])
     values = files.to_intervals(read.rows, every, pd.Timedelta(site.clock.interval), weather_features.sun_over(site, days[0], days[-1]))
     written = []
@@ -31,7 +31,8 @@ def observations(context: dg.AssetExecutionContext, platform: Platform) -> dg.Ma
 @dg.asset(**asset_of(FORECASTS, deps=[OBSERVATIONS]), backfill_policy=RANGED)
 def forecasts(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
     site, days = platform.site, days_of(context, platform)
-    read = files.read_weather(site.weather.forecasts, forecast=True) if site.weather.forecasts else None
+    provider = files.section_of(site).forecasts
+    read = files.read_weather(provider, forecast=True) if provider else None
     used = days_between(days[0] - timedelta(days=persistence.PERSISTED_DAYS), days[-1])
     observed, sun = platform.lake.read(OBSERVATIONS, used), weather_features.sun_over(site, days[0], days[-1])
     written = []
@@ -54,5 +55,5 @@ def features(context: dg.AssetExecutionContext, platform: Platform) -> dg.Materi
     for day in days:
         frame = weather_features.feature_rows(site, day, observed, lake.read(FORECASTS, day), sun, holidays)
         written.append(lake.write(FEATURES, frame, day))
-    picture = weather_picture(frame, site.time_zone, f"{site.title}: {site.weather.label}")
+    picture = weather_picture(frame, site.time_zone, f"{site.title}: {files.section_of(site).label}")
     return report(platform, FEATURES, written, frame, inputs={OBSERVATIONS: used, FORECASTS: days}, picture=picture)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from grid_assets.foundation.site import Site
-from grid_assets.foundation.site_sections import WeatherInput
+from grid_assets.foundation.site_sections import WeatherInput, WeatherSection
 from grid_assets.weather.solar import Sun
 
 LIMITS: dict[str, tuple[float, float]] = {
@@ -135,7 +135,13 @@ def _seconds(instants: pd.DatetimeIndex) -> np.ndarray:
 
 def observed_rows(site: Site, values: pd.DataFrame, start_utc: pd.DatetimeIndex) -> pd.DataFrame:
     """Rows of OBSERVATIONS for the intervals of a day, from a frame of to_intervals over a longer time."""
+    station = section_of(site)
+    part = values.reindex(start_utc).rename_axis("start_utc").reset_index()
+    return part.assign(station_id=station.station_id, source=station.label)
+
+
+def section_of(site: Site) -> WeatherSection:
+    """The site's [weather]. Raises WeatherFileError where it has none."""
     if site.weather is None:
         raise WeatherFileError(f"{site.name}: the site file has no [weather]")
-    part = values.reindex(start_utc).rename_axis("start_utc").reset_index()
-    return part.assign(station_id=site.weather.station_id, source=site.weather.label)
+    return site.weather

@@ -31,6 +31,13 @@ def short_demo(state: Path, seed: int = 20160524) -> Site:
     return load_site(file, {**os.environ, "GRID_ASSETS_STATE": str(state)})
 
 
+def source_of(site: Site) -> Path:
+    """Where the simulation writes."""
+    if site.simulation is None:
+        pytest.fail("the demo has no [simulation]")
+    return site.simulation.folder
+
+
 def content(folder: Path) -> dict[str, bytes]:
     return {str(one.relative_to(folder)): one.read_bytes() for one in sorted(folder.rglob("*")) if one.is_file() and one.name != ".lock"}
 
@@ -48,7 +55,7 @@ def test_registers_form_a_tree_and_ratings_hold_all_clean_readings(site: Site):
     assert faults_of_tree(nodes, tables["meters"]) == []
     assert {name: len(rows) for name, rows in tables.items()} == {"meters": 387, "nodes": 13, "plants": 137, "units": 26}
     assert set(tables["meters"]["node_id"]) <= set(nodes.loc[nodes["level"] == "feeder", "node_id"])
-    truth = pd.read_parquet(site.simulation.folder / "truth" / "2016-03-27.parquet")
+    truth = pd.read_parquet(source_of(site) / "truth" / "2016-03-27.parquet")
     assert len(truth) == 387 * 92
     rating = truth["meter_id"].astype(str).map(tables["meters"].set_index("meter_id")["rating_kw"])
     assert (truth["clean_kwh"] * 4 <= rating).all()
@@ -56,17 +63,17 @@ def test_registers_form_a_tree_and_ratings_hold_all_clean_readings(site: Site):
 
 
 def test_demand_response_files_pass_the_reader(site: Site):
-    members = read_participants(site.demand_response.folder, site, read_register(site.registers.folder, METERS).to_pandas())
-    events = read_events(site.demand_response.folder, site)
+    members = read_participants(source_of(site) / "demand_response", site, read_register(site.registers.folder, METERS).to_pandas())
+    events = read_events(source_of(site) / "demand_response", site)
     assert members.groupby("programme").size().to_dict() == {"district_evening": 7, "large_customers": 7}
     assert all(one.start_utc.weekday() < 5 for one in events.values())
     assert len(events) == 4
-    delivered = pd.read_csv(site.simulation.folder / "truth" / "deliveries.csv")
+    delivered = pd.read_csv(source_of(site) / "truth" / "deliveries.csv")
     assert (delivered["delivered_kw"] / delivered["committed_kw"]).between(0.19, 1.26).all()
 
 
 def test_a_second_call_changes_nothing_and_an_interrupted_one_goes_on(site: Site):
-    folder = site.simulation.folder
+    folder = source_of(site)
     before = content(folder)
     stamps = {one: one.stat().st_mtime_ns for one in folder.rglob("*.gz")}
     prepare(site)
@@ -80,14 +87,14 @@ def test_a_second_call_changes_nothing_and_an_interrupted_one_goes_on(site: Site
 
 def test_another_seed_makes_other_readings(site: Site, tmp_path: Path):
     other = short_demo(site.state.parent, seed=1)
-    before = content(site.simulation.folder)
+    before = content(source_of(site))
     prepare(other)
-    after = content(site.simulation.folder)
+    after = content(source_of(site))
     names = [name for name in before if name.startswith("landing/")]
     assert names
     assert all(before[name] != after[name] for name in names)
     prepare(short_demo(site.state.parent))
-    assert content(site.simulation.folder) == before
+    assert content(source_of(site)) == before
 
 
 def test_names_of_profiles():
@@ -103,7 +110,7 @@ def test_an_unknown_grid_is_named():
 
 
 def test_weather_follows_the_sun_and_forecasts_are_issued_before_the_run(site: Site):
-    folder = site.simulation.folder / "weather"
+    folder = source_of(site) / "weather"
     observed, issued = pd.read_parquet(folder / "observations.parquet"), pd.read_parquet(folder / "forecasts.parquet")
     hour = observed["time"].dt.hour
     assert (observed.loc[hour.isin([21, 22, 23, 0, 1, 2]), "ghi"] == 0).all()
