@@ -53,6 +53,7 @@ def landed_one(made, content, name=NAME):
         ("m1,2020-03-27T10:30:00Z,1.5,kWh", "calendar", "2021-03-27 to 2021-03-29"),
         ("m1,2021-03-26T23:30:00Z,1.5,kWh", "calendar", "outside the site's days"),
         ("m1,2021-03-28T05:30:00Z,1.5,kWh", "clock", "ends after the arrival"),
+        ("m1,2021-03-28T05:00:00Z,1.5,kWh", "clock", "ends after the arrival"),
         ("m1,2021-03-27T10:30:01Z,1.5,kWh", "clock", "grid of 30 minutes"),
     ],
 )
