@@ -18,6 +18,12 @@ from grid_assets.foundation.calendar import runs_of_days
 from grid_assets.foundation.dagster.doors import RANGE_END, RANGE_START
 from grid_assets.foundation.site import Site
 
+LATE_ASSETS = tuple(
+    f"metering/{name}"
+    for name in ("raw_readings", "readings", "failed_readings", "file_days", "meter_days", "quality_profiles", "node_loads")
+)
+"""What a late file changes: everything of its days but the landing itself."""
+
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -93,7 +99,7 @@ class SiteRuns:
 
     def _late_days(self, day: date):
         from grid_assets.foundation.lake import Lake
-        from grid_assets.metering.landing import stale_days
+        from grid_assets.metering.raw_days import stale_days
 
         stale = [one for one in stale_days(Lake(self.site.lake_root)) if one <= day]
         for first, last in runs_of_days(stale):
@@ -175,6 +181,3 @@ class SiteRuns:
         if not any(one.asset == asset for one in report.materialised):
             report.materialised.append(noted)
             self.watch.asset_done(asset, noted.rows)
-
-
-LATE_ASSETS = ("metering/raw_readings", "metering/readings", "metering/node_loads")

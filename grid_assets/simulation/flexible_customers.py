@@ -18,13 +18,14 @@ EVENTS = (
 )
 """Id, programme, start and end on the site's clock, label: working days, none a holiday."""
 PARTICIPANTS_PER_PROGRAMME = 7
-COMMITTED_SHARE = 0.25
+COMMITTED_SHARE = 0.4
+"""Of the customer's mean load. A quarter drowned in the quarter-hourly noise of single SimBench profiles."""
 NOTICE = pd.Timedelta(hours=20)
-LEAST_DELIVERY, MOST_DELIVERY = 0.2, 1.25
+LEAST_DELIVERY, MOST_DELIVERY = 0.5, 1.25
 
 
 def participants(grid: SimulatedGrid) -> pd.DataFrame:
-    """The rows of participants.csv: the largest single customers, and the largest districts, a quarter of their mean each."""
+    """The rows of participants.csv: the largest single customers, and the largest districts, a part of their mean each."""
     loads = grid.meters["kind"] == "load"
     ranked = (
         grid.meters[loads].assign(mean_kw=grid.power_kw[:, loads.to_numpy()].mean(0)).sort_values(["mean_kw", "meter_id"], ascending=False)
@@ -52,7 +53,7 @@ def events(members: pd.DataFrame, zone: str) -> pd.DataFrame:
 
 
 def deliveries(members: pd.DataFrame, called: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """The truth behind the readings: what each participant really left out in each event, 0.2 to 1.25 of its commitment."""
+    """The truth behind the readings: what each participant really left out in each event, 0.5 to 1.25 of its commitment."""
     made = called.merge(members[["participant_id", "programme", "meter_id", "committed_kw"]], on="programme")
     share = np.random.default_rng([seed, 1]).uniform(LEAST_DELIVERY, MOST_DELIVERY, len(made))
     return made.assign(delivered_kw=(share * made["committed_kw"]).round(3))[

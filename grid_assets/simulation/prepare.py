@@ -23,7 +23,7 @@ from grid_assets.foundation.site_sections import SimulationSection
 from grid_assets.simulation import flexible_customers, meter_feed, weather_model
 from grid_assets.simulation.simbench_network import SimulatedGrid, SimulationError, simulated_grid, write_network, write_registers
 
-VERSION = 2
+VERSION = 3
 """Goes up when the same seed gives other files, so that they are made again."""
 MANIFEST = "manifest.json"
 FOLDERS = ("registers", "landing", "weather", "demand_response", "truth")

@@ -88,8 +88,10 @@ def test_the_domain_reads_no_clock_and_no_environment():
         if len(where) == 1 or path.stem in DOORS or where[:2] == ("foundation", "dagster"):
             continue
         source = path.read_text()
+        source = source.replace('os.environ["GX_ANALYTICS_ENABLED"] = "false"', "")  # switching a library's reporting off
         found = re.findall(r"datetime\.now|date\.today|time\.time\(|os\.environ|getenv|np\.random\.(?:rand|seed|normal)\(", source)
-        assert not found or (where[0] == "reporting" and set(found) == {"os.environ"}), f"{path}: {found}"
+        passed_on = where == ("reporting", "publish") and set(found) == {"os.environ"}  # to the dbt process, unread
+        assert not found or passed_on, f"{path}: {found}"
 
 
 @pytest.mark.parametrize("site", ["demo", "plymouth", "edrp"])
