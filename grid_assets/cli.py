@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -61,7 +63,7 @@ def daily(site_name: str, day_text: str | None) -> None:
 @click.option("--read-only", is_flag=True, help="For viewers: nothing can be launched.")
 def ui(site_name: str, port: int, read_only: bool) -> None:
     """Open the site's Dagster UI on loopback, and serve its artefacts beside it."""
-    from grid_assets.artefact_server import serve_artefacts
+    from grid_assets.artefact_server import ArtefactPortTaken, serve_artefacts
     from grid_assets.instance import prepare_home
 
     console = Console()
@@ -70,14 +72,29 @@ def ui(site_name: str, port: int, read_only: bool) -> None:
     environment = {**os.environ, "DAGSTER_HOME": str(prepare_home(site)), "GRID_ASSETS_SITE": str(site_file)}
     program = ["dagster_webserver", "--read-only"] if read_only else ["dagster", "dev"]
     command = [sys.executable, "-m", *program, "-h", "127.0.0.1", "-p", str(port), "-w", str(PROJECT / "workspace.yaml")]
-    with serve_artefacts(site.artefacts, site.artefact_port) as address:
-        console.print(
-            f"[bold]{site.title}[/]: the UI at [link]http://127.0.0.1:{port}[/], artefacts at [link]{address}[/]. Ctrl-C ends both."
-        )
-        try:
-            sys.exit(subprocess.run(command, env=environment, cwd=PROJECT, check=False).returncode)  # noqa: S603 - our own command
-        except KeyboardInterrupt:
-            sys.exit(0)
+    try:
+        with serve_artefacts(site.artefacts, site.artefact_port) as address:
+            console.print(f"[bold]{site.title}[/]")
+            console.print(f"the UI at http://127.0.0.1:{port}, artefacts at {address}; Ctrl-C ends both")
+            sys.exit(_run_until_told(command, environment))
+    except ArtefactPortTaken as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _run_until_told(command: list[str], environment: dict[str, str]) -> int:
+    """Runs a child until it ends, or until Ctrl-C or SIGTERM; then ends the child and everything it started."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would hand down an ignored one
+    child = subprocess.Popen(command, env=environment, cwd=PROJECT, start_new_session=True)  # noqa: S603 - our own command
+
+    def end(*_: object) -> None:
+        os.killpg(child.pid, signal.SIGTERM)
+
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, end)
+    code = child.wait()
+    with suppress(ProcessLookupError):  # what outlives its parent
+        os.killpg(child.pid, signal.SIGKILL)
+    return 0 if code in (0, -signal.SIGTERM) else code
 
 
 @main.command()

@@ -14,6 +14,8 @@ CONFIGURATION = """\
 # Written by grid-assets. Nothing is sent anywhere.
 telemetry:
   enabled: false
+nux:
+  enabled: false          # no newsletter box before an operator
 run_monitoring:
   enabled: true
 concurrency:

@@ -14,10 +14,10 @@ def test_substation_with_persisted_weather(shared_data):
     first, last = date(2019, 3, 1), date(2019, 5, 31)
     clock = real_feeds.clock_of(first, last)
     features = real_feeds.substation_weather(shared_data, clock, first, last, "persistence")
-    days = [date(2019, 5, 6) + timedelta(days=5 * n) for n in range(6)]
+    days = [date(2019, 5, 2) + timedelta(days=2 * n) for n in range(14)]
     made = real_feeds.scores(real_feeds.substation(shared_data), features, clock, days)
-    assert len(made) == 6
-    assert made["mae_kw"].mean() < 0.85 * made["naive_mae_kw"].mean()
+    assert len(made) == 14
+    assert made["mae_kw"].mean() < 0.9 * made["naive_mae_kw"].mean()
     assert made["mape_pct"].mean() < 8.0
     assert 80.0 <= made["coverage_90_pct"].mean() <= 98.0
 

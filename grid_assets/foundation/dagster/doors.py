@@ -92,19 +92,17 @@ def report(
     """
     writes = [written] if isinstance(written, Written) else list(written)
     rows = sum(one.rows for one in writes)
-    metadata: dict[str, Any] = {
-        "dagster/row_count": rows,
-        "partitions_changed": sum(one.changed for one in writes),
-        "content_hash": writes[-1].content_hash if writes else "nothing written",
-        "run_manifest": dg.MetadataValue.json(manifest(platform, inputs or {})),
-    }
+    metadata: dict[str, Any] = {"dagster/row_count": rows}
     if platform.site.notice:
         metadata["notice"] = platform.site.notice
     metadata |= {name: _plain(value) for name, value in (figures or {}).items()}
-    if frame is not None and len(frame):
-        metadata["preview"] = dg.MetadataValue.md(markdown_table(frame.head(PREVIEW_ROWS)))
     if picture:
         metadata["picture"] = picture_metadata(picture)
+    if frame is not None and len(frame):
+        metadata["preview"] = dg.MetadataValue.md(markdown_table(frame.head(PREVIEW_ROWS)))
+    metadata["content_hash"] = writes[-1].content_hash if writes else "nothing written"
+    metadata["partitions_changed"] = sum(one.changed for one in writes)
+    metadata["run_manifest"] = dg.MetadataValue.json(manifest(platform, inputs or {}))
     return dg.MaterializeResult(
         asset_key=table.key,
         metadata=metadata,

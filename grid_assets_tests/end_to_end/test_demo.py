@@ -1,0 +1,159 @@
+"""The demo site: the whole graph on a synthetic feed whose truth is known."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from grid_assets.demand_response.tables import PAYMENTS, SETTLEMENTS
+from grid_assets.forecasting.tables import DEMAND_FORECASTS, QUANTILE_COLUMNS
+from grid_assets.foundation.lake import Lake
+from grid_assets.metering.tables import FILE_DAYS, LANDED_FILES, NODE_LOADS, READINGS, REJECTED_READINGS
+from grid_assets.network.tables import BUS_VOLTAGES, FLOW_CERTIFICATES
+from grid_assets.storage.tables import SCHEDULE_KPIS
+from grid_assets.summary import key_figures
+from grid_assets_tests.conftest import PROJECT, SITES, site_in
+from grid_assets_tests.end_to_end.conftest import Ran, content
+
+pytestmark = pytest.mark.slow
+
+
+def test_every_run_of_the_day_succeeds_and_no_blocking_check_fails(demo: Ran):
+    for report in demo.reports:
+        assert report.succeeded, f"{report.title}: {report.failures}"
+        assert not [one for one in report.checked if not one.passed and one.blocking_severity]
+    assert {"registers", "history", "day", "demand_response_event", "price_study", "publish"} == {report.job for report in demo.reports}
+    assert sum(report.job == "demand_response_event" for report in demo.reports) == 3
+
+
+def test_every_declared_table_was_made(demo: Ran):
+    from grid_assets.definitions import public_tables
+
+    never_alone = {"foundation/check_results", "metering/landed_rows", "demand_response/drafted_events"}
+    absent = {str(table) for table in public_tables(demo.site) if not demo.lake.partitions(table)} - never_alone
+    assert not absent
+
+
+def test_published_energy_is_the_truth_within_the_faults(demo: Ran):
+    truth = pd.read_parquet(demo.site.simulation.folder / "truth" / f"{demo.day}.parquet")
+    readings = demo.lake.read(READINGS, demo.day).merge(truth, left_on=["meter_id", "start_utc"], right_on=["meter_id", "start_utc"])
+    assert len(readings) == 387 * 96
+    error = (readings["energy_kwh"] - readings["true_kwh"]).abs()
+    # A measured value differs from the truth only where its resend carried another one, which is the newest and counts.
+    measured = readings["quality"] == "measured"
+    assert (error[measured] < 1e-3).mean() > 0.998
+    assert error.sum() / readings["true_kwh"].abs().sum() < 0.02
+
+
+def test_rows_in_are_published_rejected_or_superseded_for_every_file_of_the_day(demo: Ran):
+    files = demo.lake.read(LANDED_FILES, demo.day)
+    assert (files["rows"] == files["rows_staged"] + files["rows_rejected"] + files["rows_superseded"]).all()
+    rejected = demo.lake.read(REJECTED_READINGS, demo.day)
+    assert rejected.groupby("file_id").size().sum() == files["rows_rejected"].sum()
+    assert set(rejected["rule"]) <= {"parse", "unknown_meter"}
+    fates = demo.lake.read(FILE_DAYS, demo.day)
+    assert (fates["rows"] == fates["published"] + fates["rejected"] + fates["superseded"]).all()
+
+
+def test_the_clock_change_day_has_92_intervals(demo: Ran):
+    loads = demo.lake.read(NODE_LOADS, date(2016, 3, 27))
+    assert loads.groupby("node_id").size().eq(92).all()
+
+
+def test_forecasts_speak_of_the_time_from_issue_to_the_end_of_the_study_day(demo: Ran):
+    forecast = demo.lake.read(DEMAND_FORECASTS, demo.day)
+    clock = demo.site.clock
+    assert forecast["issued_utc"].eq(clock.issue_time(demo.day)).all()
+    assert forecast["start_utc"].min() == clock.issue_time(demo.day)
+    assert forecast["start_utc"].max() + clock.interval == clock.bounds(clock.study_day(demo.day))[1]
+    ordered = forecast[list(QUANTILE_COLUMNS)].diff(axis=1).iloc[:, 1:]
+    assert (ordered >= -1e-9).all(axis=None)
+
+
+def test_the_flow_study_is_certified(demo: Ran):
+    certificate = demo.lake.read(FLOW_CERTIFICATES, demo.day).iloc[0]
+    assert certificate["failed_steps"] == 0
+    assert certificate["residual_max_mva"] < 1e-4
+    voltages = demo.lake.read(BUS_VOLTAGES, demo.day)
+    assert len(voltages) == 232 * 96
+    assert voltages["vm_pu"].between(0.85, 1.15).all()
+
+
+def test_storage_absorbs_renewable_energy_and_cuts_the_peak(demo: Ran):
+    kpis = demo.lake.read(SCHEDULE_KPIS, demo.day).set_index("strategy")
+    assert kpis.loc["optimised", "renewable_utilisation_pct"] > kpis.loc["no_storage", "renewable_utilisation_pct"] + 1
+    assert kpis.loc["optimised", "peak_kw"] < kpis.loc["no_storage", "peak_kw"]
+    assert kpis.loc["optimised", "gap_pct"] < 0.01
+
+
+def test_payments_add_up_to_each_settlement(demo: Ran):
+    for event in demo.lake.partitions(SETTLEMENTS):
+        settlement = demo.lake.read(SETTLEMENTS, event).sort_values("revision").iloc[-1]
+        payments = demo.lake.read(PAYMENTS, event)
+        assert payments["amount"].sum() == settlement["total_amount"]
+        assert isinstance(settlement["total_amount"], Decimal)
+
+
+def test_settled_reductions_are_near_what_participants_really_delivered(demo: Ran):
+    truth = pd.read_csv(demo.site.simulation.folder / "truth" / "deliveries.csv", parse_dates=["start_utc", "end_utc"])
+    truth["kwh"] = truth["delivered_kw"] * (truth["end_utc"] - truth["start_utc"]).dt.total_seconds() / 3600
+    settled = pd.concat([demo.lake.read(SETTLEMENTS, event) for event in demo.lake.partitions(SETTLEMENTS)])
+    total = settled["delivered_kwh"].sum()
+    real = truth[truth["event_id"].isin(settled["event_id"])]["kwh"].sum()
+    assert total == pytest.approx(real, rel=0.5)  # single profiles are noisy; docs/demand_response.md says how much
+
+
+def test_the_summary_names_the_key_figures(demo: Ran):
+    names = [name for name, _ in key_figures(demo.site, demo.day)]
+    for expected in ("energy on", "readings", "peak expected", "voltages", "violations", "storage", "price what-if", "event"):
+        assert any(name.startswith(expected) for name in names), (expected, names)
+
+
+def test_the_same_day_again_changes_nothing(demo: Ran):
+    before = content(demo.site)
+    report = demo.runs().run("again", "day", partition=demo.day.isoformat())
+    assert report.succeeded, report.failures
+    after = content(demo.site)
+    assert {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)} == set()
+
+
+RUN_A_DAY = """
+import os, sys
+from pathlib import Path
+from grid_assets.daily import SiteRuns
+from grid_assets.foundation.site import load_site
+from grid_assets.instance import open_instance
+file = Path({file!r})
+site = load_site(file, os.environ)
+with open_instance(site) as instance:
+    report = SiteRuns(file, site, instance).run("one of two", "day", partition={day!r})
+sys.exit(0 if report.succeeded else "; ".join(report.failures))
+"""
+
+
+def test_two_days_at_once_give_what_one_after_the_other_gives(demo: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """D is made again beside D+1, in two processes on a copy of the site; the original does them in turn."""
+    days = [demo.day.isoformat(), (demo.day + timedelta(days=1)).isoformat()]
+    shutil.copytree(demo.site.state, tmp_path / "demo")
+    environment = {"GRID_ASSETS_STATE": str(tmp_path), "PATH": "", "HOME": str(tmp_path)}
+    scripts = [RUN_A_DAY.format(file=str(SITES / "demo.toml"), day=day) for day in days]
+    at_once = [subprocess.Popen([sys.executable, "-c", script], cwd=PROJECT, env=environment, stderr=subprocess.PIPE, text=True) for script in scripts]
+    said = [one.communicate()[1] for one in at_once]
+    assert [one.returncode for one in at_once] == [0, 0], said
+    for day in days:
+        assert demo.runs().run("in turn", "day", partition=day).succeeded
+    copied = site_in(tmp_path, "demo")
+    assert own_days(copied, days) == own_days(demo.site, days)
+    assert Lake(copied.lake_root).read(READINGS, days[1])["energy_kwh"].notna().all()
+
+
+def own_days(site, days: list[str]) -> dict[str, str]:
+    """The content of what the day runs make, reporting apart."""
+    return {key: text for key, text in content(site).items() if key.rsplit("/", 1)[1] in days}
