@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -18,6 +20,7 @@ import pytest
 from grid_assets_tests.conftest import PROJECT, SHARED
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DAY = "2016-05-20"
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -48,9 +51,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
     site = state / "demo.toml"
     shipped = (PROJECT / "data" / "sites" / "demo.toml").read_text()
-    site.write_text(
-        shipped.replace('name = "demo"', f'name = "demo"\nartefact_port = {free_port()}', 1) if "artefact_port" not in shipped else shipped
-    )
+    site.write_text(re.sub(r"artefact_port = \d+", f"artefact_port = {free_port()}", shipped))
     environment = {**os.environ, "GRID_ASSETS_STATE": str(state), "GRID_ASSETS_SHARED": str(SHARED)}
     log = open(state / "ui.log", "w")  # noqa: SIM115 - closed below, when the process has ended
     command = [sys.executable, "-m", "grid_assets.cli", "ui", "--site", str(site), "--port", str(port)]
@@ -81,14 +82,22 @@ def wait_until_served(url: str, server: subprocess.Popen, log: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def page(address: str):
+def outside() -> list[str]:
+    """What the pages asked of anyone but this machine."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def page(address: str, outside: list[str]):
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         made = browser.new_page(viewport={"width": 1600, "height": 1000})
-        outside: list[str] = []
-        made.on("request", lambda request: outside.append(request.url) if not request.url.startswith((address, "data:", "blob:")) else None)
+        made.on(
+            "request",
+            lambda request: None if request.url.startswith(("http://127.0.0.1", "data:", "blob:")) else outside.append(request.url),
+        )
         yield made
         browser.close()
 
@@ -100,3 +109,70 @@ def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = Path(chosen) if chosen else tmp_path_factory.mktemp("screenshots")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def launch(page, address: str, job: str, day: str | None = None) -> None:
+    """Launches a job from its page as an analyst does, for a day where it has days."""
+    page.goto(f"{address}/locations/grid_assets/jobs/{job}")
+    page.get_by_role("button", name="Materialize all").first.click(timeout=60_000)
+    if day:
+        page.get_by_placeholder("ex:").fill(day)
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Launch 1 run").click(timeout=30_000)
+    page.get_by_text("Launched run").first.wait_for(timeout=60_000)
+
+
+def wait_for_success(address: str, job: str, seconds: int = 240) -> None:
+    for _ in range(seconds):
+        mine = [run for run in runs_of(address) if run["jobName"] == job]
+        if mine and mine[0]["status"] == "SUCCESS":
+            return
+        if mine and mine[0]["status"] in ("FAILURE", "CANCELED"):
+            pytest.fail(f"the run of {job} ended as {mine[0]['status']}")
+        time.sleep(1)
+    pytest.fail(f"the run of {job} did not succeed within {seconds} s: {runs_of(address)}")
+
+
+def runs_of(address: str) -> list[dict]:
+    """The runs that the UI's own GraphQL knows, newest first."""
+    query = {"query": "{ runsOrError(limit: 20) { ... on Runs { results { jobName status } } } }"}
+    request = urllib.request.Request(f"{address}/graphql", json.dumps(query).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)["data"]["runsOrError"]["results"]
+
+
+def test_the_graph_shows_every_area(page, address: str, screenshots: Path):
+    page.goto(f"{address}/asset-groups")
+    for area in ("foundation", "metering", "weather", "forecasting", "network", "storage", "market", "demand_response", "reporting"):
+        page.get_by_text(area, exact=True).first.wait_for(timeout=60_000)
+    page.wait_for_timeout(1500)
+    page.screenshot(path=screenshots / "graph.png")
+
+
+def test_an_analyst_materialises_registers_and_then_a_day_of_readings(page, address: str, screenshots: Path):
+    launch(page, address, "registers")
+    wait_for_success(address, "registers")
+    launch(page, address, "history", DAY)
+    page.screenshot(path=screenshots / "launched.png")
+    wait_for_success(address, "history")
+    page.goto(f"{address}/assets/metering/readings?view=overview")
+    page.get_by_text(DAY).first.wait_for(timeout=60_000)
+    page.get_by_text("37,152").first.wait_for(timeout=60_000)  # 387 meters, 96 intervals
+    page.get_by_text("energy in the interval", exact=False).first.wait_for()
+    page.wait_for_timeout(1000)
+    page.screenshot(path=screenshots / "readings.png", full_page=True)
+
+
+def test_the_picture_of_the_day_is_shown(page, address: str, screenshots: Path):
+    page.goto(f"{address}/assets/metering/readings?view=events")
+    page.get_by_text("picture", exact=True).first.wait_for(timeout=60_000)
+    page.get_by_text("[Show Markdown]").first.click()
+    shown = page.get_by_role("dialog").locator("img").first
+    shown.wait_for(timeout=30_000)
+    assert shown.evaluate("image => image.naturalWidth") > 400
+    page.wait_for_timeout(500)
+    page.screenshot(path=screenshots / "picture.png")
+
+
+def test_nothing_was_asked_of_the_outside(outside: list[str]):
+    assert outside == []

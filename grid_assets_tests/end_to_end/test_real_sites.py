@@ -82,7 +82,9 @@ def test_edrp_publishes_the_energy_of_all_households(edrp: Ran, households: pd.D
     measured = readings.loc[readings["quality"] == "measured", "energy_kwh"].sum()
     assert measured == pytest.approx(expected["energy_kwh"].astype(float).sum() - failed["arrived_kwh"].sum(), rel=1e-9)
     loads = edrp.lake.read(NODE_LOADS, edrp.day)
-    assert loads.loc[loads["level"] == "feeder", "energy_kwh"].sum() == pytest.approx(loads.loc[loads["level"] == "system", "energy_kwh"].sum())
+    assert loads.loc[loads["level"] == "feeder", "energy_kwh"].sum() == pytest.approx(
+        loads.loc[loads["level"] == "system", "energy_kwh"].sum()
+    )
     assert loads.loc[loads["level"] == "system", "energy_kwh"].sum() == pytest.approx(readings["energy_kwh"].sum())
 
 
@@ -104,7 +106,9 @@ def test_what_is_published_is_what_the_lake_holds(name: str, request: pytest.Fix
     ran: Ran = request.getfixturevalue(name)
     with duckdb.connect(str(ran.site.warehouse_file), read_only=True) as published:
         total = published.execute("select sum(energy_kwh) from grid.node_loads").fetchone()[0]
-        tables = {row[0] for row in published.execute("select table_name from information_schema.tables where table_schema = 'grid'").fetchall()}
+        tables = {
+            row[0] for row in published.execute("select table_name from information_schema.tables where table_schema = 'grid'").fetchall()
+        }
         schemas = {row[0] for row in published.execute("select distinct table_schema from information_schema.tables").fetchall()}
     assert total == pytest.approx(ran.lake.read(NODE_LOADS)["energy_kwh"].sum())
     assert {"daily_energy", "demand_forecasts", "check_results", "settlements", "payments"} <= tables
