@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -18,6 +18,7 @@ from grid_assets.foundation.calendar import runs_of_days
 from grid_assets.foundation.dagster.doors import RANGE_END, RANGE_START
 from grid_assets.foundation.site import Site
 
+LANDING_ASSETS = ("metering/landed_files", "metering/rejected_readings")
 LATE_ASSETS = tuple(
     f"metering/{name}"
     for name in ("raw_readings", "readings", "failed_readings", "file_days", "meter_days", "quality_profiles", "node_loads")
@@ -79,14 +80,15 @@ class SiteRuns:
     def day(self, day: date) -> list[StepReport]:
         """Everything that belongs to the run of ``day``; stops at the first run that fails, and says so in its report."""
         reports: list[StepReport] = []
-        for steps in (self._history, self._day_run, self._late_days, self._events, self._study, self._publish):
+        for steps in (self.history, self.landing, self.day_run, self.events, self.study, self.publish):
             for step in steps(day):
                 reports.append(step)
                 if not step.succeeded:
                     return reports
         return reports
 
-    def _history(self, day: date):
+    def history(self, day: date) -> Iterator[StepReport]:
+        """Registers, and the days before ``day`` that have no readings yet."""
         yield self.run("registers", jobs.REGISTERS)
         wanted = self.site.clock.history(day, self.site.calendar.history_days)
         have = self.instance.get_materialized_partitions(dg.AssetKey(["metering", "node_loads"]))
@@ -94,30 +96,34 @@ class SiteRuns:
         for first, last in runs_of_days(missing):
             yield self.run(f"history {first} to {last}", jobs.HISTORY, days=(first, last))
 
-    def _day_run(self, day: date):
-        yield self.run(f"day {day}", jobs.DAY, partition=day.isoformat())
-
-    def _late_days(self, day: date):
+    def landing(self, day: date) -> Iterator[StepReport]:
+        """The morning's files first: the days that late rows of theirs touch are mended before anything learns from them."""
         from grid_assets.foundation.lake import Lake
         from grid_assets.metering.raw_days import stale_days
 
-        stale = [one for one in stale_days(Lake(self.site.lake_root)) if one <= day]
+        yield self.run(f"landing of {day}", jobs.HISTORY, partition=day.isoformat(), assets=LANDING_ASSETS)
+        earliest = min([*self.site.clock.history(day, self.site.calendar.history_days), day])
+        stale = [one for one in stale_days(Lake(self.site.lake_root), since=earliest) if one < day]
         for first, last in runs_of_days(stale):
             yield self.run(f"late data of {first} to {last}", jobs.HISTORY, days=(first, last), assets=LATE_ASSETS)
 
-    def _events(self, day: date):
+    def day_run(self, day: date) -> Iterator[StepReport]:
+        yield self.run(f"day {day}", jobs.DAY, partition=day.isoformat())
+
+    def events(self, day: date) -> Iterator[StepReport]:
+        """One run per demand-response event that ended by ``day`` and is not settled."""
         settled = set(self.instance.get_materialized_partitions(dg.AssetKey(["demand_response", "settlements"])))
         for event in jobs.events_to_settle(self.site, day, settled):
             self.instance.add_dynamic_partitions("dr_events", [event])
             yield self.run(f"event {event}", jobs.EVENT, partition=event)
 
-    def _study(self, day: date):
+    def study(self, day: date) -> Iterator[StepReport]:
         study = jobs.study_of(self.site, day)
         if study:
             self.instance.add_dynamic_partitions("studies", [study])
             yield self.run(f"price study {study}", jobs.STUDY, partition=study)
 
-    def _publish(self, day: date):
+    def publish(self, day: date) -> Iterator[StepReport]:
         yield self.run("publishing", jobs.PUBLISH)
 
     def run(

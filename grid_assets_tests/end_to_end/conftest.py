@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -38,9 +39,9 @@ class Ran:
 
 
 def content(site: Site) -> dict[str, str]:
-    """The content of everything in the lake: partition folder -> its pointer's text."""
+    """The content of everything in the lake: partition folder -> hash of its rows."""
     root = Path(site.lake_root)
-    return {str(path.parent.relative_to(root)): path.read_text() for path in sorted(root.rglob(POINTER))}
+    return {str(path.parent.relative_to(root)): json.loads(path.read_text())["content_hash"] for path in sorted(root.rglob(POINTER))}
 
 
 def _ran(name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:

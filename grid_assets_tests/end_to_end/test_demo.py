@@ -12,9 +12,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from grid_assets.daily import SiteRuns
 from grid_assets.demand_response.tables import PAYMENTS, SETTLEMENTS
 from grid_assets.forecasting.tables import DEMAND_FORECASTS, QUANTILE_COLUMNS
-from grid_assets.foundation.lake import Lake
+from grid_assets.instance import open_instance
 from grid_assets.metering.tables import FILE_DAYS, LANDED_FILES, NODE_LOADS, READINGS, REJECTED_READINGS
 from grid_assets.network.tables import BUS_VOLTAGES, FLOW_CERTIFICATES
 from grid_assets.storage.tables import SCHEDULE_KPIS
@@ -138,8 +139,12 @@ sys.exit(0 if report.succeeded else "; ".join(report.failures))
 """
 
 
-def test_two_days_at_once_give_what_one_after_the_other_gives(demo: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """D is made again beside D+1, in two processes on a copy of the site; the original does them in turn."""
+def test_two_days_at_once_end_where_one_after_the_other_ends(demo: Ran, tmp_path: Path):
+    """D is made again beside D+1, in two processes on a copy of the site; the original makes them in turn.
+
+    Which of the next morning's late rows the first of two parallel runs sees is a matter of chance; the next landing finds
+    the day out of date and mends it. So after that landing both sites hold the same readings and the same forecasts of D+1.
+    """
     days = [demo.day.isoformat(), (demo.day + timedelta(days=1)).isoformat()]
     shutil.copytree(demo.site.state, tmp_path / "demo")
     environment = {"GRID_ASSETS_STATE": str(tmp_path), "PATH": "", "HOME": str(tmp_path)}
@@ -153,10 +158,18 @@ def test_two_days_at_once_give_what_one_after_the_other_gives(demo: Ran, tmp_pat
     for day in days:
         assert demo.runs().run("in turn", "day", partition=day).succeeded
     copied = site_in(tmp_path, "demo")
+    with open_instance(copied) as instance:
+        assert_mended(SiteRuns(demo.file, copied, instance), demo.day + timedelta(days=1))
+    assert_mended(demo.runs(), demo.day + timedelta(days=1))
     assert own_days(copied, days) == own_days(demo.site, days)
-    assert Lake(copied.lake_root).read(READINGS, days[1])["energy_kwh"].notna().all()
+
+
+def assert_mended(runs: SiteRuns, day: date) -> None:
+    for report in (*runs.landing(day), *runs.day_run(day)):
+        assert report.succeeded, report.failures
 
 
 def own_days(site, days: list[str]) -> dict[str, str]:
-    """The content of what the day runs make, reporting apart."""
-    return {key: text for key, text in content(site).items() if key.rsplit("/", 1)[1] in days}
+    """The content of all readings and weather of these days, and of everything that the last of them made."""
+    found = {key: value for key, value in content(site).items() if key.rsplit("/", 1)[1] in days}
+    return {key: value for key, value in found.items() if key.split("/")[0] in ("metering", "weather") or key.endswith(days[-1])}
