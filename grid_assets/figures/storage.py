@@ -26,7 +26,7 @@ def storage_day(system: pd.DataFrame, zone: str, notice: str = "") -> bytes:
     above.axhline(0.0, color=MUTED, linewidth=0.8)
     peaks = system["no_storage_kw"].max() / scale, system["optimised_kw"].max() / scale
     heading(
-        above, f"Drawn from the grid above on {_day(system, zone)}: peak {peaks[0]:,.4g} {unit} without storage, {peaks[1]:,.4g} with", unit
+        above, f"Drawn from the grid above on {_day(system, zone)}: peak {peaks[0]:,.2f} {unit} without storage, {peaks[1]:,.2f} with", unit
     )
     _room_for_legend(above)
     legend(above, 3)

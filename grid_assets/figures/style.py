@@ -46,7 +46,8 @@ def clock_axis(axis, zone: str) -> None:
 
     locator = AutoDateLocator(tz=zone, maxticks=9)
     axis.xaxis.set_major_locator(locator)
-    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=zone, show_offset=False))
+    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=zone))
+    axis.xaxis.get_offset_text().set(size=8, color=MUTED)
 
 
 def legend(axis, columns: int = 4) -> None:

@@ -1,0 +1,101 @@
+"""The checks of one day without Dagster: the same domain functions over the tables that `_plain_day` wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from benchmarks._plain_day import PlainDay, loads_studied
+from grid_assets.forecasting import faults
+from grid_assets.forecasting import tables as forecasting
+from grid_assets.foundation.check_results import CheckResult, CheckResults
+from grid_assets.foundation.registers import NODES, PLANTS, UNITS
+from grid_assets.foundation.tables import Table
+from grid_assets.market.evidence import faults_of_signals, outside_evidence
+from grid_assets.market.tables import PRICE_SIGNALS
+from grid_assets.market.tariffs import price_series, tariff_named
+from grid_assets.market.what_if import market_of
+from grid_assets.metering import accounting
+from grid_assets.metering import tables as metering
+from grid_assets.metering.quality_suite import judge_profiles
+from grid_assets.network import tables as network
+from grid_assets.network.study import certificate_fault, violations_in_words
+from grid_assets.storage.replay import costs_do_not_add_up, faults_of_schedules, limits_exceeded, not_worth_it
+from grid_assets.storage.tables import CURTAILMENTS, SCHEDULE_KPIS, SCHEDULES
+from grid_assets.weather import tables as weather
+from grid_assets.weather.features import missing_share
+
+Found = Iterator[tuple[Table, str, str]]
+"""Table, check, what is wrong ("" where it holds)."""
+
+
+def check_day(run: PlainDay) -> list[CheckResult]:
+    """Judges everything that the day wrote, and records the results in the site's ledger."""
+    found = [*_schemas(run), *_metering(run), *_weather(run), *_forecasting(run), *_network(run), *_storage(run), *_market(run)]
+    key = run.day.isoformat()
+    results = [CheckResult(key, str(table), name, not fault, "error", fault or "as expected", "") for table, name, fault in found]
+    ledger = CheckResults(run.site.ledger_url)
+    ledger.record(results, datetime.now(UTC))
+    ledger.close()
+    return results
+
+
+def _schemas(run: PlainDay) -> Found:
+    for table in run.hashes:
+        yield table, "schema", "; ".join(table.faults(run.lake.read_arrow(table, run.day)))
+
+
+def _metering(run: PlainDay) -> Found:
+    minimum = run.site.validation.minimum_valid_pct
+    yield metering.LANDED_FILES, "rows_accounted", accounting.landing_faults(run.lake, run.day)
+    yield metering.READINGS, "rows_accounted", accounting.day_faults(run.lake, run.day)
+    status = run.read(metering.LANDED_FILES)["status"]
+    yield metering.LANDED_FILES, "files_readable", ", ".join(status[status.isin(["unreadable", "refused"])])
+    days = run.lake.read(metering.METER_DAYS, run.day, ["expected_intervals", "valid_intervals"])
+    share = 100.0 * days["valid_intervals"].sum() / max(days["expected_intervals"].sum(), 1)
+    yield metering.METER_DAYS, "valid_share", "" if share >= minimum else f"{share:.2f} %"
+    verdict = judge_profiles(run.read(metering.QUALITY_PROFILES), minimum, run.site.artefacts)
+    yield metering.QUALITY_PROFILES, "quality_suite", verdict.faults.get(run.day.isoformat(), "no profiles")
+
+
+def _weather(run: PlainDay) -> Found:
+    rows = run.read(weather.FEATURES)
+    shares = [missing_share(rows[rows["basis"] == basis], ["temperature_degc", "ghi_w_m2"]) for basis in ("observed", "forecast")]
+    yield weather.FEATURES, "weather_complete", "values are missing" if max(shares) > 0 else ""
+
+
+def _forecasting(run: PlainDay) -> Found:
+    clock, plants, nodes = run.site.clock, run.lake.read(PLANTS), run.lake.read(NODES)
+    loads = run.lake.read(metering.NODE_LOADS, run.day, columns=["node_id", "published_pct"])
+    loaded = loads.loc[loads["published_pct"] > 50, "node_id"].unique()
+    yield forecasting.DEMAND_FORECASTS, "no_gap", faults.gaps(run.read(forecasting.DEMAND_FORECASTS), "node_id", loaded, clock, run.day)
+    renewable = run.read(forecasting.RENEWABLE_FORECASTS)
+    yield forecasting.RENEWABLE_FORECASTS, "no_gap", faults.gaps(renewable, "plant_id", (), clock, run.day)
+    yield forecasting.RENEWABLE_FORECASTS, "all_plants", ", ".join(set(plants["plant_id"]) - set(renewable["plant_id"]))
+    system = nodes.loc[nodes["level"] == "system", "node_id"].iloc[0]
+    yield forecasting.MODELS, "beats_naive", faults.loses_to_naive(run.read(forecasting.MODELS), system)
+    yield forecasting.RENEWABLE_MODELS, "beats_naive", faults.loses_to_naive(run.read(forecasting.RENEWABLE_MODELS), None)
+    yield forecasting.FORECAST_ACCURACY, "coverage", faults.low_coverage(run.read(forecasting.FORECAST_ACCURACY))
+
+
+def _network(run: PlainDay) -> Found:
+    yield network.FLOW_CERTIFICATES, "certificate", certificate_fault(run.read(network.FLOW_CERTIFICATES))
+    yield network.CONSTRAINT_VIOLATIONS, "within_limits", violations_in_words(run.read(network.CONSTRAINT_VIOLATIONS))
+
+
+def _storage(run: PlainDay) -> Found:
+    day, units, kpis = run.day.isoformat(), run.lake.read(UNITS), run.read(SCHEDULE_KPIS)
+    yield SCHEDULES, "plan_feasible", "; ".join(faults_of_schedules(run.site, day, units, run.read(SCHEDULES), run.read(CURTAILMENTS)))
+    yield SCHEDULE_KPIS, "costs_add_up", costs_do_not_add_up(kpis)
+    yield SCHEDULE_KPIS, "within_limits", limits_exceeded(kpis)
+    yield SCHEDULE_KPIS, "better_than_no_storage", not_worth_it(kpis)
+
+
+def _market(run: PlainDay) -> Found:
+    site, market, signals = run.site, market_of(run.site), run.read(PRICE_SIGNALS)
+    names, study_day = (market.base_tariff, market.candidate_tariff), site.clock.study_day(run.day)
+    prices = {name: price_series(tariff_named(site, name), site.clock, study_day)["price_per_kwh"] for name in names}
+    yield PRICE_SIGNALS, "signals_follow_forecast", "; ".join(faults_of_signals(signals, loads_studied(run), prices, market.base_tariff))
+    groups = signals.groupby(["signal_id", "own_price_elasticity", "substitution_elasticity"])
+    outside = {outside_evidence(own, substitution, rows["price_per_kwh"]) for (_, own, substitution), rows in groups}
+    yield PRICE_SIGNALS, "within_published_range", "; ".join(sorted(outside - {""}))

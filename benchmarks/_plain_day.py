@@ -1,0 +1,192 @@
+"""One day of a site without Dagster: what the doors of the job `day` call, in their order, from a plain script.
+
+It reads the same lake, calls the same domain functions, draws the same pictures and writes the same tables. What it leaves out is
+Dagster's own: steps, events, metadata, previews and manifests. The test holds its tables against the job's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+import pandas as pd
+
+from grid_assets.figures.forecasts import demand_fan, renewable_fan
+from grid_assets.figures.market import load_under_tariffs
+from grid_assets.figures.readings import landing_picture, node_loads_picture, readings_picture
+from grid_assets.figures.storage import storage_day
+from grid_assets.figures.weather import weather_picture
+from grid_assets.forecasting import accuracy, demand, inputs, renewables
+from grid_assets.forecasting import tables as forecasting
+from grid_assets.foundation.calendar import days_between
+from grid_assets.foundation.lake import Lake
+from grid_assets.foundation.registers import METERS, NODES, PLANTS, UNITS
+from grid_assets.foundation.site import Site
+from grid_assets.foundation.tables import Table
+from grid_assets.market.loads import study_loads
+from grid_assets.market.tables import PRICE_SIGNALS
+from grid_assets.market.what_if import elasticities_of, price_signals
+from grid_assets.metering import aggregation, landing, raw_days, reading_days
+from grid_assets.metering import tables as metering
+from grid_assets.network import tables as network
+from grid_assets.network.day_study import study_of_day
+from grid_assets.storage.schedules import Registers, plan_storage
+from grid_assets.storage.tables import CURTAILMENTS, SCHEDULE_KPIS, SCHEDULES
+from grid_assets.weather import features, observations, persistence
+from grid_assets.weather import tables as weather
+
+NODE_COLUMNS = ["node_id", "level", "start_utc", "energy_kwh", "published_pct"]
+SHARE_DAYS = 28
+"""As the door of the network: over how many days a meter's energy decides its share of the feeder."""
+
+
+@dataclass
+class PlainDay:
+    """A day in work: where it reads and writes, and what it has written so far."""
+
+    site: Site
+    lake: Lake
+    day: date
+    hashes: dict[Table, str] = field(default_factory=dict)
+    """Content hash of every table written."""
+
+    @property
+    def history(self) -> list[date]:
+        return [*self.site.clock.history(self.day, self.site.calendar.history_days), self.day]
+
+    def write(self, table: Table, frame) -> None:
+        self.hashes[table] = self.lake.write(table, frame, self.day).content_hash
+
+    def read(self, table: Table) -> pd.DataFrame:
+        return self.lake.read(table, self.day)
+
+
+def run_day(site: Site, day: date) -> PlainDay:
+    """All tables and pictures of one day; ``site`` must have the demo's sections: weather, network, storage and market."""
+    run = PlainDay(site, Lake(site.lake_root), day)
+    for work in (land, read_raw, validate, aggregate, observe_weather, forecast_weather, derive_features, forecast_demand,
+                 forecast_renewables, score_forecasts, study_flows, plan_units, signal_prices):  # fmt: skip
+        work(run)
+    return run
+
+
+def land(run: PlainDay) -> None:
+    (landed,) = landing.land_days(run.site, run.lake, run.lake.read(METERS), [run.day])
+    files, rejected = landing.write_landing(run.lake, landed)
+    run.hashes |= {metering.LANDED_FILES: files.content_hash, metering.REJECTED_READINGS: rejected.content_hash}
+    landing_picture(landing.rows_by_day_and_outcome(landed.files), run.site.title)
+
+
+def read_raw(run: PlainDay) -> None:
+    landed = raw_days.rows_of_files(run.lake, run.day)
+    files = landed.loc[landed["day"] == run.day, "file_id"].tolist()
+    run.write(metering.RAW_READINGS, raw_days.raw_readings(run.lake, files, run.day, None))
+
+
+def validate(run: PlainDay) -> None:
+    site, lake = run.site, run.lake
+    history = reading_days.History(lake, site.clock)
+    grid = reading_days.day_grid(site.clock, lake.read(METERS), run.day)
+    made = reading_days.reading_day(grid, run.read(metering.RAW_READINGS), history, site.validation, site.interval_minutes)
+    for table, frame in made.tables().items():
+        run.write(table, frame)
+    readings_picture(made.readings, made.meter_days, site.time_zone, site.interval_minutes, f"{site.title}, {run.day}")
+
+
+def aggregate(run: PlainDay) -> None:
+    site, lake = run.site, run.lake
+    grid = reading_days.day_grid(site.clock, lake.read(METERS), run.day)
+    frame = aggregation.node_loads(run.read(metering.READINGS), grid.meters, lake.read(NODES), grid.starts)
+    run.write(metering.NODE_LOADS, frame)
+    node_loads_picture(frame, site.time_zone, site.interval_minutes, f"{site.title}, {run.day}")
+
+
+def observe_weather(run: PlainDay) -> None:
+    site, day = run.site, run.day
+    read = observations.read_weather(observations.section_of(site).observations)
+    every, interval = site.clock.intervals(day), pd.Timedelta(site.clock.interval)
+    values = observations.to_intervals(read.rows, every, interval, features.sun_over(site, day, day))
+    run.write(weather.OBSERVATIONS, observations.observed_rows(site, values, every))
+
+
+def forecast_weather(run: PlainDay) -> None:
+    site, day = run.site, run.day
+    provider = observations.section_of(site).forecasts
+    read = observations.read_weather(provider, forecast=True).rows if provider else None
+    observed = run.lake.read(weather.OBSERVATIONS, days_between(day - timedelta(days=persistence.PERSISTED_DAYS), day))
+    run.write(weather.FORECASTS, persistence.forecast_rows(site, day, read, observed, features.sun_over(site, day, day)))
+
+
+def derive_features(run: PlainDay) -> None:
+    site, day = run.site, run.day
+    observed = run.lake.read(weather.OBSERVATIONS, days_between(day - timedelta(days=features.LONGEST_MEAN_DAYS), day))
+    sun, holidays = features.sun_over(site, day, day), features.holidays_of(site, day, day)
+    frame = features.feature_rows(site, day, observed, run.read(weather.FORECASTS), sun, holidays)
+    run.write(weather.FEATURES, frame)
+    weather_picture(frame, site.time_zone, f"{site.title}: {observations.section_of(site).label}")
+
+
+def forecast_demand(run: PlainDay) -> None:
+    site, clock, day = run.site, run.site.clock, run.day
+    loads = run.lake.read(metering.NODE_LOADS, run.history, columns=NODE_COLUMNS)
+    nodes = sorted(set(run.lake.read(NODES, columns=["node_id"])["node_id"]) | set(loads["node_id"]))
+    known = inputs.with_day(run.lake, weather.FEATURES, run.history)
+    made = demand.forecast_demand(loads, known, nodes, clock, day, country=site.country, known_until=clock.issue_time(day))
+    run.write(forecasting.DEMAND_FORECASTS, made.forecasts)
+    run.write(forecasting.MODELS, made.models)
+    demand_fan(made.forecasts, loads, clock, day, site.title)
+
+
+def forecast_renewables(run: PlainDay) -> None:
+    site, clock, day = run.site, run.site.clock, run.day
+    plants = run.lake.read(PLANTS)
+    generation = inputs.of_meters(run.lake, metering.READINGS, run.history, plants["meter_id"].tolist())
+    known, until = inputs.with_day(run.lake, weather.FEATURES, run.history), clock.issue_time(day)
+    made = renewables.forecast_renewables(generation, plants, known, clock, day, country=site.country, known_until=until)
+    run.write(forecasting.RENEWABLE_FORECASTS, made.forecasts)
+    run.write(forecasting.RENEWABLE_MODELS, made.models)
+    renewable_fan(renewables.totals_by_kind(made.forecasts, plants), clock, day, site.title)
+
+
+def score_forecasts(run: PlainDay) -> None:
+    site, day, plants = run.site, run.day, run.lake.read(PLANTS)
+    loads = run.lake.read(metering.NODE_LOADS, run.history, columns=NODE_COLUMNS)
+    generation = inputs.of_meters(run.lake, metering.READINGS, run.history, plants["meter_id"].tolist())
+    issued = day - timedelta(days=site.clock.study_day_offset)
+    stored = (run.lake.read(forecasting.DEMAND_FORECASTS, issued), run.lake.read(forecasting.RENEWABLE_FORECASTS, issued))
+    known = inputs.with_day(run.lake, weather.FEATURES, run.history)
+    made = accuracy.day_accuracy(stored, loads, generation, plants, known, site.clock, day, country=site.country)
+    run.write(forecasting.FORECAST_ACCURACY, made.scores)
+
+
+def study_flows(run: PlainDay) -> None:
+    section = run.site.network
+    assert section is not None
+    tables = (METERS, NODES, PLANTS)
+    registers = {table.name: run.lake.read(table) for table in tables}
+    forecasts = {table.name: run.read(table) for table in (forecasting.DEMAND_FORECASTS, forecasting.RENEWABLE_FORECASTS)}
+    recent = [run.day - timedelta(days=n) for n in range(SHARE_DAYS)]
+    done = study_of_day(section, run.site.clock, run.day, **registers, **forecasts, meter_days=run.lake.read(metering.METER_DAYS, recent))
+    for table in (network.BUS_VOLTAGES, network.BRANCH_LOADINGS, network.CONSTRAINT_VIOLATIONS, network.FLOW_CERTIFICATES):
+        run.write(table, getattr(done.study, table.name))
+
+
+def plan_units(run: PlainDay) -> None:
+    registers = Registers(*(run.lake.read(table) for table in (NODES, METERS, PLANTS, UNITS)))
+    expected, generated = run.read(forecasting.DEMAND_FORECASTS), run.read(forecasting.RENEWABLE_FORECASTS)
+    plan = plan_storage(run.site, run.day, expected, generated, registers)
+    storage_day(plan.system, run.site.time_zone, run.site.notice)
+    for table, frame in ((SCHEDULES, plan.schedules), (CURTAILMENTS, plan.curtailments), (SCHEDULE_KPIS, plan.kpis)):
+        run.write(table, frame)
+
+
+def loads_studied(run: PlainDay):
+    """The loads of the study day, as the market's door reads them."""
+    expected, generated = run.read(forecasting.DEMAND_FORECASTS), run.read(forecasting.RENEWABLE_FORECASTS)
+    return study_loads(run.site, run.day, expected, generated, *(run.lake.read(table) for table in (NODES, METERS, PLANTS)))
+
+
+def signal_prices(run: PlainDay) -> None:
+    frame = price_signals(run.site, run.day, loads_studied(run), elasticities_of(run.site))
+    run.write(PRICE_SIGNALS, frame)
+    load_under_tariffs(frame, run.site.time_zone, run.site.currency, run.site.notice)
