@@ -21,6 +21,9 @@ from grid_assets.foundation.site import Site, load_site
 from grid_assets.foundation.tables import Table, tables_of
 from grid_assets.jobs import chain_sensors, jobs_of, schedules_of
 
+# Assets of readings and weather take ranges of days, the others one: in a day job the smaller one is what is meant.
+warnings.filterwarnings("ignore", message="Asset job .* materializes assets with varying BackfillPolicies")
+
 PROJECT = Path(__file__).resolve().parents[1]
 SITES = PROJECT / "data" / "sites"
 
@@ -48,8 +51,6 @@ def build_definitions(site_file: Path, site: Site) -> dg.Definitions:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.PreviewWarning)
         warnings.simplefilter("ignore", dg.BetaWarning)
-        # Assets of readings and weather take ranges, the others a day: in a day job the smaller one is what is meant.
-        warnings.filterwarnings("ignore", message="Asset job .* materializes assets with varying BackfillPolicies")
         doors = [importlib.import_module("grid_assets.foundation.dagster.registers")]
         doors += [door for area in areas_of(site) for door in _doors_of(area)]
         loaded = dg.Definitions.merge(*(dg.load_definitions_from_modules([door]) for door in doors))
