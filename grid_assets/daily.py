@@ -16,6 +16,7 @@ from grid_assets import jobs
 from grid_assets.definitions import build_definitions
 from grid_assets.foundation.calendar import runs_of_days
 from grid_assets.foundation.dagster.doors import RANGE_END, RANGE_START
+from grid_assets.foundation.dagster.idle_connections import IdleConnections
 from grid_assets.foundation.site import Site
 
 LANDING_ASSETS = ("metering/landed_files", "metering/rejected_readings")
@@ -142,12 +143,14 @@ class SiteRuns:
         report = StepReport(title, job_name, str(uuid4()))
         self.watch.begins(title, len(chosen or job.asset_layer.executable_asset_keys))
         began: dict[str, float] = {}
-        self.instance.add_event_listener(report.run_id, lambda entry: self._follow(entry, report, began))
         started = perf_counter()
-        result = job.execute_in_process(
-            instance=self.instance, run_id=report.run_id, partition_key=partition, tags=tags, asset_selection=chosen,
-            run_config=QUIET, raise_on_error=False,
-        )  # fmt: skip
+        with IdleConnections(self.site.dagster_home) as history:
+            self.instance.add_event_listener(report.run_id, lambda entry: history.keep_run(report.run_id))
+            self.instance.add_event_listener(report.run_id, lambda entry: self._follow(entry, report, began))
+            result = job.execute_in_process(
+                instance=self.instance, run_id=report.run_id, partition_key=partition, tags=tags, asset_selection=chosen,
+                run_config=QUIET, raise_on_error=False,
+            )  # fmt: skip
         report.seconds = perf_counter() - started
         report.succeeded = result.success
         self.watch.ends(report)

@@ -57,12 +57,19 @@ class CheckResults:
 
     def __init__(self, url: str):
         self._engine = sa.create_engine(url, connect_args={"timeout": 60} if url.startswith("sqlite") else {})
+        self._there = False
+
+    def _make_table(self) -> None:
+        """Asking the database whether the table is there costs as much as a record: once a process is enough."""
+        if not self._there:
+            _METADATA.create_all(self._engine)
+            self._there = True
 
     def record(self, results: Iterable[CheckResult], now: datetime) -> None:
         rows = [{**one.__dict__, "checked_utc": now.isoformat()} for one in results]
         if not rows:
             return
-        _METADATA.create_all(self._engine)
+        self._make_table()
         with self._engine.begin() as connection:
             if self._engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("PRAGMA busy_timeout = 60000")
@@ -74,7 +81,7 @@ class CheckResults:
 
     def read(self, partition_keys: Iterable[str] | None = None) -> pd.DataFrame:
         """All results, or those of some partitions, in the columns of CHECK_RESULTS."""
-        _METADATA.create_all(self._engine)
+        self._make_table()
         query = sa.select(_RESULTS)
         if partition_keys is not None:
             query = query.where(_RESULTS.c.partition_key.in_(list(partition_keys)))

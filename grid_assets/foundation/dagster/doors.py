@@ -6,6 +6,7 @@ import base64
 import platform as machine
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -120,9 +121,15 @@ def manifest(platform: Platform, inputs: Mapping[Table, date | str | Sequence[da
         "site": platform.site.name,
         "seed": platform.site.seed,
         "python": machine.python_version(),
-        "versions": {name: version(name) for name in MANIFEST_PACKAGES},
+        "versions": dict(_versions()),
         "inputs": read,
     }
+
+
+@cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    """Asked once a process: reading a package's metadata takes milliseconds, and every materialisation carries them."""
+    return tuple((name, version(name)) for name in MANIFEST_PACKAGES)
 
 
 def picture_metadata(png: bytes) -> dg.MarkdownMetadataValue:
