@@ -38,6 +38,17 @@ from grid_assets.weather import tables as weather
 NODE_COLUMNS = ["node_id", "level", "start_utc", "energy_kwh", "published_pct"]
 SHARE_DAYS = 28
 """As the door of the network: over how many days a meter's energy decides its share of the feeder."""
+METERED = (metering.LANDED_FILES, metering.REJECTED_READINGS, metering.RAW_READINGS, metering.READINGS, metering.FAILED_READINGS,
+           metering.FILE_DAYS, metering.METER_DAYS, metering.QUALITY_PROFILES, metering.NODE_LOADS)  # fmt: skip
+FORECAST = (weather.OBSERVATIONS, weather.FORECASTS, weather.FEATURES, forecasting.DEMAND_FORECASTS, forecasting.MODELS,
+            forecasting.RENEWABLE_FORECASTS, forecasting.RENEWABLE_MODELS, forecasting.FORECAST_ACCURACY)  # fmt: skip
+STUDIED = (network.BUS_VOLTAGES, network.BRANCH_LOADINGS, network.CONSTRAINT_VIOLATIONS, network.FLOW_CERTIFICATES)
+TABLES = frozenset({*METERED, *FORECAST, *STUDIED, SCHEDULES, CURTAILMENTS, SCHEDULE_KPIS, PRICE_SIGNALS})
+"""What a day writes, no more and no less."""
+
+
+class DayIncomplete(RuntimeError):
+    """A plain day that wrote other tables than the day job: the two cannot be compared."""
 
 
 @dataclass
@@ -62,11 +73,16 @@ class PlainDay:
 
 
 def run_day(site: Site, day: date) -> PlainDay:
-    """All tables and pictures of one day; ``site`` must have the demo's sections: weather, network, storage and market."""
+    """All tables and pictures of one day; ``site`` must have the demo's sections: weather, network, storage and market.
+
+    Raises DayIncomplete unless exactly TABLES were written.
+    """
     run = PlainDay(site, Lake(site.lake_root), day)
     for work in (land, read_raw, validate, aggregate, observe_weather, forecast_weather, derive_features, forecast_demand,
                  forecast_renewables, score_forecasts, study_flows, plan_units, signal_prices):  # fmt: skip
         work(run)
+    if run.hashes.keys() != TABLES:
+        raise DayIncomplete(f"written or missing against the plan: {', '.join(sorted(map(str, run.hashes.keys() ^ TABLES)))}")
     return run
 
 
@@ -167,7 +183,7 @@ def study_flows(run: PlainDay) -> None:
     forecasts = {table.name: run.read(table) for table in (forecasting.DEMAND_FORECASTS, forecasting.RENEWABLE_FORECASTS)}
     recent = [run.day - timedelta(days=n) for n in range(SHARE_DAYS)]
     done = study_of_day(section, run.site.clock, run.day, **registers, **forecasts, meter_days=run.lake.read(metering.METER_DAYS, recent))
-    for table in (network.BUS_VOLTAGES, network.BRANCH_LOADINGS, network.CONSTRAINT_VIOLATIONS, network.FLOW_CERTIFICATES):
+    for table in STUDIED:
         run.write(table, getattr(done.study, table.name))
 
 

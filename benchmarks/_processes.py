@@ -27,20 +27,21 @@ class Usage:
     peak_mib: float
     """Resident memory of the command and its children together, the highest of the samples; shared pages count in each."""
     largest_mib: float
-    """Resident memory of the largest single process, as the kernel kept it."""
+    """Resident memory of the largest single process. Sampled too: the kernel's own maximum begins with that of the parent."""
 
 
 def measured(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> Usage:
     """Runs a command to its end. Raises CommandFailed with the end of what it said."""
     with tempfile.TemporaryFile() as said:
-        began, peak = time.perf_counter(), 0
+        began, peak, largest = time.perf_counter(), 0, 0
         process = subprocess.Popen(command, env=dict(environment), cwd=folder, stdout=said, stderr=subprocess.STDOUT)
         try:
             while True:
                 pid, status, usage = os.wait4(process.pid, os.WNOHANG)
                 if pid:
                     break
-                peak = max(peak, sum(_resident_bytes(one) for one in _with_children(process.pid)))
+                resident = [_resident_bytes(one) for one in _with_children(process.pid)]
+                peak, largest = max(peak, sum(resident)), max(largest, *resident)
                 time.sleep(SAMPLED_EVERY_SECONDS)
         except BaseException:
             process.terminate()
@@ -50,7 +51,7 @@ def measured(command: Sequence[str], environment: Mapping[str, str], folder: Pat
         if process.returncode:
             said.seek(0)
             raise CommandFailed(f"{' '.join(command)} ended with {process.returncode}\n{said.read().decode(errors='replace')[-3000:]}")
-    return Usage(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, peak / MIB, usage.ru_maxrss * 1024 / MIB)
+    return Usage(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, peak / MIB, largest / MIB)
 
 
 def _with_children(root: int) -> list[int]:
