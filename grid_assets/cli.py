@@ -45,7 +45,7 @@ def daily(site_name: str, day_text: str | None) -> None:
         day = site.clock.day(day_text) if day_text else site.default_day(utc_now())
     except CalendarError as error:
         raise click.ClickException(str(error)) from error
-    screen = DailyScreen(console, site, day)
+    screen = DailyScreen(console, site, day, site_name)
     screen.opening()
     _prepare(site, console)
     with open_instance(site) as instance:

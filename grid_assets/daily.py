@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -13,10 +14,11 @@ from uuid import uuid4
 import dagster as dg
 
 from grid_assets import jobs
-from grid_assets.definitions import build_definitions
+from grid_assets.definitions import build_definitions, public_tables
 from grid_assets.foundation.calendar import runs_of_days
 from grid_assets.foundation.dagster.doors import RANGE_END, RANGE_START
 from grid_assets.foundation.dagster.idle_connections import IdleConnections
+from grid_assets.foundation.lake import Lake, LakeError
 from grid_assets.foundation.site import Site
 
 LANDING_ASSETS = ("metering/landed_files", "metering/rejected_readings")
@@ -79,27 +81,40 @@ class SiteRuns:
         logging.getLogger("dagster").setLevel(logging.CRITICAL)
 
     def day(self, day: date) -> list[StepReport]:
-        """Everything that belongs to the run of ``day``; stops at the first run that fails, and says so in its report."""
+        """Everything that belongs to the run of ``day``. A failed back-fill, landing or day run ends it; a failed event or
+        study does not keep the rest from being published.
+        """
         reports: list[StepReport] = []
-        for steps in (self.history, self.landing, self.day_run, self.events, self.study, self.publish):
-            for step in steps(day):
-                reports.append(step)
-                if not step.succeeded:
+        for needed in (self.history, self.landing, self.day_run):
+            for report in self._reported(needed, day):
+                reports.append(report)
+                if not report.succeeded:
                     return reports
+        for separate in (self.events, self.study, self.publish):
+            reports += self._reported(separate, day)
         return reports
 
+    def _reported(self, steps: Callable[[date], Iterator[StepReport]], day: date) -> Iterator[StepReport]:
+        """The reports of some steps; what goes wrong before a run begins, such as a register that cannot be read, is one too."""
+        try:
+            yield from steps(day)
+        except (ValueError, LakeError) as error:
+            report = StepReport(steps.__name__, "", "", failures=[f"{type(error).__name__}: {error}"])
+            self.watch.ends(report)
+            yield report
+
     def history(self, day: date) -> Iterator[StepReport]:
-        """Registers, and the days before ``day`` that have no readings yet."""
+        """Registers, and the days before ``day`` that lack anything that a back-fill makes."""
         yield self.run("registers", jobs.REGISTERS)
+        lake = Lake(self.site.lake_root)
+        tables = [table for table in public_tables(self.site) if jobs.in_history(table)]
+        have = set.intersection(*(set(lake.partitions(table)) for table in tables))
         wanted = self.site.clock.history(day, self.site.calendar.history_days)
-        have = self.instance.get_materialized_partitions(dg.AssetKey(["metering", "node_loads"]))
-        missing = [one for one in wanted if one.isoformat() not in have]
-        for first, last in runs_of_days(missing):
+        for first, last in runs_of_days([one for one in wanted if one.isoformat() not in have]):
             yield self.run(f"history {first} to {last}", jobs.HISTORY, days=(first, last))
 
     def landing(self, day: date) -> Iterator[StepReport]:
         """The morning's files first: the days that late rows of theirs touch are mended before anything learns from them."""
-        from grid_assets.foundation.lake import Lake
         from grid_assets.metering.raw_days import stale_days
 
         yield self.run(f"landing of {day}", jobs.HISTORY, partition=day.isoformat(), assets=LANDING_ASSETS)
@@ -112,9 +127,8 @@ class SiteRuns:
         yield self.run(f"day {day}", jobs.DAY, partition=day.isoformat())
 
     def events(self, day: date) -> Iterator[StepReport]:
-        """One run per demand-response event that ended by ``day`` and is not settled."""
-        settled = set(self.instance.get_materialized_partitions(dg.AssetKey(["demand_response", "settlements"])))
-        for event in jobs.events_to_settle(self.site, day, settled):
+        """One run per demand-response event that ended by ``day`` and is not settled, or whose readings have changed since."""
+        for event in jobs.events_to_settle(self.site, day):
             self.instance.add_dynamic_partitions("dr_events", [event])
             yield self.run(f"event {event}", jobs.EVENT, partition=event)
 
@@ -177,9 +191,9 @@ class SiteRuns:
             root = error
             while root is not None and root.cause is not None:
                 root = root.cause
-            report.failures.append(f"{step}: {root.message.strip() if root else 'failed'}")
+            report.failures.append(f"{step.replace('__', '/')}: {_without_module(root.message) if root else 'failed'}")
         elif event.is_job_failure and event.job_failure_data and event.job_failure_data.error and not report.failures:
-            report.failures.append(event.job_failure_data.error.message.strip())
+            report.failures.append(_without_module(event.job_failure_data.error.message))
 
     def _note_materialisation(self, event, report: StepReport, seconds: float) -> None:
         made = event.step_materialization_data.materialization
@@ -190,3 +204,8 @@ class SiteRuns:
         if not any(one.asset == asset for one in report.materialised):
             report.materialised.append(noted)
             self.watch.asset_done(asset, noted.rows)
+
+
+def _without_module(message: str) -> str:
+    """``grid_assets.metering.arrivals.ArrivalError: said`` -> ``ArrivalError: said``: what people need of an error."""
+    return re.sub(r"^(?:\w+\.)+(\w+: )", r"\1", message.strip())

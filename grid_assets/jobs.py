@@ -10,7 +10,9 @@ from typing import Any
 
 import dagster as dg
 
+from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.site import Site
+from grid_assets.foundation.tables import Table
 
 REGISTERS, HISTORY, DAY, EVENT, CONSTRAINT_EVENT, STUDY, PUBLISH = (
     "registers",
@@ -27,6 +29,8 @@ HISTORY_AREAS = ("metering", "weather")
 
 AssetJob = Any
 """What dg.define_asset_job gives; Dagster exports no name for its type."""
+
+UNFINISHED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 
 MAX_RUNTIME = {"dagster/max_runtime": "7200"}
 """The default run launcher cannot see a dead worker, so a run that outlives this is ended."""
@@ -59,23 +63,32 @@ def jobs_of(specs: Iterable[dg.AssetSpec]) -> dict[str, AssetJob]:
     }
 
 
+def in_history(table: Table) -> bool:
+    """Whether a back-fill of history makes this table."""
+    return table.area in HISTORY_AREAS and table.partition in PARTITIONS_OF_JOB[DAY]
+
+
 def schedules_of(site: Site, jobs: Mapping[str, AssetJob]) -> list:
-    """The day job each morning at the issue hour. On a replay site it is registered but off."""
+    """Each morning the registers at the issue hour, and the day job a quarter of an hour later. On a replay site they are off."""
     live = site.calendar.mode == "live"
+    status = dg.DefaultScheduleStatus.RUNNING if live else dg.DefaultScheduleStatus.STOPPED
+    hour = site.calendar.issue_hour
     return [
-        dg.build_schedule_from_partitioned_job(
-            jobs[DAY],
-            name="every_morning",
-            hour_of_day=site.calendar.issue_hour,
-            default_status=dg.DefaultScheduleStatus.RUNNING if live else dg.DefaultScheduleStatus.STOPPED,
-        )
+        dg.ScheduleDefinition(
+            "registers_every_morning",
+            job=jobs[REGISTERS],
+            cron_schedule=f"0 {hour} * * *",
+            execution_timezone=site.time_zone,
+            default_status=status,
+        ),
+        dg.build_schedule_from_partitioned_job(jobs[DAY], name="every_morning", hour_of_day=hour, minute_of_hour=15, default_status=status),
     ]
 
 
 def chain_sensors(site: Site, jobs: Mapping[str, AssetJob]) -> list[dg.SensorDefinition]:
-    """After a day run: its events and its default study; after those, or where there are none, publishing."""
+    """After a day run: days with late rows, its events and its default study; after the last of those, publishing."""
     status = dg.DefaultSensorStatus.RUNNING if site.calendar.mode == "live" else dg.DefaultSensorStatus.STOPPED
-    followers = [jobs[name] for name in (EVENT, STUDY) if name in jobs]
+    followers = [jobs[name] for name in (HISTORY, EVENT, STUDY) if name in jobs]
 
     @dg.run_status_sensor(
         name="after_the_day",
@@ -83,48 +96,56 @@ def chain_sensors(site: Site, jobs: Mapping[str, AssetJob]) -> list[dg.SensorDef
         monitored_jobs=[jobs[DAY]],
         request_jobs=[*followers, jobs[PUBLISH]],
         default_status=status,
-        description="A day run that succeeded is followed by its events, its price study and publishing.",
+        description="A day run that succeeded is followed by the days that late rows touched, its events, its price study and publishing.",
     )
     def after_the_day(context: dg.RunStatusSensorContext):
         key = context.dagster_run.tags.get("dagster/partition")
-        if key is None:
-            return dg.SkipReason("a range of history, not a day run")
-        day = date.fromisoformat(key)
-        run_id = context.dagster_run.run_id
-        events = events_to_settle(site, day, set())
-        study = study_of(site, day)
-        for definition, keys in (("dr_events", events), ("studies", [study] if study else [])):
-            if keys:
-                context.instance.add_dynamic_partitions(definition, keys)
-        requests = [dg.RunRequest(job_name=EVENT, partition_key=event, run_key=f"{run_id}:{event}") for event in events]
-        requests += [dg.RunRequest(job_name=STUDY, partition_key=study, run_key=f"{run_id}:{study}")] if study else []
-        return requests or [dg.RunRequest(job_name=PUBLISH, run_key=f"{run_id}:publish")]
+        return requests_after(site, date.fromisoformat(key), context) if key else dg.SkipReason("a range of history, not a day run")
 
-    made = [after_the_day]
-    if followers:
+    @dg.run_status_sensor(
+        name="after_events_and_studies",
+        run_status=dg.DagsterRunStatus.SUCCESS,
+        monitored_jobs=followers,
+        request_job=jobs[PUBLISH],
+        default_status=status,
+        description="When the last of the runs after a day is done, the marts are published.",
+    )
+    def after_events_and_studies(context: dg.RunStatusSensorContext):
+        names = [job.name for job in followers]
+        under_way = sum(context.instance.get_runs_count(dg.RunsFilter(job_name=name, statuses=UNFINISHED)) for name in names)
+        if under_way:
+            return dg.SkipReason(f"{under_way} runs are still under way; the last of them is followed by publishing")
+        return dg.RunRequest(job_name=PUBLISH, run_key=f"{context.dagster_run.run_id}:publish")
 
-        @dg.run_status_sensor(
-            name="after_events_and_studies",
-            run_status=dg.DagsterRunStatus.SUCCESS,
-            monitored_jobs=followers,
-            request_job=jobs[PUBLISH],
-            default_status=status,
-            description="A settled event or a finished study is published.",
-        )
-        def after_events_and_studies(context: dg.RunStatusSensorContext):
-            return dg.RunRequest(job_name=PUBLISH, run_key=f"{context.dagster_run.run_id}:publish")
-
-        made.append(after_events_and_studies)
-    return made
+    return [after_the_day, after_events_and_studies]
 
 
-def events_to_settle(site: Site, day: date, settled: set[str]) -> list[str]:
-    """The demand-response events that ended by the end of ``day`` and are not among ``settled``."""
+def requests_after(site: Site, day: date, context: dg.RunStatusSensorContext) -> list[dg.RunRequest]:
+    """The runs that follow a day's: each job and partition once per day run."""
+    from grid_assets.metering.raw_days import stale_days
+
+    run_id = context.dagster_run.run_id
+    stale = [
+        one.isoformat()
+        for one in stale_days(Lake(site.lake_root), since=min([*site.clock.history(day, site.calendar.history_days), day]))
+        if one < day
+    ]
+    events, study = events_to_settle(site, day), study_of(site, day)
+    for definition, keys in (("dr_events", events), ("studies", [study] if study else [])):
+        if keys:
+            context.instance.add_dynamic_partitions(definition, keys)
+    wanted = [(HISTORY, key) for key in stale] + [(EVENT, key) for key in events] + ([(STUDY, study)] if study else [])
+    requests = [dg.RunRequest(job_name=job, partition_key=key, run_key=f"{run_id}:{key}") for job, key in wanted]
+    return requests or [dg.RunRequest(job_name=PUBLISH, run_key=f"{run_id}:publish")]
+
+
+def events_to_settle(site: Site, day: date) -> list[str]:
+    """The demand-response events that ended by the end of ``day`` and are not settled from today's readings."""
     if not site.demand_response:
         return []
-    from grid_assets.demand_response.events import ended_events
+    from grid_assets.demand_response import events
 
-    return [event for event in ended_events(site, day) if event not in settled]
+    return events.events_to_settle(site, day, Lake(site.lake_root))
 
 
 def study_of(site: Site, day: date) -> str | None:

@@ -14,13 +14,14 @@ from rich.text import Text
 
 from grid_assets.daily import StepReport, Watch
 from grid_assets.foundation.site import Site
+from grid_assets.jobs import DAY
 
 
 class DailyScreen:
     """Progress per asset while a day runs, and a summary at its end."""
 
-    def __init__(self, console: Console, site: Site, day: date):
-        self.console, self.site, self.day = console, site, day
+    def __init__(self, console: Console, site: Site, day: date, site_argument: str):
+        self.console, self.site, self.day, self.site_argument = console, site, day, site_argument
         self._progress = Progress(
             SpinnerColumn(finished_text="[green]✓"),
             TextColumn("{task.description}", justify="left"),
@@ -61,6 +62,8 @@ class DailyScreen:
     def _asset_done(self, asset: str, rows: int) -> None:
         if self._task is not None:
             self._progress.update(self._task, advance=1, asset=f"{asset}: {rows:,} rows")
+        if not self.console.is_terminal:  # a log shows no moving bar
+            self.console.print(f"{asset}: {rows:,} rows", highlight=False)
 
     def _ends(self, report: StepReport) -> None:
         if self._task is not None:
@@ -73,17 +76,17 @@ class DailyScreen:
         from grid_assets.summary import key_figures
 
         self.console.print(_materialised_table(reports))
-        failed_checks = [one for report in reports for one in report.checked if not one.passed]
-        count = sum(len(report.checked) for report in reports)
-        self.console.print(f"[bold]Checks[/]: {count - len(failed_checks)} passed, {len(failed_checks)} failed")
+        checks = list(dict.fromkeys(one for report in reports for one in report.checked))  # landing may be checked twice
+        failed_checks = [one for one in checks if not one.passed]
+        self.console.print(f"[bold]Checks[/]: {len(checks) - len(failed_checks)} passed, {len(failed_checks)} failed")
         for one in failed_checks:
             colour = "red" if one.blocking_severity else "yellow"
             self.console.print(
                 Text(f"  {'error' if one.blocking_severity else 'warning'}  {one.asset} · {one.check}: {one.said}", style=colour)
             )
-        if all(report.succeeded for report in reports):
+        if any(report.job == DAY and report.succeeded for report in reports):
             self.console.print(_figures_table(key_figures(self.site, self.day)))
-        else:
+        if not all(report.succeeded for report in reports):
             for failure in (said for report in reports for said in report.failures):
                 self.console.print(Text(f"failed  {failure}", style="bold red"))
         self.console.print(self._where_to_look(reports))
@@ -91,7 +94,7 @@ class DailyScreen:
     def _where_to_look(self, reports: Sequence[StepReport]) -> Panel:
         site = self.site
         seconds = sum(report.seconds for report in reports)
-        chosen = "" if site.name == "demo" else f" --site {site.name}"
+        chosen = "" if self.site_argument == "demo" else f" --site {self.site_argument}"
         lines = [
             f"published tables   {_short(site.warehouse_file)} (DuckDB, schema grid)",
             f"lake               {_short(site.lake_root)} (Parquet)",
@@ -101,12 +104,12 @@ class DailyScreen:
         if all(report.succeeded for report in reports):
             title, next_command = (
                 "where to look",
-                f"next               [bold]grid-assets ui{chosen}[/]   the same history in the Dagster UI, on loopback",
+                f"next               [bold]uv run grid-assets ui{chosen}[/]   the same history in the Dagster UI, on loopback",
             )
         else:
             title, next_command = (
                 "stopped",
-                f"next               mend the cause, then [bold]grid-assets daily{chosen}[/] again: what is done stays done",
+                f"next               mend the cause, then [bold]uv run grid-assets daily{chosen}[/] again: what is done stays done",
             )
         return Panel("\n".join([*lines, next_command]), title=title, title_align="left", border_style="blue")
 

@@ -38,6 +38,8 @@ def _metering(site: Site, lake: Lake, day: date) -> Figures:
     loads = loads[loads["node_id"] == _system(lake)]
     days = lake.read(METER_DAYS, day)
     expected = days["expected_intervals"].sum()
+    if days["missing_intervals"].sum() == expected:
+        return [(f"energy on {day}", f"no reading of {len(days)} meters has arrived")]
     return [
         (f"energy on {day}", f"{loads['energy_kwh'].sum() / 1000:,.1f} MWh consumed, {loads['generation_kwh'].sum() / 1000:,.1f} MWh generated"),
         ("readings", f"{days['valid_intervals'].sum() / expected:.1%} measured, {days['estimated_intervals'].sum() / expected:.1%} estimated, "
@@ -91,18 +93,19 @@ def _storage(site: Site, lake: Lake, day: date) -> Figures:
 def _market(site: Site, lake: Lake, day: date) -> Figures:
     from grid_assets.jobs import study_of
 
-    row = lake.read(PRICE_WHAT_IFS, study_of(site, day)).iloc[0]
     return [
-        (f"price what-if, {row['candidate_tariff']} against {row['base_tariff']}",
-         f"peak {row['peak_change_pct']:+.1f} %, {row['shifted_kwh']:,.0f} kWh shifted, revenue {row['revenue_change']:+,.0f} {site.currency}"),
+        (f"price what-if, {row.candidate_tariff} against {row.base_tariff}",
+         f"peak {row.peak_change_pct:+.1f} %, {row.shifted_kwh:,.0f} kWh shifted, revenue {row.revenue_change:+,.0f} {site.currency}")
+        for row in lake.read(PRICE_WHAT_IFS, study_of(site, day)).itertuples()
     ]  # fmt: skip
 
 
 def _settlements(site: Site, lake: Lake, day: date) -> Figures:
-    from grid_assets.jobs import events_to_settle
+    from grid_assets.demand_response.events import ended_events
 
-    return [
-        (f"event {row.event_id}", f"{row.achievement_pct:.0f} % of target, {row.outcome}, pays {row.total_amount} {site.currency}")
-        for event in events_to_settle(site, day, set())
-        for row in lake.read(SETTLEMENTS, event).itertuples()
-    ]
+    figures = []
+    for event in ended_events(site, day):
+        for row in lake.read(SETTLEMENTS, event).sort_values("revision").tail(1).itertuples():
+            achieved = f"{row.achievement_pct:.0f} % of target, " if row.achievement_pct == row.achievement_pct else ""
+            figures.append((f"event {row.event_id}", f"{achieved}{row.outcome}, pays {row.total_amount} {site.currency}"))
+    return figures

@@ -1,0 +1,108 @@
+"""Schedules and sensors: what a live site does by itself each morning."""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from grid_assets import jobs
+from grid_assets.definitions import build_definitions
+from grid_assets.foundation.site import Site, load_site
+from grid_assets.reporting.publish import ensure_manifest
+from grid_assets_tests.conftest import PROJECT, SITES
+
+REGISTER = "event_id,programme,start_utc,end_utc,target_kw,notified_utc,label\n"
+ENDED = "ours-1,placebo,2019-06-11T16:00:00Z,2019-06-11T18:00:00Z,200,2019-06-11T09:00:00Z,ended\n"
+LATER = "ours-2,placebo,2019-07-11T16:00:00Z,2019-07-11T18:00:00Z,200,2019-07-11T09:00:00Z,later\n"
+
+
+@pytest.fixture(scope="module")
+def site_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Plymouth's site file as one of our own: registers beside it, events of its own."""
+    folder = tmp_path_factory.mktemp("own")
+    for source in (SITES / "plymouth").iterdir():
+        (folder / "plymouth").mkdir(exist_ok=True)
+        (folder / "plymouth" / source.name).write_text(source.read_text())
+    (folder / "plymouth" / "events.csv").write_text(REGISTER + ENDED + LATER)
+    (folder / "plymouth.toml").write_text((SITES / "plymouth.toml").read_text())
+    ensure_manifest(PROJECT / "dbt_project")
+    return folder / "plymouth.toml"
+
+
+def site_of(path: Path, state: Path) -> Site:
+    return load_site(path, {**os.environ, "GRID_ASSETS_STATE": str(state), "GRID_ASSETS_SHARED": str(state)})
+
+
+def live(path: Path) -> Path:
+    """The same site on a live calendar."""
+    text = path.read_text().replace('mode = "replay"', 'mode = "live"')
+    kept = [line for line in text.splitlines() if not line.startswith(("last_day", "default_day"))]
+    made = path.with_name("live.toml")
+    made.write_text("\n".join(kept))
+    return made
+
+
+def context_of(
+    sensor: str, definitions: dg.Definitions, instance: dg.DagsterInstance, job: str, tags: dict[str, str]
+) -> dg.RunStatusSensorContext:
+    run = dg.DagsterRun(job_name=job, run_id="6f1d0c8e-0000-4000-8000-000000000001", tags=tags, status=dg.DagsterRunStatus.SUCCESS)
+    event = dg.DagsterEvent(event_type_value="PIPELINE_SUCCESS", job_name=job)
+    return dg.build_run_status_sensor_context(sensor_name=sensor, dagster_instance=instance, dagster_run=run, dagster_event=event)
+
+
+def sensor_of(definitions: dg.Definitions, name: str) -> dg.SensorDefinition:
+    return next(sensor for sensor in definitions.sensors or () if sensor.name == name)
+
+
+def test_a_day_that_succeeded_is_followed_by_its_events_and_study(site_file: Path, tmp_path: Path):
+    site = site_of(site_file, tmp_path)
+    with dg.DagsterInstance.ephemeral() as instance:
+        context = context_of("after_the_day", build_definitions(site_file, site), instance, jobs.DAY, {"dagster/partition": "2019-06-26"})
+        requests = jobs.requests_after(site, date(2019, 6, 26), context)
+        assert [(one.job_name, one.partition_key) for one in requests] == [
+            (jobs.EVENT, "ours-1"),
+            (jobs.STUDY, "2019-06-26.evening_peak.vs.flat"),
+        ]
+        assert len({one.run_key for one in requests}) == 2
+        assert set(instance.get_dynamic_partitions("dr_events")) == {"ours-1"}
+        assert set(instance.get_dynamic_partitions("studies")) == {"2019-06-26.evening_peak.vs.flat"}
+
+
+def test_the_sensor_of_a_day_asks_for_them_and_leaves_back_fills_alone(site_file: Path, tmp_path: Path):
+    definitions = build_definitions(site_file, site_of(site_file, tmp_path))
+    sensor = sensor_of(definitions, "after_the_day")
+    with dg.DagsterInstance.ephemeral() as instance:
+        asked = sensor(context_of("after_the_day", definitions, instance, jobs.DAY, {"dagster/partition": "2019-06-26"}))
+        assert {one.job_name for one in asked} == {jobs.EVENT, jobs.STUDY}
+        ranged = {"dagster/asset_partition_range_start": "2019-06-01", "dagster/asset_partition_range_end": "2019-06-05"}
+        assert isinstance(sensor(context_of("after_the_day", definitions, instance, jobs.DAY, ranged)), dg.SkipReason)
+
+
+def test_the_last_of_the_followers_is_followed_by_publishing(site_file: Path, tmp_path: Path):
+    definitions = build_definitions(site_file, site_of(site_file, tmp_path))
+    sensor = sensor_of(definitions, "after_events_and_studies")
+    with dg.DagsterInstance.ephemeral() as instance:
+        context = context_of("after_events_and_studies", definitions, instance, jobs.EVENT, {})
+        asked = sensor(context)
+        assert asked.job_name == jobs.PUBLISH
+        instance.add_run(
+            dg.DagsterRun(job_name=jobs.STUDY, run_id="6f1d0c8e-0000-4000-8000-000000000002", status=dg.DagsterRunStatus.STARTED)
+        )
+        assert isinstance(sensor(context), dg.SkipReason)
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("replay", "STOPPED"), ("live", "RUNNING")])
+def test_schedules_run_on_a_live_site_only(site_file: Path, tmp_path: Path, mode: str, expected: str):
+    path = live(site_file) if mode == "live" else site_file
+    definitions = build_definitions(path, site_of(path, tmp_path))
+    schedules = {one.name: one for one in definitions.get_repository_def().schedule_defs}
+    assert set(schedules) == {"every_morning", "registers_every_morning"}
+    assert {one.default_status.name for one in schedules.values()} == {expected}
+    assert schedules["registers_every_morning"].cron_schedule == "0 9 * * *"
+    assert schedules["every_morning"].cron_schedule == "15 9 * * *"
+    assert {one.execution_timezone for one in schedules.values()} == {"Europe/London"}
+    assert sensor_of(definitions, "after_the_day").default_status.name == expected
