@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -69,53 +73,202 @@ UNITS = Table(
 
 REGISTERS = (METERS, NODES, PLANTS, UNITS)
 
+FOREVER = pd.Timestamp("2200-01-01", tz="UTC")
+"""Stands for the end of a period that has none."""
+
+
+CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
+    ("meters", "kind"): ("load", "generation"),
+    ("nodes", "level"): ("system", "substation", "feeder"),
+    ("plants", "kind"): ("pv", "wind", "biomass", "hydro"),
+}
+"""What a column of words may say: another word would silently change what a row means."""
+
+ABOVE_ZERO = ("rating_kw", "power_kw", "energy_kwh")
+SHARES = ("power_factor", "charge_efficiency", "discharge_efficiency")
+NOT_NEGATIVE = (
+    "import_limit_kw", "export_limit_kw", "self_discharge_pct_per_day", "minimum_energy_kwh", "initial_energy_kwh", "wear_cost_per_kwh",
+    "cycles_per_day",
+)  # fmt: skip
+SHOWN_FAULTS = 50
+
+Fault = tuple[int, str]
+"""The line in the file, and what is wrong there."""
+
 
 class RegisterError(ValueError):
-    """A register file that cannot be used: file, row, what was expected."""
+    """A register file that cannot be used. The message has a line per fault: file, line, value, what was expected."""
 
 
 def read_register(folder: Path, table: Table) -> pa.Table:
     """Reads ``<folder>/<table>.csv`` as its table; plants and units may be absent and are then empty.
 
-    Raises RegisterError naming the file, and the row where one is at fault.
+    Lines that begin with # are comments. Raises RegisterError with a line per fault, naming the file, the line and the value.
     """
     path = folder / f"{table.name}.csv"
     if not path.exists():
         if table in (PLANTS, UNITS):
             return table.empty()
         raise RegisterError(f"{path}: the register is missing; expected columns {', '.join(table.columns)}")
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""], comment="#")
+    frame = _records(path, table)
+    faults: list[Fault] = []
     for declared in table.fields:
         if declared.name not in frame:
-            if declared.nullable:
-                frame[declared.name] = None
-                continue
-            raise RegisterError(f"{path}: column {declared.name} ({table.meaning(declared.name)}) is missing")
-        frame[declared.name] = _typed(path, frame[declared.name], declared)
+            frame[declared.name] = None
+        frame[declared.name] = _typed(frame[declared.name], declared, faults)
+    faults += _faults_of_values(frame, table) + _faults_of_keys(frame, table)
+    if table is METERS:
+        faults += _faults_of_periods(frame)
+    if faults:
+        raise RegisterError(_told(path, faults))
     try:
         return table.conform(frame[table.columns])
     except ValueError as error:
         raise RegisterError(f"{path}: {error}") from error
 
 
-def _typed(path: Path, values: pd.Series, declared: pa.Field) -> pd.Series:
+def _records(path: Path, table: Table) -> pd.DataFrame:
+    """The file's values as text, empty ones None, indexed by the line each row stands on, with every needed column there."""
+    header, rows, lines = [], [], []
+    for line, record in _lines(path):
+        if not header:
+            header = [name.strip() for name in record]
+            continue
+        rows.append(record)
+        lines.append(line)
+    if not header:
+        raise RegisterError(f"{path}: the file is empty; expected a header line with the columns {', '.join(table.columns)}")
+    faults = [
+        f"column {one.name} ({table.meaning(one.name)}) is missing" for one in table.fields if one.name not in header and not one.nullable
+    ]
+    faults += [f"column {name!r} is unknown; known are {', '.join(table.columns)}" for name in header if name not in table.columns]
+    faults += [f"column {name} is there twice" for name in dict.fromkeys(header) if header.count(name) > 1]
+    if faults:
+        raise RegisterError("\n".join(f"{path}: {fault}" for fault in faults))
+    ragged = [
+        (line, f"{len(row)} values where the header names {len(header)} columns; was the line cut off, or does a value hold a comma?")
+        for line, row in zip(lines, rows, strict=True)
+        if len(row) != len(header)
+    ]
+    if ragged:
+        raise RegisterError(_told(path, ragged))
+    return pd.DataFrame([[value or None for value in row] for row in rows], columns=pd.Index(header), index=pd.Index(lines), dtype=object)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The file's records with the line on which each ends, without comments and empty lines. Raises RegisterError."""
+    try:
+        content = path.read_bytes()
+        source = io.StringIO(content.decode("utf-8-sig"), newline="")
+    except OSError as error:
+        raise RegisterError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise RegisterError(f"{path}, line {line}: not UTF-8 (byte {error.object[error.start]:#04x}); save the file as UTF-8") from error
+    line = 0
+
+    def told() -> Iterator[str]:
+        nonlocal line
+        for written in source:
+            line += 1
+            if not written.startswith("#"):
+                yield written
+
+    try:
+        for record in csv.reader(told(), strict=True):
+            if record:
+                yield line, record
+    except csv.Error as error:
+        raise RegisterError(f"{path}, line {line}: not CSV: {error}; is a quotation mark left open?") from error
+
+
+def _typed(values: pd.Series, declared: pa.Field, faults: list[Fault]) -> pd.Series:
+    """The values in their type; what cannot be read, and what is empty where it may not be, is added to ``faults``."""
+    if not declared.nullable:
+        faults += [(int(line), f"{declared.name} is empty; expected a value") for line in values.index[values.isna()]]
     if pa.types.is_timestamp(declared.type):
-        made = pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601")
+        made, expected = pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601"), "an ISO time such as 2016-01-01T00:00:00Z"
     elif pa.types.is_floating(declared.type):
-        made = pd.to_numeric(values, errors="coerce")
+        made, expected = pd.to_numeric(values, errors="coerce").astype(float), "a number such as 12.5"
+        made = made.where(np.isfinite(made))
     elif pa.types.is_boolean(declared.type):
-        made = values.str.lower().map({"true": True, "false": False})
+        made, expected = values.map(lambda value: {"true": True, "false": False}.get(str(value).lower())), "true or false"
     else:
         return values
     bad = made.isna() & values.notna()
-    if bad.any():
-        row = int(bad.idxmax())
-        raise RegisterError(f"{path}, row {row + 2}: {declared.name} = {values[row]!r} is not a {declared.type}")
+    faults += [(int(line), f"{declared.name} = {value!r}: expected {expected}") for line, value in values[bad].items()]
     return made
 
 
+def _faults_of_values(frame: pd.DataFrame, table: Table) -> list[Fault]:
+    """Words that are none of the known ones, and numbers outside of what they can be."""
+    found: list[Fault] = []
+
+    def note(name: str, wrong: pd.Series, expected: str) -> None:
+        at = frame.loc[wrong & frame[name].notna(), name]
+        found.extend((int(line), f"{name} = {value!r}: expected {expected}") for line, value in at.items())
+
+    for (register, name), words in CHOICES.items():
+        if register == table.name:
+            note(name, ~frame[name].isin(words), f"one of {', '.join(words)}")
+    for name in frame.columns:
+        if name in ABOVE_ZERO:
+            note(name, frame[name] <= 0, "more than 0")
+        elif name in SHARES:
+            note(name, (frame[name] <= 0) | (frame[name] > 1), "more than 0 and at most 1")
+        elif name in NOT_NEGATIVE:
+            note(name, frame[name] < 0, "0 or more")
+    if table is UNITS:
+        for name in ("minimum_energy_kwh", "initial_energy_kwh"):
+            note(name, frame[name] > frame["energy_kwh"], "at most energy_kwh")
+        note("initial_energy_kwh", frame["initial_energy_kwh"] < frame["minimum_energy_kwh"], "at least minimum_energy_kwh")
+    return found
+
+
+def _faults_of_keys(frame: pd.DataFrame, table: Table) -> list[Fault]:
+    keys = list(table.keys)
+    whole = frame.dropna(subset=keys)
+    found: list[Fault] = []
+    for _, rows in whole[whole.duplicated(keys, keep=False)].groupby(keys, sort=False):
+        first, *others = rows.index
+        named = ", ".join(f"{key} = {str(rows[key].iloc[0])!r}" for key in keys)
+        found += [(int(line), f"{named} is already on line {first}; expected each once") for line in others]
+    return found
+
+
+def _faults_of_periods(meters: pd.DataFrame) -> list[Fault]:
+    """Periods that end before they begin, and periods of one meter that overlap: its energy would have two places."""
+    backwards = meters["valid_to_utc"].notna() & (meters["valid_to_utc"] <= meters["valid_from_utc"])
+    found: list[Fault] = [
+        (int(line), f"valid_to_utc = {str(value)!r}: expected a time after valid_from_utc")
+        for line, value in meters.loc[backwards, "valid_to_utc"].items()
+    ]
+    sound = meters[~backwards].dropna(subset=["meter_id", "valid_from_utc"])
+    for meter, rows in sound.sort_values("valid_from_utc", kind="stable").groupby("meter_id"):
+        until = rows["valid_to_utc"].fillna(FOREVER)
+        reached, before = until.iloc[0], rows.index[0]
+        for line, begins in rows["valid_from_utc"].iloc[1:].items():
+            if begins < reached and begins > rows.at[before, "valid_from_utc"]:  # the same beginning is a repeated key
+                found.append((
+                    int(line),  # type: ignore[arg-type]
+                    f"valid_from_utc = {str(begins)!r}: meter {meter!r} is still in force on line {before}; give that line a valid_to_utc up to here",
+                ))  # fmt: skip
+            if until[line] > reached:
+                reached, before = until[line], line
+    return found
+
+
+def _told(path: Path, faults: list[Fault]) -> str:
+    """A line per fault, in the file's order."""
+    told = [f"{path}, line {line}: {said}" for line, said in sorted(faults)]
+    more = [f"{path}: {len(told) - SHOWN_FAULTS} further faults"] if len(told) > SHOWN_FAULTS else []
+    return "\n".join(told[:SHOWN_FAULTS] + more)
+
+
 def in_force(meters: pd.DataFrame, start_utc: pd.Timestamp, end_utc: pd.Timestamp) -> pd.DataFrame:
-    """The meters in force for all of [start_utc, end_utc); one that moves within the day counts where it began."""
+    """The meters in force at ``start_utc``, one row each. A meter that moves or ends before ``end_utc`` counts where it was at
+    the start: a day's energy has one place. So ``end_utc`` decides nothing; callers name the time that they mean to cover.
+    """
     begun = meters["valid_from_utc"] <= start_utc
     ended = meters["valid_to_utc"].notna() & (meters["valid_to_utc"] <= start_utc)
     return meters[begun & ~ended].drop_duplicates("meter_id", keep="last").reset_index(drop=True)
