@@ -6,7 +6,7 @@ import dagster as dg
 
 from grid_assets.demand_response import baselines as baselining
 from grid_assets.demand_response import drafting, events, statements
-from grid_assets.demand_response.performance import deliveries, terms_of
+from grid_assets.demand_response.performance import deliveries, terms_of, unpayable
 from grid_assets.demand_response.performance import performance as measured_performance
 from grid_assets.demand_response.settlement import Posting, post, settle
 from grid_assets.demand_response.tables import BASELINES, DRAFTED_EVENTS, EVENTS, PARTICIPANTS, PAYMENTS, PERFORMANCE, SETTLEMENTS
@@ -36,7 +36,9 @@ def participants(platform: Platform) -> dg.MaterializeResult:
 @dg.asset(**asset_of(EVENTS, deps=[PARTICIPANTS]))
 def event(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
     one, terms, enrolled = _event(context, platform)
-    rows = events.event_row(one, terms, platform.site.clock, enrolled)
+    # Taken before anything is read: what changes while this run goes on makes the event due again.
+    inputs = events.hash_of_inputs(platform.site, one.event_id, platform.lake, READINGS, platform.lake.read(PARTICIPANTS))
+    rows = events.event_row(one, terms, platform.site.clock, enrolled, inputs)
     return report(platform, EVENTS, platform.lake.write(EVENTS, rows, one.event_id), rows, inputs={PARTICIPANTS: None})
 
 
@@ -71,23 +73,17 @@ def performance(context: dg.AssetExecutionContext, platform: Platform) -> dg.Mat
 @dg.multi_asset(specs=[spec_of(PAYMENTS, deps=[PERFORMANCE]), spec_of(SETTLEMENTS, deps=[PERFORMANCE])], can_subset=False)
 def ledger(context: dg.AssetExecutionContext, platform: Platform):
     one, terms, enrolled = _event(context, platform)
-    site, lake, key = platform.site, platform.lake, one.event_id
+    lake, key = platform.lake, one.event_id
+    inputs, before = {PERFORMANCE: key}, (lake.read(PAYMENTS, key), lake.read(SETTLEMENTS, key))
     measured = lake.read(PERFORMANCE, key)
-    settled = settle(deliveries(measured), terms_of(one, terms))
-    accounts = dict(zip(enrolled["participant_id"], enrolled["account"], strict=True))
-    posting = Posting(key, one.programme, site.clock.day_of(one.start_utc), site.currency, accounts)
-    payments, settlements = post(posting, settled, lake.read(PAYMENTS, key), lake.read(SETTLEMENTS, key))
-    inputs = {PERFORMANCE: key}
+    settled = settle(deliveries(measured, enrolled, terms_of(one, terms)), terms_of(one, terms))
+    payments, settlements = post(_posting(platform, one, enrolled, measured), settled, *before)
     yield report(platform, PAYMENTS, lake.write(PAYMENTS, payments, key), payments, inputs=inputs)
     written = lake.write(SETTLEMENTS, settlements, key)
     picture = _picture(platform, one, lake.read(BASELINES, key))
     address = _publish_page(platform, one, terms, enrolled, measured, payments, settlements, picture)
-    figures = {
-        "total_amount": f"{settled.total} {site.currency}",
-        "outcome": settled.outcome,
-        "revisions": len(settlements),
-        "settlement_report": dg.MetadataValue.url(address),
-    }
+    total = f"{settled.total} {platform.site.currency}"
+    figures = {"total_amount": total, "outcome": settled.outcome, "revisions": len(settlements), "settlement_report": address}
     yield report(platform, SETTLEMENTS, written, settlements, inputs=inputs, picture=picture, figures=figures)
 
 
@@ -96,26 +92,18 @@ def ledger(context: dg.AssetExecutionContext, platform: Platform):
 )
 def drafted_events(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
     (key,) = partition_keys(context)
-    site, lake, day = platform.site, platform.lake, drafting.day_of_key(key)
+    lake, day = platform.lake, drafting.day_of_key(key)
     constraint = drafting.constraint_named(key, lake.read(CONSTRAINT_VIOLATIONS, day))
     if constraint is None:  # the study was run again and the violation is gone: so is the draft
         return report(platform, DRAFTED_EVENTS, lake.write(DRAFTED_EVENTS, DRAFTED_EVENTS.empty(), key), figures={"withdrawn": True})
-    terms = events.programme_terms(site, _section(platform).draft_programme, site.clock.study_day(day))
+    terms = events.programme_terms(platform.site, _section(platform).draft_programme, platform.site.clock.study_day(day))
     enrolled = events.enrolled_at(constraint.violations["start_utc"].min(), terms.name, lake.read(PARTICIPANTS))
     candidates = drafting.behind(constraint.feeder_id, enrolled, lake.read(METERS), lake.read(BUSES))
-    rows = drafting.draft(
-        constraint,
-        lake.read(BRANCH_LOADINGS, day),
-        lake.read(DEMAND_FORECASTS, day),
-        candidates,
-        terms,
-        site.clock.interval,
-        site.priorities,
-    )
+    study = (lake.read(BRANCH_LOADINGS, day), lake.read(DEMAND_FORECASTS, day))
+    rows = drafting.draft(constraint, *study, candidates, terms, platform.site.clock.interval, platform.site.priorities)
     figures = {"target_kw": rows["target_kw"].max(), "shortfall_kw": rows["shortfall_kw"].max()}
-    return report(
-        platform, DRAFTED_EVENTS, lake.write(DRAFTED_EVENTS, rows, key), rows, inputs={CONSTRAINT_VIOLATIONS: day}, figures=figures
-    )
+    written = lake.write(DRAFTED_EVENTS, rows, key)
+    return report(platform, DRAFTED_EVENTS, written, rows, inputs={CONSTRAINT_VIOLATIONS: day}, figures=figures)
 
 
 def _section(platform: Platform) -> DemandResponseSection:
@@ -137,6 +125,15 @@ def _event(context: dg.AssetExecutionContext, platform: Platform):
     return one, terms, events.participants_of(one, platform.lake.read(PARTICIPANTS))
 
 
+def _posting(platform: Platform, one: events.Event, enrolled, measured) -> Posting:
+    """Whom the ledger pays, and the inputs that the run began with."""
+    site, inputs = platform.site, platform.lake.read(EVENTS, one.event_id)["inputs_hash"].iloc[0]
+    accounts = dict(zip(enrolled["participant_id"], enrolled["account"], strict=True))
+    return Posting(
+        one.event_id, one.programme, site.clock.day_of(one.start_utc), site.currency, accounts, inputs, unpayable(measured) or None
+    )
+
+
 def _picture(platform: Platform, one: events.Event, rows) -> bytes:
     from grid_assets.figures.demand_response import event_picture
 
@@ -144,7 +141,7 @@ def _picture(platform: Platform, one: events.Event, rows) -> bytes:
     return event_picture(rows, f"{one.event_id}: demand of its participants", site.time_zone, site.clock.interval_hours, one.target_kw)
 
 
-def _publish_page(platform, one, terms, enrolled, measured, payments, settlements, picture) -> str:
+def _publish_page(platform, one, terms, enrolled, measured, payments, settlements, picture) -> dg.MetadataValue:
     """Writes the settlement report; returns the address under which the UI's artefact server shows it."""
     site = platform.site
     statement = statements.Statement(
@@ -152,4 +149,4 @@ def _publish_page(platform, one, terms, enrolled, measured, payments, settlement
     )  # fmt: skip
     path = site.artefacts / "settlements" / f"{one.event_id}.html"
     put_atomically(path, statements.settlement_page(statement).encode())
-    return platform.artefact_url(path)
+    return dg.MetadataValue.url(platform.artefact_url(path))

@@ -15,7 +15,7 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 
-from grid_assets.demand_response.events import Event
+from grid_assets.demand_response.events import Event, days_settled_from
 from grid_assets.foundation.calendar import SiteCalendar, days_between
 from grid_assets.foundation.site_sections import Programme
 
@@ -24,10 +24,6 @@ ADJUSTMENT_FROM, ADJUSTMENT_TO = timedelta(hours=4), timedelta(hours=1)
 SHOWN_AFTER = timedelta(hours=2)
 WEEKEND_DAYS = 4
 MEASURED = ("measured", "edited")
-
-
-class BaselineError(ValueError):
-    """No baseline can be computed for an event at all, for instance because its day has no readings."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +66,9 @@ def is_weekday(day: date, holidays: Collection[date]) -> bool:
 
 def days_needed(event: Event, clock: SiteCalendar, terms: Programme) -> list[date]:
     """The site days whose readings a baseline of the event may use, the event's own among them."""
-    first = clock.day_of(event.start_utc) - timedelta(days=terms.lookback_days + 1)
-    last = clock.day_of(event.end_utc + SHOWN_AFTER)
-    return [day for day in days_between(first, last) if clock.last_day is None or day <= clock.last_day]
+    days = days_settled_from(event, clock, terms)
+    days += days_between(days[-1], clock.day_of(event.end_utc + SHOWN_AFTER))[1:]
+    return [day for day in days if clock.last_day is None or day <= clock.last_day]
 
 
 def like_days(event_day: date, lookback_days: int, holidays: Collection[date], event_days: Collection[date]) -> list[date]:
@@ -108,17 +104,11 @@ def baselines(
 
     ``participants``: participant_id, meter_id. ``readings``: rows of metering/readings of the days needed. ``event_days``:
     days of other events. A participant with too few complete like days gets rows without a baseline and the fault
-    INSUFFICIENT_BASELINE_DAYS; the others are not held up. Raises BaselineError when there are no readings of the event.
+    INSUFFICIENT_BASELINE_DAYS; the others are not held up. An event from before all readings has that fault throughout.
     """
     meters = participants["meter_id"].tolist()
     mine = readings[readings["meter_id"].isin(meters)]
     slots = slots_around(event, clock)
-    event_starts = slots.start_utc[slots.period == "event"]
-    if len(meters) and not mine["start_utc"].isin(event_starts).any():
-        raise BaselineError(
-            f"event {event.event_id}: no participant has a reading between {event.start_utc:%Y-%m-%d %H:%M} and {event.end_utc:%Y-%m-%d %H:%M} UTC; "
-            f"materialise metering/readings of {clock.day_of(event.start_utc)} first"
-        )
     energy = mine.pivot(index="start_utc", columns="meter_id", values="energy_kwh").reindex(columns=meters)
     actual = energy.reindex(slots.start_utc).to_numpy(dtype=float)
     quality = mine.pivot(index="start_utc", columns="meter_id", values="quality").reindex(index=slots.start_utc, columns=meters)

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from grid_assets.demand_response.events import programme_terms
+from grid_assets.demand_response.performance import unpayable
 from grid_assets.demand_response.settlement import faults_of_ledger, faults_of_sums
 from grid_assets.demand_response.tables import EVENTS, PAYMENTS, PERFORMANCE, SETTLEMENTS
 from grid_assets.foundation.dagster.checks import WARN, recorded
@@ -48,9 +49,7 @@ def append_only(context: dg.AssetCheckExecutionContext, platform: Platform) -> d
 def coverage(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     faults = {}
     for key in partition_keys(context):
-        rows = platform.lake.read(PERFORMANCE, key)
-        poor = rows[~rows["payable"]]
-        faults[key] = "; ".join(f"{row.participant_id}: {row.reason}" for row in poor.head(10).itertuples())
+        faults[key] = unpayable(platform.lake.read(PERFORMANCE, key))
     return recorded(
         context, platform, PERFORMANCE, "coverage", faults, expected="every participant's measurement may be paid on", severity=WARN
     )

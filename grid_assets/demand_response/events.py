@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 
 import pandas as pd
 
-from grid_assets.foundation.calendar import SiteCalendar
-from grid_assets.foundation.lake import PARTITION_NAME
+from grid_assets.demand_response.tables import PARTICIPANTS, SETTLEMENTS
+from grid_assets.foundation.calendar import SiteCalendar, days_between
+from grid_assets.foundation.lake import PARTITION_NAME, Lake
 from grid_assets.foundation.site import Site
 from grid_assets.foundation.site_sections import Programme
+from grid_assets.foundation.tables import Table
 
 PARTICIPANT_COLUMNS = ("participant_id", "programme", "meter_id", "title", "committed_kw", "account", "valid_from_utc")
 EVENT_COLUMNS = ("event_id", "programme", "start_utc", "end_utc", "target_kw", "notified_utc", "label")
@@ -41,8 +46,8 @@ class Event:
     cancelled_utc: datetime | None = None
 
     @property
-    def hours(self) -> float:
-        return (self.end_utc - self.start_utc) / timedelta(hours=1)
+    def hours(self) -> Fraction:
+        return Fraction((self.end_utc - self.start_utc) // timedelta(microseconds=1), 3_600_000_000)
 
     @property
     def cancelled(self) -> bool:
@@ -134,6 +139,54 @@ def ended_events(site: Site, day: date) -> list[str]:
     return [one.event_id for one in sorted(found, key=lambda event: (event.end_utc, event.event_id))]
 
 
+def days_settled_from(event: Event, clock: SiteCalendar, terms: Programme) -> list[date]:
+    """The site days whose readings can move an event's payments: its own, and those that its baseline may look back to."""
+    first = clock.day_of(event.start_utc) - timedelta(days=terms.lookback_days + 1)
+    return days_between(first, clock.day_of(event.end_utc - timedelta(microseconds=1)))
+
+
+def events_to_settle(site: Site, day: date, lake: Lake, readings: Table) -> list[str]:
+    """Ids of the events that ended by ``day`` and were never settled, or whose inputs changed since they were, by their end.
+
+    ``readings``: the table metering/readings. Reads pointers, the participants and the settlements; no readings. Raises
+    DemandResponseFileError for faulty files; an event whose terms cannot be had is listed, so that its own run says why.
+    """
+    ended = ended_events(site, day)
+    if not ended:
+        return []
+    participants = lake.read(PARTICIPANTS)
+    return [event_id for event_id in ended if _is_due(site, event_id, lake, readings, participants)]
+
+
+def _is_due(site: Site, event_id: str, lake: Lake, readings: Table, participants: pd.DataFrame) -> bool:
+    settled = lake.read(SETTLEMENTS, event_id)
+    if settled.empty or "inputs_hash" not in settled:
+        return True
+    try:
+        present = hash_of_inputs(site, event_id, lake, readings, participants)
+    except DemandResponseFileError:
+        return True
+    return settled.sort_values("revision")["inputs_hash"].iloc[-1] != present
+
+
+def hash_of_inputs(site: Site, event_id: str, lake: Lake, readings: Table, participants: pd.DataFrame) -> str:
+    """A hash of all that an event's payments follow from: itself and its terms, its participants with their answers, the
+    days of other events, the coverage asked for, and the content hashes of the days of readings. Raises DemandResponseFileError.
+    """
+    folder, clock = _folder(site), site.clock
+    event = event_named(site, event_id)
+    terms = programme_terms(site, event.programme, clock.day_of(event.start_utc))
+    days = days_settled_from(event, clock, terms)
+    others = days_of_events(read_events(folder, site), clock, event_id)
+    answers = {who: answer for (of, who), answer in read_responses(folder).items() if of == event_id}
+    inputs = {
+        "event": asdict(event), "terms": terms.model_dump(), "answers": answers, "coverage": site.validation.minimum_valid_pct,
+        "participants": participants_of(event, participants).to_dict("records"), "other_events": [day for day in days if day in others],
+        "readings": {day.isoformat(): lake.content_hash(readings, day) for day in days},
+    }  # fmt: skip
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:20]
+
+
 def programme_terms(site: Site, name: str, day: date) -> Programme:
     """The programme as it was in force on ``day``. Raises DemandResponseFileError where it was not yet."""
     versions = [one for one in site.programmes if one.name == name and one.effective_from <= day]
@@ -178,8 +231,8 @@ def days_of_events(events: dict[str, Event], clock: SiteCalendar, without: str) 
     return days
 
 
-def event_row(event: Event, terms: Programme, clock: SiteCalendar, participants: pd.DataFrame) -> pd.DataFrame:
-    """The event as a row of demand_response/events."""
+def event_row(event: Event, terms: Programme, clock: SiteCalendar, participants: pd.DataFrame, inputs_hash: str) -> pd.DataFrame:
+    """The event as a row of demand_response/events. ``inputs_hash``: from ``hash_of_inputs``."""
     return pd.DataFrame(
         [
             {
@@ -188,6 +241,7 @@ def event_row(event: Event, terms: Programme, clock: SiteCalendar, participants:
                 "notified_utc": event.notified_utc, "notice_minutes": (event.start_utc - event.notified_utc) / timedelta(minutes=1),
                 "cancelled_utc": event.cancelled_utc, "state": "cancelled" if event.cancelled else "completed",
                 "label": event.label, "rate_per_kwh": terms.rate_per_kwh, "participants": len(participants),
+                "inputs_hash": inputs_hash,
             }
         ]
     ).astype({"cancelled_utc": "datetime64[us, UTC]"})  # fmt: skip

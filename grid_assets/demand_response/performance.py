@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ def terms_of(event: Event, programme: Programme) -> Terms:
     tiers = tuple(Tier(Decimal(str(one.minimum_ratio)), Decimal(str(one.rate_multiplier))) for one in programme.tiers)
     return Terms(
         Decimal(programme.rate_per_kwh), tiers, Decimal(str(programme.payment_cap_ratio)), Decimal(str(event.target_kw)),
-        Decimal(str(event.hours)), event.cancelled,
+        event.hours, event.cancelled,
     )  # fmt: skip
 
 
@@ -40,7 +41,7 @@ def performance(
     rows = []
     for one in participants.itertuples():
         found = measured.loc[one.participant_id]
-        committed = exact(one.committed_kw) * terms.hours
+        committed = committed_kwh(one.committed_kw, terms)
         delivered = None if pd.isna(found["delivered_kwh"]) else exact(found["delivered_kwh"])
         reason = _reason(found, minimum_coverage_pct)
         response = responses.get((event.event_id, one.participant_id), "optIn")
@@ -49,7 +50,7 @@ def performance(
             {
                 "event_id": event.event_id, "participant_id": one.participant_id, "committed_kwh": float(committed),
                 "delivered_kwh": None if delivered is None else float(delivered),
-                "performance_ratio": None if delivered is None else float(max(delivered, Decimal(0)) / committed),
+                "performance_ratio": None if delivered is None else float(Fraction(max(delivered, Decimal(0))) / committed),
                 "tier": tier_name(delivery, terms), "response": response, "coverage_pct": found["coverage_pct"],
                 "adjustment_ratio": found["adjustment_ratio"], "baseline_days_used": found["baseline_days_used"],
                 "payable": reason is None, "reason": reason,
@@ -60,18 +61,31 @@ def performance(
     return pd.DataFrame(rows, columns=columns)
 
 
-def deliveries(performance_rows: pd.DataFrame) -> list[Delivery]:
-    """The rows of demand_response/performance as exact deliveries."""
+def committed_kwh(committed_kw: float, terms: Terms) -> Fraction:
+    """What a participant promised over the event, exactly."""
+    return Fraction(exact(committed_kw)) * terms.hours
+
+
+def deliveries(performance_rows: pd.DataFrame, participants: pd.DataFrame, terms: Terms) -> list[Delivery]:
+    """The rows of demand_response/performance as exact deliveries, each against what its participant promised."""
+    promised = dict(zip(participants["participant_id"], participants["committed_kw"], strict=True))
     return [
         Delivery(
             row.participant_id,
-            exact(row.committed_kwh),
+            committed_kwh(promised[row.participant_id], terms),
             None if pd.isna(row.delivered_kwh) else exact(row.delivered_kwh),
             row.response == "optOut",
             bool(row.payable),
         )
         for row in performance_rows.itertuples()
     ]
+
+
+def unpayable(performance_rows: pd.DataFrame) -> str:
+    """Whose measurement may not be paid on and why, in words; empty where everybody's may."""
+    poor = performance_rows[~performance_rows["payable"].astype(bool)]
+    more = f"; and {len(poor) - 10} more" if len(poor) > 10 else ""
+    return "; ".join(f"{row.participant_id}: {row.reason}" for row in poor.head(10).itertuples()) + more
 
 
 def _per_participant(baselines: pd.DataFrame) -> pd.DataFrame:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
+from math import floor
 
 import pandas as pd
 
@@ -35,13 +37,13 @@ class Tier:
 
 @dataclass(frozen=True)
 class Terms:
-    """What an event is settled by. Power in kW, rate in currency per kWh."""
+    """What an event is settled by. Power in kW, rate in currency per kWh; ``hours`` as a fraction, because 50 minutes have no decimal."""
 
     rate_per_kwh: Decimal
     tiers: tuple[Tier, ...]
     payment_cap_ratio: Decimal
     target_kw: Decimal
-    hours: Decimal
+    hours: Fraction
     cancelled: bool = False
 
 
@@ -50,7 +52,7 @@ class Delivery:
     """A participant's part. Energies in kWh; ``delivered_kwh`` is None without a baseline."""
 
     participant_id: str
-    committed_kwh: Decimal
+    committed_kwh: Fraction | Decimal
     delivered_kwh: Decimal | None
     opted_out: bool = False
     payable: bool = True
@@ -59,7 +61,7 @@ class Delivery:
 @dataclass(frozen=True)
 class Settled:
     outcome: str
-    achievement: Decimal | None
+    achievement: Fraction | None
     target_kwh: Decimal
     delivered_kwh: Decimal
     total: Decimal
@@ -72,11 +74,16 @@ def exact(value: float | int | str | Decimal) -> Decimal:
     return Decimal(str(value)).quantize(ENERGY, ROUND_HALF_UP)
 
 
+def rounded(value: Fraction, step: Decimal) -> Decimal:
+    """An exact amount, at least 0, in whole steps, half a step rounded up."""
+    return floor(value / Fraction(step) + Fraction(1, 2)) * step
+
+
 def tier_of(delivery: Delivery, terms: Terms) -> Tier | None:
     """The tier that a delivery reaches: its ratio against the commitment, compared exactly; None below all tiers."""
     delivered = max(delivery.delivered_kwh or Decimal(0), Decimal(0))
     for tier in sorted(terms.tiers, key=lambda one: one.minimum_ratio, reverse=True):
-        if delivered >= tier.minimum_ratio * delivery.committed_kwh:
+        if delivered >= Fraction(tier.minimum_ratio) * Fraction(delivery.committed_kwh):
             return tier
     return None
 
@@ -98,50 +105,55 @@ def settle(deliveries: Sequence[Delivery], terms: Terms) -> Settled:
 
     A participant's energy is floored at zero over the whole event and paid up to ``payment_cap_ratio`` of its commitment.
     The total is rounded half up to the cent and split by largest remainder, ties by id: the payments add up to it exactly.
-    Those who opted out, or whose measurement may not be paid on, get nothing and count nothing towards the target.
+    Those who opted out, or whose measurement may not be paid on, get nothing and count nothing towards the target; where that
+    leaves nobody who was measured, the event itself is unverified.
     """
     names = {one.participant_id: tier_name(one, terms) for one in deliveries}
     if len(names) != len(deliveries):
         raise SettlementError("a participant occurs twice in one settlement")
-    shares: dict[str, Decimal] = {}
+    shares: dict[str, Fraction] = {}
     delivered_kwh = Decimal(0)
     for one in deliveries:
-        shares[one.participant_id] = Decimal(0)
+        shares[one.participant_id] = Fraction(0)
         if names[one.participant_id] in ("cancelled", "opt_out", "unverified"):
             continue
         delivered = max(one.delivered_kwh or Decimal(0), Decimal(0))
         delivered_kwh += delivered
         tier = tier_of(one, terms)
         if tier:
-            paid_kwh = min(delivered, terms.payment_cap_ratio * one.committed_kwh)
-            shares[one.participant_id] = paid_kwh * terms.rate_per_kwh * tier.rate_multiplier
-    target_kwh = terms.target_kw * terms.hours
-    total = sum(shares.values(), Decimal(0)).quantize(CENT, ROUND_HALF_UP)
-    outcome, achievement = _outcome(delivered_kwh, target_kwh, terms.cancelled)
-    return Settled(outcome, achievement, target_kwh, delivered_kwh, total, names, split(total, shares))
+            paid_kwh = min(Fraction(delivered), Fraction(terms.payment_cap_ratio) * Fraction(one.committed_kwh))
+            shares[one.participant_id] = paid_kwh * Fraction(terms.rate_per_kwh) * Fraction(tier.rate_multiplier)
+    target_kwh = Fraction(terms.target_kw) * Fraction(terms.hours)
+    total = rounded(sum(shares.values(), Fraction(0)), CENT)
+    outcome = outcome_of(names.values(), delivered_kwh, target_kwh, terms.cancelled)
+    achievement = None if outcome in ("cancelled", "unverified") else Fraction(delivered_kwh) / target_kwh
+    return Settled(outcome, achievement, rounded(target_kwh, ENERGY), delivered_kwh, total, names, split(total, shares))
 
 
-def split(total: Decimal, shares: Mapping[str, Decimal]) -> dict[str, Decimal]:
+def split(total: Decimal, shares: Mapping[str, Fraction | Decimal]) -> dict[str, Decimal]:
     """``total`` in whole cents over exact shares: each gets its floor, what is left goes cent by cent to the largest
     remainders, ties to the smaller id. Raises SettlementError when the shares do not round to the total.
     """
-    floors = {who: share.quantize(CENT, ROUND_FLOOR) for who, share in shares.items()}
+    floors = {who: floor(Fraction(share) / Fraction(CENT)) * CENT for who, share in shares.items()}
     left = int((total - sum(floors.values(), Decimal(0))) / CENT)
-    by_remainder = sorted(shares, key=lambda who: (floors[who] - shares[who], who))
+    by_remainder = sorted(shares, key=lambda who: (Fraction(floors[who]) - Fraction(shares[who]), who))
     if not 0 <= left <= len(by_remainder):
-        raise SettlementError(f"shares of {sum(shares.values(), Decimal(0))} cannot make a total of {total}")
+        raise SettlementError(f"shares of {float(sum(map(Fraction, shares.values()))):g} cannot make a total of {total}")
     for who in by_remainder[:left]:
         floors[who] += CENT
     return floors
 
 
-def _outcome(delivered: Decimal, target: Decimal, cancelled: bool) -> tuple[str, Decimal | None]:
+def outcome_of(tiers: Iterable[str], delivered_kwh: Decimal, target_kwh: Fraction, cancelled: bool) -> str:
+    """How an event went, from its participants' tiers. Unverified: somebody took part, and nobody could be measured."""
     if cancelled:
-        return "cancelled", None
-    achievement = delivered / target
-    if achievement >= TARGET_MET:
-        return "succeeded", achievement
-    return ("partially_succeeded" if delivered > 0 else "failed"), achievement
+        return "cancelled"
+    took_part = {name for name in tiers if name != "opt_out"}
+    if took_part == {"unverified"}:
+        return "unverified"
+    if delivered_kwh >= Fraction(TARGET_MET) * target_kwh:
+        return "succeeded"
+    return "partially_succeeded" if delivered_kwh > 0 else "failed"
 
 
 # -- the ledger ------------------------------------------------------------------------------------------------------
@@ -160,22 +172,29 @@ def chain_hash(previous: str, record: Mapping) -> str:
 
 @dataclass(frozen=True)
 class Posting:
-    """Who is settled, for the ledger: ids, the accounts of the participants, currency."""
+    """Who is settled, for the ledger: ids, the accounts of the participants, currency; what it was settled from.
+
+    ``inputs_hash``: from ``events.hash_of_inputs``. ``reason``: why the measurement of some may not be paid on, in words.
+    """
 
     event_id: str
     programme: str
     day: object
     currency: str
     accounts: Mapping[str, str]
+    inputs_hash: str
+    reason: str | None = None
 
 
 def post(posting: Posting, settled: Settled, payments: pd.DataFrame, settlements: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The event's ledger after this settlement: ``payments`` and ``settlements`` as they are, plus at most one revision.
 
     The first posts every participant; a later one only what differs from what was posted before. The same amounts and
-    outcome post nothing. A settlement row that an interrupted run left out is written for its payments first.
+    outcome post nothing: the newest revision then only notes the inputs that it holds for now. A settlement row that an interrupted run left out is written for its payments first.
     """
     payments = payments.sort_values(["revision", "participant_id"])
+    if "inputs_hash" not in settlements:  # written before there was one
+        settlements = settlements.assign(inputs_hash=None, reason=None)
     heads = settlements["revision"].tolist()
     for revision in sorted(set(payments["revision"]) - set(heads)):
         settlements = _with(settlements, _settlement_row(posting, settled, payments, int(revision)))
@@ -186,7 +205,8 @@ def post(posting: Posting, settled: Settled, payments: pd.DataFrame, settlements
     changed = {who: amount for who, amount in differences.items() if first or amount}
     same_outcome = not first and settlements.sort_values("revision")["outcome"].iloc[-1] == settled.outcome
     if not changed and same_outcome:
-        return payments, settlements
+        newest = settlements["revision"] == settlements["revision"].max()
+        return payments, settlements.assign(inputs_hash=settlements["inputs_hash"].mask(newest, posting.inputs_hash))
     revision = 1 if first else int(settlements["revision"].max()) + 1
     payments = _with(payments, _payment_rows(posting, settled, payments, balances, changed, revision))
     return payments, _with(settlements, _settlement_row(posting, settled, payments, revision))
@@ -230,7 +250,8 @@ def _settlement_row(posting: Posting, settled: Settled, payments: pd.DataFrame, 
         "participants_unverified": sum(name == "unverified" for name in settled.tiers.values()),
         "total_amount": sum(so_far["amount"], Decimal("0.00")), "posted_amount": sum(mine["amount"], Decimal("0.00")),
         "currency": posting.currency, "idempotency_key": idempotency_key(posting.event_id, revision),
-        "chain_head": so_far["row_hash"].iloc[-1] if len(so_far) else GENESIS,
+        "chain_head": so_far["row_hash"].iloc[-1] if len(so_far) else GENESIS, "inputs_hash": posting.inputs_hash,
+        "reason": posting.reason if settled.outcome == "unverified" else None,
     }  # fmt: skip
     return pd.DataFrame([row])
 

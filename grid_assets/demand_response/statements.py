@@ -16,6 +16,7 @@ OUTCOMES = {
     "partially_succeeded": "The target was met in part",
     "failed": "Nothing was delivered",
     "cancelled": "Cancelled before its start",
+    "unverified": "Nobody could be measured",
 }
 TIERS = {
     "full": "full rate", "partial": "reduced rate", "bonus": "bonus rate", "non_compliant": "below the lowest paid tier",

@@ -33,6 +33,7 @@ EVENTS = Table(
         text("label", "what it was called for"),
         text("rate_per_kwh", "the programme's rate in force on that day, a decimal number"),
         count("participants", "participants in force under the programme"),
+        text("inputs_hash", "hash of the readings' versions, participants and terms when the run of this event began"),
     ),
 )  # fmt: skip
 
@@ -100,10 +101,10 @@ SETTLEMENTS = Table(
         count("revision", "1 the first settlement; a later one corrects it", unit="-"),
         text("programme", "the programme"),
         calendar_day("day", "site day of the event"),
-        text("outcome", "succeeded (85 % of the target or more), partially_succeeded, failed or cancelled"),
+        text("outcome", "succeeded (85 % of the target or more), partially_succeeded, failed, cancelled, or unverified: nobody was measured"),
         number("target_kwh", "target power times the event's hours"),
         number("delivered_kwh", "sum of the participants' verified deliveries, each at least 0"),
-        number("achievement_pct", "delivered against target; empty when cancelled", nullable=True),
+        number("achievement_pct", "delivered against target; empty when cancelled or unverified", nullable=True),
         count("participants", "participants of the event"),
         count("participants_paid", "of them with an amount above zero"),
         count("participants_unverified", "of them whose measurement may not be paid on"),
@@ -112,6 +113,8 @@ SETTLEMENTS = Table(
         text("currency", "ISO code of the currency"),
         text("idempotency_key", "sha256 of event|settlement|revision"),
         text("chain_head", "hash of the last payment row of this revision"),
+        text("inputs_hash", "hash of the readings' versions, participants and terms that this revision was made from, or last found to hold for", nullable=True),
+        text("reason", "of an unverified event: why nobody could be measured", nullable=True),
     ),
 )  # fmt: skip
 

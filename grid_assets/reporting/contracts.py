@@ -33,7 +33,7 @@ ACCEPTED: dict[tuple[str, str], list[str]] = {
     ("constraint_violations", "kind"): ["undervoltage", "overvoltage", "overload"],
     ("constraint_violations", "severity"): ["warning", "critical"],
     ("storage_plans", "strategy"): ["no_storage", "optimised"],
-    ("settlements", "outcome"): ["succeeded", "partially_succeeded", "failed", "cancelled"],
+    ("settlements", "outcome"): ["succeeded", "partially_succeeded", "failed", "cancelled", "unverified"],
     ("check_results", "severity"): ["error", "warn"],
 }
 LIMITS: dict[tuple[str, str], tuple[float, float]] = {

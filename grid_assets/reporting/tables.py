@@ -160,7 +160,7 @@ SETTLEMENTS = Table(
         text("programme", "the programme"),
         calendar_day("day", "site day of the event"),
         count("revision", "newest revision", unit="-"),
-        text("outcome", "succeeded, partially_succeeded, failed or cancelled"),
+        text("outcome", "succeeded, partially_succeeded, failed, cancelled or unverified"),
         number("target_kwh", "target power times the event's hours"),
         number("delivered_kwh", "verified deliveries"),
         number("achievement_pct", "delivered against target", nullable=True),

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from grid_assets.demand_response.baselines import (
     INSUFFICIENT,
-    BaselineError,
     DayChoice,
     baselines,
     days_needed,
@@ -177,9 +176,20 @@ def test_an_event_across_midnight_and_one_on_the_repeated_hour():
     assert inside[0] == inside[1]  # 02:00 comes twice on that day's clock; both are held against the like days' one 02:00
 
 
-def test_no_readings_at_all_is_an_error_that_says_what_to_do():
-    with pytest.raises(BaselineError, match=r"materialise metering/readings of 2016-05-24"):
-        run(READINGS[READINGS["start_utc"] < EVENT.start_utc])
+def test_an_event_from_before_all_readings_has_rows_without_a_baseline():
+    for readings in (READINGS.iloc[:0], READINGS[READINGS["start_utc"] >= EVENT.end_utc + timedelta(hours=9)]):
+        rows = run(readings)
+        assert set(rows["participant_id"]) == {"A", "B"}
+        assert set(rows["fault"]) == {INSUFFICIENT}
+        assert set(rows["quality"]) == {"missing"}
+        assert rows[["baseline_kwh", "actual_kwh", "reduction_kwh"]].isna().all().all()
+
+
+def test_an_event_without_readings_keeps_the_baseline_of_its_like_days():
+    rows = run(READINGS[READINGS["start_utc"] < BERLIN.midnight(date(2016, 5, 24))])
+    assert rows["unadjusted_kwh"].notna().all()
+    assert set(rows["adjustment_ratio"]) == {1.0}
+    assert rows[["actual_kwh", "reduction_kwh"]].isna().all().all()
 
 
 def test_days_and_classes():

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from grid_assets.demand_response import assets, checks, sensors
-from grid_assets.demand_response.events import ended_events
+from grid_assets.demand_response.events import DemandResponseFileError, ended_events, events_to_settle
 from grid_assets.demand_response.tables import BASELINES, DRAFTED_EVENTS, EVENTS, PARTICIPANTS, PAYMENTS, PERFORMANCE, SETTLEMENTS
 from grid_assets.forecasting.tables import DEMAND_FORECASTS
 from grid_assets.foundation.dagster.partitions import partitions_of
@@ -129,6 +129,101 @@ def test_low_coverage_blocks_one_payment_and_is_shown(world):
     assert (row["tier"], row["payable"], row["coverage_pct"]) == ("unverified", False, 80.0)
     assert world.lake.read(PAYMENTS, "EV-1")["amount"].tolist() == [Decimal("0.00"), Decimal("1.08"), Decimal("0.00")]
     assert "LOW_COVERAGE: 80.0 % measured" in (world.site.artefacts / "settlements" / "EV-1.html").read_text()
+
+
+def test_an_event_from_before_the_history_is_unverified_until_its_readings_come(tmp_path, monkeypatch):
+    made = World(tmp_path)
+    seed(made.site, made.lake, first=date(2016, 5, 25))  # registers only: no readings of the event or before
+    assert made.run("registers").success
+    run = made.run("event", "EV-1", "dr_events")
+    assert run.success
+    failed = {check.check_name: check for check in run.get_asset_check_evaluations() if not check.passed}
+    assert set(failed) == {"coverage"}
+    assert failed["coverage"].severity == dg.AssetCheckSeverity.WARN
+    settlement = made.lake.read(SETTLEMENTS, "EV-1").iloc[0]
+    assert (settlement["outcome"], settlement["total_amount"], settlement["participants_unverified"]) == ("unverified", 0, 3)
+    assert pd.isna(settlement["achievement_pct"])
+    assert "P1: INSUFFICIENT_BASELINE_DAYS: only 0 like days are complete" in settlement["reason"]
+    assert "Nobody could be measured" in (made.site.artefacts / "settlements" / "EV-1.html").read_text()
+    assert due(made) == ["EV-0"]  # settled as unverified: not run again before anything changes
+    seed(made.site, made.lake)
+    assert due(made) == ["EV-0", "EV-1"]
+    assert made.run("event", "EV-1").success
+    rows = made.lake.read(SETTLEMENTS, "EV-1").sort_values("revision")
+    assert rows["outcome"].tolist() == ["unverified", "succeeded"]
+    assert rows["posted_amount"].tolist() == [0, Decimal("3.48")]
+    assert rows["reason"].isna().tolist() == [False, True]
+
+
+def due(world, day=EVENT_DAY):
+    return events_to_settle(world.site, day, world.lake, READINGS)
+
+
+def test_an_event_is_due_until_settled_and_again_when_an_input_of_its_money_changes(world):
+    assert due(world, date(2016, 5, 18)) == []
+    assert due(world) == ["EV-0", "EV-1"]
+    for event in ("EV-0", "EV-1"):
+        world.run("event", event, "dr_events")
+    assert due(world) == []
+    folder = world.site.demand_response.folder
+    good = (folder / "events.csv").read_text()
+    (folder / "events.csv").write_text(good.replace("17:00:00Z,16,2016-05-24", "17:00:00Z,18,2016-05-24"))
+    assert due(world) == ["EV-1"]  # another target
+    (folder / "events.csv").write_text(good + "EV-2,peak,2016-05-20T15:00:00Z,2016-05-20T17:00:00Z,9,2016-05-20T08:00:00Z,new\n")
+    assert due(world) == ["EV-2", "EV-1"]  # a new event, whose day was a like day of EV-1
+    (folder / "events.csv").write_text(good)
+    (folder / "responses.csv").write_text("event_id,participant_id,response\nEV-1,P1,optOut\n")
+    assert due(world) == ["EV-1"]
+    (folder / "responses.csv").unlink()
+    world.lake.write(READINGS, readings_of(world.site, date(2016, 6, 1)), date(2016, 6, 1))  # after both: concerns neither
+    assert due(world) == []
+    people = world.lake.read(PARTICIPANTS)
+    world.lake.write(PARTICIPANTS, people.assign(committed_kw=people["committed_kw"] + (people["participant_id"] == "P4")))
+    assert due(world) == []  # P4 is in the other programme
+    world.lake.write(PARTICIPANTS, people.assign(committed_kw=people["committed_kw"] + 1))
+    assert due(world) == ["EV-0", "EV-1"]
+
+
+def test_a_change_that_moves_no_money_is_run_once_and_posts_nothing(world):
+    world.run("event", "EV-1", "dr_events")
+    poor = readings_of(world.site, date(2016, 5, 10))
+    poor.loc[0, "energy_kwh"] += 1.0  # at midnight of a like day: far from the event's slots
+    world.lake.write(READINGS, poor, date(2016, 5, 10))
+    assert "EV-1" in due(world)
+    before = world.lake.read(PAYMENTS, "EV-1")
+    run = world.run("event", "EV-1")
+    assert all(check.passed for check in run.get_asset_check_evaluations())
+    assert "EV-1" not in due(world)
+    pd.testing.assert_frame_equal(world.lake.read(PAYMENTS, "EV-1"), before)
+    assert len(world.lake.read(SETTLEMENTS, "EV-1")) == 1
+
+
+def test_readings_that_arrive_while_an_event_runs_make_it_due_again(world, monkeypatch):
+    from grid_assets.demand_response import baselines
+
+    honest, late = baselines.baselines, readings_of(world.site, EVENT_DAY)
+
+    def with_a_late_file(*given):
+        world.lake.write(READINGS, late, EVENT_DAY)
+        return honest(*given)
+
+    monkeypatch.setattr(baselines, "baselines", with_a_late_file)
+    world.run("event", "EV-1", "dr_events")
+    assert world.lake.read(SETTLEMENTS, "EV-1")["outcome"].tolist() == ["succeeded"]  # from the readings it began with
+    monkeypatch.undo()
+    assert "EV-1" in due(world)
+
+
+def test_faulty_event_files_are_one_kind_of_error_and_an_event_without_terms_is_left_to_its_run(world):
+    folder = world.site.demand_response.folder
+    world.run("event", "EV-1", "dr_events")
+    good = (folder / "participants.csv").read_text()
+    (folder / "participants.csv").write_text(good.replace("P2,peak,M2", "P2,peak,M1"))
+    world.run("registers")
+    assert "EV-1" in due(world)  # two share a meter: the event's own run says so
+    (folder / "events.csv").write_text((folder / "events.csv").read_text().replace("2016-05-24T17:00:00Z", "late"))
+    with pytest.raises(DemandResponseFileError, match="row 3: end_utc = 'late'"):
+        due(world)
 
 
 def test_opt_out_and_cancellation_pay_nothing(world):

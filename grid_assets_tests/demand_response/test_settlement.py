@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
 
@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grid_assets.demand_response.events import Event
+from grid_assets.demand_response.performance import deliveries as deliveries_of
 from grid_assets.demand_response.settlement import (
     CENT,
     GENESIS,
@@ -33,7 +35,7 @@ from grid_assets_tests.conftest import SHARED
 FOLDER = SHARED / "testcases" / "demand_response" / "settlement"
 needs_cases = pytest.mark.skipif(not FOLDER.is_dir(), reason="the shared test cases are absent; set GRID_ASSETS_SHARED")
 TIERS = (Tier(Decimal("0.85"), Decimal(1)), Tier(Decimal("0.5"), Decimal("0.75")))
-TERMS = Terms(Decimal("0.15"), TIERS, Decimal("1.2"), Decimal(100), Decimal(4))
+TERMS = Terms(Decimal("0.15"), TIERS, Decimal("1.2"), Decimal(100), Fraction(4))
 CASES = ["s01", "s02", "s03", "s04", "s05", "s06", "s07", "s08", "s09"]  # s10 has a penalty that a participant owes: not in issue 2
 
 
@@ -50,7 +52,7 @@ def test_reference_cases(name):
     policy = given_["policy"]
     tiers = tuple(Tier(number(one["min_ratio"]), number(one["rate_factor"])) for one in policy["tiers"])
     terms = Terms(Decimal(given_["rate_usd_per_kwh"]), tiers, number(policy["pay_cap_ratio"]), Decimal(given_["target_reduction_kw"]),
-                  Decimal(given_["duration_hours"]), given_["status"] == "cancelled_before_start")  # fmt: skip
+                  Fraction(given_["duration_hours"]), given_["status"] == "cancelled_before_start")  # fmt: skip
     people = [
         Delivery(p["participant_id"], exact(p["committed_kwh"]), exact(p["delivered_kwh"]), p["opt"] == "optOut")
         for p in given_["participants"]
@@ -96,7 +98,7 @@ deliveries = st.lists(
     max_size=40,
 ).map(lambda rows: [Delivery(f"P{n:02d}", Decimal(c) / 10**6, None if d is None else Decimal(d) / 10**6, o, p) for n, (c, d, o, p) in enumerate(rows)])  # fmt: skip
 terms = st.builds(
-    lambda rate, cancelled, target: Terms(Decimal(rate) / 10**4, TIERS, Decimal("1.2"), Decimal(target), Decimal(4), cancelled),
+    lambda rate, cancelled, target: Terms(Decimal(rate) / 10**4, TIERS, Decimal("1.2"), Decimal(target), Fraction(4), cancelled),
     st.integers(0, 10**5), st.booleans(), st.integers(1, 10**4),
 )  # fmt: skip
 
@@ -115,6 +117,31 @@ def test_payments_add_up_and_nobody_is_paid_who_may_not(people, given_terms):
     assert settle(people[::-1], given_terms).amounts == settled.amounts
 
 
+def test_fifty_minutes_are_exact():
+    """8 kW over 50 minutes is 20/3 kWh: 0.9 of it is 6 kWh sharp, which a decimal of the hours would put just out of reach."""
+    event = Event("EV-1", "peak", datetime(2016, 5, 24, 15, tzinfo=UTC), datetime(2016, 5, 24, 15, 50, tzinfo=UTC), 24.0,
+                  datetime(2016, 5, 24, 8, tzinfo=UTC), "short")  # fmt: skip
+    assert event.hours == Fraction(5, 6)
+    terms = Terms(Decimal("0.15"), (Tier(Decimal("0.9"), Decimal(1)),), Decimal("1.2"), Decimal(24), event.hours)
+    rows = pd.DataFrame({"participant_id": ["A", "B"], "delivered_kwh": [6.0, 5.999999], "response": "optIn", "payable": True})
+    people = deliveries_of(rows, pd.DataFrame({"participant_id": ["A", "B"], "committed_kw": [8.0, 8.0]}), terms)
+    settled = settle(people, terms)
+    assert settled.tiers == {"A": "full", "B": "non_compliant"}
+    assert (settled.amounts["A"], settled.target_kwh) == (Decimal("0.90"), Decimal(20))
+    assert settled.achievement == Fraction("11.999999") / 20
+
+
+def test_an_event_of_which_nothing_was_measured_is_unverified():
+    blind = Delivery("A", Decimal(100), None)
+    settled = settle(
+        [blind, Delivery("B", Decimal(100), Decimal(9), payable=False), Delivery("C", Decimal(1), None, opted_out=True)], TERMS
+    )
+    assert (settled.outcome, settled.achievement, settled.total) == ("unverified", None, 0)
+    assert settle([blind, Delivery("B", Decimal(100), Decimal(0))], TERMS).outcome == "failed"  # B was measured, and gave nothing
+    assert settle([Delivery("C", Decimal(1), None, opted_out=True)], TERMS).outcome == "failed"
+    assert settle([blind], Terms(**{**TERMS.__dict__, "cancelled": True})).outcome == "cancelled"
+
+
 def test_split_refuses_shares_that_do_not_round_to_the_total():
     with pytest.raises(SettlementError, match="cannot make a total"):
         split(Decimal("5.00"), {"A": Decimal("1.00")})
@@ -131,13 +158,13 @@ def test_tier_names():
     assert [Tier(Decimal(0), Decimal(m)).name for m in ("0", "0.75", "1", "1.25")] == ["non_compliant", "partial", "full", "bonus"]
     unverified = settle([Delivery("A", Decimal(1), None), Delivery("B", Decimal(1), Decimal(1), payable=False)], TERMS)
     assert set(unverified.tiers.values()) == {"unverified"}
-    assert unverified.outcome == "failed"
+    assert unverified.outcome == "unverified"
 
 
 # -- the ledger
 
 
-POSTING = Posting("EV-1", "peak", date(2016, 5, 24), "EUR", {f"P{n:02d}": f"ACC-{n}" for n in range(60)})
+POSTING = Posting("EV-1", "peak", date(2016, 5, 24), "EUR", {f"P{n:02d}": f"ACC-{n}" for n in range(60)}, "inputs-1")
 
 
 def empty_ledger():
@@ -175,7 +202,7 @@ def test_resettlement_cases():
         given_, expected = case["input"], case["expected"]
         ledger = empty_ledger()
         for name in ("revision_1_usd", "revision_2_usd"):
-            rate = Terms(Decimal(given_[name]), (Tier(Decimal(0), Decimal(1)),), Decimal(10), Decimal(1), Decimal(1))
+            rate = Terms(Decimal(given_[name]), (Tier(Decimal(0), Decimal(1)),), Decimal(10), Decimal(1), Fraction(1))
             for _ in range(given_["replays_of_each"]):
                 ledger = conformed(post(POSTING, settle([Delivery("P01", Decimal(1), Decimal(1))], rate), *ledger))
         payments, settlements = ledger
