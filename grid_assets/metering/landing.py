@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -23,6 +23,10 @@ from grid_assets.metering.tables import LANDED_FILES, LANDED_ROWS, REJECTED_READ
 
 STATUS_OF_FAULT = {FileEmpty: "empty", FileRefused: "refused", FileUnreadable: "unreadable"}
 RULE_OF_STATUS = {"refused": "columns", "unreadable": "unreadable"}
+
+
+class EmptyRegister(RuntimeError):
+    """The meters register holds no meter: every row would be refused as one of an unknown meter."""
 
 
 @dataclass
@@ -70,8 +74,11 @@ def land_days(site: Site, lake: Lake, meters: pd.DataFrame, days: Sequence[date]
     """Lands the arrivals of some days, each day's when it is asked for; every file is read once.
 
     ``meters`` is the register. ``lake`` is asked which contents landed before, when a file is no longer in its folder.
-    Raises ArrivalError where a landing folder or an archive is not there.
+    What landed before stays landed when its file was moved away or overwritten since; see _Earlier.
+    Raises ArrivalError where a landing folder or an archive is not there, EmptyRegister where no meter is known.
     """
+    if meters.empty:
+        raise EmptyRegister("the meters register is empty: materialise the registers job first")
     calendar = SiteDays.of(site.clock, max(days) + timedelta(days=1))
     landings = {day: DayLanding(day) for day in days}
     archives = []
@@ -79,11 +86,15 @@ def land_days(site: Site, lake: Lake, meters: pd.DataFrame, days: Sequence[date]
         if source.arrival == "archive":
             archives += [_Archive(path, source, site, calendar, meters) for path in archive_files(source)]
     folders = [_Folder(source, site, lake) for source in site.readings if source.arrival == "file_name"]
+    in_place = {(one.source.name, one.name) for one in archives}
+    in_place |= {(folder.source.name, arrival.name) for folder in folders for arrival in folder.arrivals}
     for landing in landings.values():
+        earlier = _Earlier(lake, landing.day, {source.name for source in site.readings})
         for archive in archives:
-            archive.land(landing)
+            archive.land(landing, earlier)
         for folder in folders:
-            folder.land(landing, calendar, meters)
+            folder.land(landing, calendar, meters, earlier)
+        earlier.keep(landing, in_place)
         yield landing
 
 
@@ -93,6 +104,65 @@ def write_landing(lake: Lake, landing: DayLanding) -> tuple[Written, Written]:
         lake.write(LANDED_ROWS, rows, file_id)
     rejected = lake.write(REJECTED_READINGS, rejected_frame(landing.rejected), landing.day)
     return lake.write(LANDED_FILES, files_frame(landing.files), landing.day), rejected
+
+
+# -- what landed before ----------------------------------------------------------------------------------------
+
+
+class _Earlier:
+    """What landed on a day before. Rows that were taken over once are never lost because their file went or was overwritten.
+
+    A file that was moved away stays listed. Of a file that was overwritten, every version that landed stays listed: rows
+    that only an earlier version holds still count, and where versions disagree the later one counts, because each version
+    is received a microsecond after the one before (names and archives tell whole seconds). A version that is unreadable,
+    refused or empty takes nothing away.
+    """
+
+    def __init__(self, lake: Lake, day: date, inputs: set[str]):
+        self._lake, self._day = lake, day
+        files = lake.read(LANDED_FILES, day)
+        self._files = files[files["input_name"].isin(inputs)]
+
+    def delay(self, source: ReadingsInput, name: str, file_id: str) -> timedelta:
+        """How much later than its name tells this version of a file counts as received; the last version stays what it was."""
+        known = self._versions(source.name, name)
+        delays = dict(zip(known["file_id"], known["received_utc"].dt.microsecond, strict=True))
+        if not delays:
+            return timedelta()
+        newest = max(delays.values())
+        return timedelta(microseconds=int(newest if delays.get(file_id) == newest else newest + 1))
+
+    def keep(self, landing: DayLanding, in_place: set[tuple[str, str]]) -> None:
+        """Adds to a day's landing what landed before and is not in it now. ``in_place``: input and name of the files still there."""
+        made = {row["file_id"] for row in landing.files} | {row["duplicate_of"] for row in landing.files}
+        now = {(row["input_name"], row["file_name"]): row for row in landing.files}
+        kept = []
+        for row in self._files[~self._files["file_id"].isin(made)].to_dict("records"):
+            place = row["input_name"], row["file_name"]
+            if place not in in_place:
+                kept.append(row)
+            elif row["status"] == "landed":
+                kept.append(row | {"reason": _told_of_versions(row, now.get(place))})
+        if kept:
+            refused = self._lake.read(REJECTED_READINGS, self._day)
+            landing.files += kept
+            landing.rejected += refused[refused["file_id"].isin([row["file_id"] for row in kept])].to_dict("records")
+
+    def _versions(self, input_name: str, file_name: str) -> pd.DataFrame:
+        same = (self._files["input_name"] == input_name) & (self._files["file_name"] == file_name)
+        return self._files[same & (self._files["status"] == "landed")]
+
+
+def _told_of_versions(earlier: dict, now: dict | None) -> str:
+    """The reason of a version that was overwritten; what came in its place is told as well when it could not be taken."""
+    if now is None:
+        return "its file is there under the same name, but its arrival belongs to another day now; its rows stay"
+    if now["status"] in STATUS_OF_FAULT.values():
+        said = f"the {earlier['rows_staged']} rows of the version that landed before ({earlier['file_id']}) stay"
+        now["reason"] = f"{now['reason']}; {said}"
+    return (
+        f"overwritten since by a version that is {now['status']}; its rows stay, and where both hold a reading the later version's counts"
+    )
 
 
 # -- files that tell their arrival ------------------------------------------------------------------------------
@@ -117,23 +187,15 @@ class _Folder:
         for row in landed[landed["status"] == "landed"].itertuples():
             self._landed_before.setdefault(row.file_id, []).append((row.received_utc, row.file_name))
 
-    def land(self, landing: DayLanding, calendar: SiteDays, meters: pd.DataFrame) -> None:
+    def land(self, landing: DayLanding, calendar: SiteDays, meters: pd.DataFrame, earlier: _Earlier) -> None:
         landing.ignored += [f"{self.source.name}: {name}" for name in self.ignored]
         for arrival in self.arrivals:
             if arrival_day(arrival.received_utc, self.site.clock) == landing.day:
-                self._land_file(arrival, landing, calendar, meters)
-        self._keep_what_left_the_folder(landing)
+                self._land_file(arrival, landing, calendar, meters, earlier)
 
-    def _keep_what_left_the_folder(self, landing: DayLanding) -> None:
-        """A file that landed before and was moved away since stays landed: its rows are in the lake."""
-        before = self.lake.read(LANDED_FILES, landing.day)
-        gone = before[(before["input_name"] == self.source.name) & ~before["file_name"].isin([one.name for one in self.arrivals])]
-        if len(gone):
-            refused = self.lake.read(REJECTED_READINGS, landing.day)
-            landing.files += gone.to_dict("records")
-            landing.rejected += refused[refused["file_id"].isin(gone["file_id"])].to_dict("records")
-
-    def _land_file(self, arrival: Arrival, landing: DayLanding, calendar: SiteDays, meters: pd.DataFrame) -> None:
+    def _land_file(
+        self, arrival: Arrival, landing: DayLanding, calendar: SiteDays, meters: pd.DataFrame, earlier: _Earlier
+    ) -> None:  # fmt: skip
         data = arrival.path.read_bytes()
         digest = content_id(data, self.source)
         own_id = f"{digest}+{hashlib.sha256(arrival.name.encode()).hexdigest()[:8]}"
@@ -160,10 +222,10 @@ class _Folder:
                 )
             )
             return
-        received = microseconds(arrival.received_utc)
-        judged = judge(cells, self.source, self.site.clock, calendar, meters, received)
+        received = arrival.received_utc + earlier.delay(self.source, arrival.name, digest)
+        judged = judge(cells, self.source, self.site.clock, calendar, meters, microseconds(received))
         chosen = np.arange(len(cells))
-        _add_rows(landing, digest, self.source, arrival.name, arrival.received_utc, calendar, judged, chosen, cells.broken, cells)
+        _add_rows(landing, digest, self.source, arrival.name, received, calendar, judged, chosen, cells.broken, cells)
 
     def _original(self, arrival: Arrival, data: bytes, digest: str) -> str | None:
         """The name of the earliest earlier file with the same content, in the folder or landed before."""
@@ -208,11 +270,12 @@ class _Archive:
         self._slices = slices[self._order]
         self.rows_of_other_days = int((~inside).sum())
 
-    def land(self, landing: DayLanding) -> None:
+    def land(self, landing: DayLanding, earlier: _Earlier) -> None:
         slice_id = f"{self.digest}@{landing.day.isoformat()}"
         at_issue = self.clock.issue_time(landing.day)
         if self.fault is not None:
-            _add_faulty_file(landing, slice_id, self.source, self.name, at_issue, self.fault)
+            own_id = f"{slice_id}+{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
+            _add_faulty_file(landing, own_id, self.source, self.name, at_issue, self.fault)
             return
         index = (landing.day - self.calendar.days[0]).days
         begin, end = np.searchsorted(self._slices, [index, index + 1])
@@ -223,8 +286,10 @@ class _Archive:
                 _file_row(slice_id, self.source, self.name, at_issue, "empty", "the archive has no rows that arrived on this day")
             )
             return
+        delay = earlier.delay(self.source, self.name, slice_id)
         received = EPOCH + timedelta(microseconds=int(self.judged.received[chosen].max())) if len(chosen) else at_issue
-        _add_rows(landing, slice_id, self.source, self.name, received, self.calendar, self.judged, chosen, broken, self.cells)
+        judged = replace(self.judged, received=self.judged.received + delay.microseconds) if delay else self.judged
+        _add_rows(landing, slice_id, self.source, self.name, received + delay, self.calendar, judged, chosen, broken, self.cells)
         if index == 0 and self.rows_of_other_days:
             landing.files[-1]["reason"] = (
                 f"{self.rows_of_other_days} rows of the archive speak of days that the site's calendar does not have and stay in it"
