@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SAMPLED_EVERY_SECONDS = 0.05
+SAMPLED_EVERY_SECONDS = 0.2
 MIB = 2**20
 
 

@@ -60,9 +60,10 @@ class CheckResults:
         self._there = False
 
     def _make_table(self) -> None:
-        """Asking the database whether the table is there costs as much as a record: once a process is enough."""
+        """Once a process is enough, as asking costs as much as a record. One statement, so that two at once cannot both make it."""
         if not self._there:
-            _METADATA.create_all(self._engine)
+            with self._engine.begin() as connection:
+                connection.execute(sa.schema.CreateTable(_RESULTS, if_not_exists=True))
             self._there = True
 
     def record(self, results: Iterable[CheckResult], now: datetime) -> None:
