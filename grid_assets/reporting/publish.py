@@ -3,9 +3,12 @@
     1. a new file beside the published one: a copy of it when only some marts are built, otherwise empty
     2. schema ``lake``: a view per lake table over the Parquet files that its pointers name now
     3. one `dbt build`: models and tests
-    4. schema ``lake`` is dropped, every mart goes to the lake as Parquet, and the file is renamed
+    4. schema ``lake`` is dropped, every mart is held against its declaration, and the file is renamed
+    5. the marts go to the lake as Parquet, one by one
 
-When any of it fails the published file is what it was. A reader that has the published file open keeps reading the old
+When any of 1 to 4 fails the published file is what it was. The file is the set: its marts belong together at every moment.
+A Parquet mart is whole at every moment, but a process that dies in step 5 leaves some of them one publishing behind the
+file; the next publishing brings them level, and none is ever ahead of it. A reader that has the published file open keeps reading the old
 content and blocks nobody; it sees the new one when it opens the file again.
 """
 
@@ -144,18 +147,17 @@ def draft_warehouse(
 
 
 def put_in_place(draft: Path, warehouse_file: Path, lake: Lake, built: Sequence[Table]) -> dict[str, Written]:
-    """Exports the marts ``built`` to the lake and renames the draft onto the published file. Mart -> what was written.
+    """Renames the draft onto the published file and exports the marts ``built`` to the lake. Mart -> what was written.
 
     All marts are read and held against their declarations before anything is written. Raises TableError.
     """
     with _opened(draft) as database:
         database.execute(f"drop schema if exists {SOURCES} cascade")
         rows = {table: table.conform(_mart_rows(database, table)) for table in built}
-    written = {table.name: lake.write(table, rows[table]) for table in built}
     with open(draft, "rb+") as stream:
         os.fsync(stream.fileno())
     os.replace(draft, warehouse_file)
-    return written
+    return {table.name: lake.write(table, rows[table]) for table in built}
 
 
 @contextmanager

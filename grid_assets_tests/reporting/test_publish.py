@@ -12,10 +12,10 @@ import duckdb
 import pytest
 
 from grid_assets.foundation.lake import Lake
-from grid_assets.foundation.tables import TableError
+from grid_assets.foundation.tables import Table, TableError
 from grid_assets.reporting import publish
 from grid_assets.reporting.contracts import DBT_PROJECT, marts
-from grid_assets_tests.reporting.conftest import check_rows, seed
+from grid_assets_tests.reporting.conftest import check_rows, rows_of, seed
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -97,23 +97,71 @@ def test_a_failing_test_leaves_the_published_file_alone(published, tmp_path):
     assert {table.name: lake.pointer(table) for table in marts()} == marts_before
 
 
-def test_a_kill_before_the_rename_leaves_the_published_file_alone(tmp_path):
-    """The process dies after the marts were built; the next draft removes what it left."""
-    warehouse = tmp_path / "w.duckdb"
-    warehouse.write_bytes(b"published before")
-    code = f"""
-import os, signal
+PUBLISH_TWO_AND_DIE = """
+import os, signal, sys
 from pathlib import Path
 from grid_assets.foundation.lake import Lake
 from grid_assets.reporting import publish
-from grid_assets_tests.reporting.conftest import check_rows
-publish.os.replace = lambda *names: os.kill(os.getpid(), signal.SIGKILL)
-lake, file = Lake({str(tmp_path / "lake")!r}), Path({str(warehouse)!r})
-with publish.draft_warehouse(lake, file, check_rows()) as draft:
-    publish.put_in_place(draft, file, lake, [])
+from grid_assets_tests.reporting.test_publish import publish_two
+
+def die(*given):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+honest, asked = Lake.write, []
+def dying_write(self, table, rows, partition=None):
+    asked.append(table)
+    if len(asked) == 2:
+        die()
+    return honest(self, table, rows, partition)
+
+if sys.argv[1] == "at the rename":
+    publish.os.replace = die
+else:
+    Lake.write = dying_write
+publish_two(Path(sys.argv[2]), "new")
 """
+
+
+def two_marts() -> list[Table]:
+    return [table for table in marts() if table.name in ("payments", "settlements")]
+
+
+def publish_two(folder: Path, version: str) -> None:
+    """Publishes two marts whose texts say which version they are of."""
+    lake, warehouse = Lake(folder / "lake"), folder / "warehouse" / "w.duckdb"
+    with publish.draft_warehouse(lake, warehouse, check_rows()) as draft:
+        with duckdb.connect(str(draft)) as database:
+            for table in two_marts():
+                made = table.conform(rows_of(table, 3, account=version, programme=version))
+                database.register("made", made)
+                database.execute(f"create table grid.{table.name} as select * from made")
+                database.unregister("made")
+        publish.put_in_place(draft, warehouse, lake, two_marts())
+
+
+def versions_of(folder: Path) -> tuple[set[str], list[set[str]]]:
+    """What the DuckDB file's marts and each Parquet mart say, all of their rows read."""
+    lake, warehouse = Lake(folder / "lake"), folder / "warehouse" / "w.duckdb"
+    column = {"payments": "account", "settlements": "programme"}
+    of_file: set[str] = set()
+    for table in two_marts():
+        found = asked(warehouse, f"select {column[table.name]}, count(*) from grid.{table.name} group by all")
+        assert [count for _, count in found] == [3]
+        of_file |= {version for version, _ in found}
+        assert table.faults(lake.read_arrow(table)) == []
+        assert len(lake.read_arrow(table)) == 3
+    return of_file, [set(lake.read(table)[column[table.name]]) for table in two_marts()]
+
+
+@pytest.mark.parametrize(
+    ("moment", "of_file", "of_parquet"),
+    [("at the rename", {"old"}, [{"old"}, {"old"}]), ("between two marts", {"new"}, [{"new"}, {"old"}])],
+)
+def test_a_kill_while_publishing_leaves_whole_marts_and_the_next_publishing_brings_them_level(tmp_path, moment, of_file, of_parquet):
+    publish_two(tmp_path, "old")
+    assert versions_of(tmp_path) == ({"old"}, [{"old"}, {"old"}])
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", PUBLISH_TWO_AND_DIE, moment, str(tmp_path)],
         cwd=PROJECT,
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
         capture_output=True,
@@ -121,11 +169,11 @@ with publish.draft_warehouse(lake, file, check_rows()) as draft:
         check=False,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert warehouse.read_bytes() == b"published before"
-    assert len(list(tmp_path.glob(".publishing-*"))) == 1
-    with publish.draft_warehouse(Lake(tmp_path / "lake"), tmp_path / "other.duckdb", check_rows()):
-        assert len(list(tmp_path.glob(".publishing-*"))) == 1  # only its own
-    assert list(tmp_path.glob(".publishing-*")) == []
+    assert versions_of(tmp_path) == (of_file, of_parquet)  # each whole; the file a set of one version; no mart ahead of it
+    assert len(list((tmp_path / "warehouse").glob(".publishing-*"))) == 1  # what the dead process left
+    publish_two(tmp_path, "new")
+    assert versions_of(tmp_path) == ({"new"}, [{"new"}, {"new"}])
+    assert list((tmp_path / "warehouse").glob(".publishing-*")) == []
 
 
 def test_a_draft_shows_every_source_empty_or_not_from_files_or_copied(seeded, tmp_path, monkeypatch):
