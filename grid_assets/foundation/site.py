@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ class Site(sections.Section):
     notice: str = ""
     """Said wherever the site's figures are shown, for instance that they are synthetic."""
     time_zone: sections.ZoneName
-    country: str = Field(pattern=r"^[A-Z]{2}$")
+    country: sections.Country
     currency: str = Field(pattern=r"^[A-Z]{3}$")
     interval_minutes: int
     seed: int = 0
@@ -58,16 +59,21 @@ class Site(sections.Section):
     def _references_exist(self) -> Site:
         if not 1 <= self.interval_minutes <= 60 or 60 % self.interval_minutes:
             raise ValueError(f"interval_minutes = {self.interval_minutes}: expected a divisor of an hour, such as 15 or 30")
+        found = []
+        for n, tariff in enumerate(self.tariffs, 1):
+            found += [f"tariffs[{n}].{fault}" for fault in sections.faults_of_tariff(tariff, self.interval_minutes)]
         known = {tariff.name for tariff in self.tariffs}
         if self.market:
             for key in ("base_tariff", "candidate_tariff", "procurement"):
                 name = getattr(self.market, key)
                 if name is not None and name not in known:
-                    raise ValueError(f"market.{key} = {name!r} is not among the tariffs {sorted(known)}")
+                    found.append(f"market.{key} = {name!r} is not among the tariffs {sorted(known)}")
         if self.demand_response and self.demand_response.draft_programme not in {one.name for one in self.programmes}:
-            raise ValueError(f"demand_response.draft_programme = {self.demand_response.draft_programme!r} is not among the programmes")
+            found.append(f"demand_response.draft_programme = {self.demand_response.draft_programme!r} is not among the programmes")
         if self.storage and not self.network:
-            raise ValueError("[storage] needs [network]: schedules are planned against the studied network")
+            found.append("storage = needs [network]: schedules are planned against the studied network")
+        if found:
+            raise ValueError("\n".join(found))
         return self
 
     @property
@@ -127,8 +133,7 @@ def load_site(path: Path, environment: Mapping[str, str]) -> Site:
     try:
         return Site.model_validate(content)
     except ValidationError as error:
-        found = [one for one in error.errors() if one["type"] != "too_short"] or error.errors()
-        raise SiteError("\n".join(_fault(path, source, one) for one in found)) from error
+        raise SiteError("\n".join(_faults(path, source, error.errors()))) from error
 
 
 class _PathReader:
@@ -181,20 +186,62 @@ def _section_in(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _fault(path: Path, source: str, error: Any) -> str:
-    where = tuple(error["loc"])
-    said = error["msg"].removeprefix("Value error, ")
-    named = re.match(r"([a-z_.]+) = ", said)
-    if named:  # a fault between keys starts with the key at fault
-        where, said = (*where, *named.group(1).split(".")), said.removeprefix(named.group(0))
+def _faults(path: Path, source: str, errors: Sequence[Any]) -> list[str]:
+    """A line per fault: unknown keys first, for they are often why others are missing, then by line."""
+    unknown = {tuple(one["loc"]) for one in errors if one["type"] == "extra_forbidden"}
+    told = []
+    for one in errors:
+        where = tuple(one["loc"])
+        if one["type"] == "missing" and _of_a_misspelt_section(source, where, unknown):
+            continue
+        if one["type"] == "too_short" and len(errors) > 1:
+            continue
+        for deeper, said in _said(one):
+            line = _line_of(source, (*where, *deeper))
+            dotted = _dotted((*where, *deeper)) or "the file"
+            told.append((where not in unknown, line, f"{path}, line {line}: {dotted}: {said}"))
+    return [said for _, _, said in sorted(told)]
+
+
+def _said(error: Any) -> list[tuple[tuple[str | int, ...], str]]:
+    """What is wrong, and the keys that lead there from the error's own place."""
     if error["type"] == "extra_forbidden":
-        said = "unknown key; is it spelled right, and in the right section?"
-    elif error["type"] == "missing":
-        said = "is missing"
-    else:
-        shown = repr(error.get("input"))
-        said = f"{said} (got {shown})" if len(shown) < 60 else said
-    return f"{path}, line {_line_of(source, where)}: {_dotted(where) or 'the file'}: {said}"
+        return [((), f"unknown key; {_meant(tuple(error['loc']))}")]
+    if error["type"] == "missing":
+        return [((), "is missing")]
+    made: list[tuple[tuple[str | int, ...], str]] = []
+    for said in error["msg"].removeprefix("Value error, ").splitlines():
+        named = re.match(r"([^\s=:]+) = ", said)
+        if named:  # a fault between keys starts with the key at fault
+            made.append((_undotted(named.group(1)), said.removeprefix(named.group(0))))
+        else:
+            shown = repr(error.get("input"))
+            made.append(((), f"{said} (got {shown})" if len(shown) < 60 else said))
+    return made
+
+
+def _meant(where: tuple[str | int, ...]) -> str:
+    """A guess at the key that was meant, among those of its section."""
+    model: type[BaseModel] | None = Site
+    for part in where[:-1]:
+        if model and isinstance(part, str):
+            model = _section_in(model.model_fields[part].annotation)
+    near = difflib.get_close_matches(str(where[-1]), model.model_fields, 1) if model else []
+    return f"did you mean {near[0]}?" if near else "is it spelled right, and in the right section?"
+
+
+def _of_a_misspelt_section(source: str, where: tuple[str | int, ...], unknown: set[tuple[str | int, ...]]) -> bool:
+    """Whether a missing key lies in a section that the file never opens, while an unknown one stands beside that section."""
+    for depth in range(1, len(where)):
+        beside = any(one[:-1] == where[: depth - 1] for one in unknown)
+        if beside and isinstance(where[depth], str) and _place_of(source, where[:depth])[1] < depth:
+            return True
+    return False
+
+
+def _undotted(dotted: str) -> tuple[str | int, ...]:
+    """``tariffs[2].name`` -> ("tariffs", 1, "name")."""
+    return tuple(int(part) - 1 if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", dotted))
 
 
 def _dotted(where: tuple[str | int, ...]) -> str:
@@ -203,6 +250,11 @@ def _dotted(where: tuple[str | int, ...]) -> str:
 
 def _line_of(source: str, where: tuple[str | int, ...]) -> int:
     """The line of the deepest part of a key path that the text shows: its key, else its section's header, else 1."""
+    return _place_of(source, where)[0]
+
+
+def _place_of(source: str, where: tuple[str | int, ...]) -> tuple[int, int]:
+    """The line of the deepest part of a key path that the text shows, and how many of the path's parts it shows."""
     best, best_depth = 1, 0
     header: tuple[str | int, ...] = ()
     seen: dict[str, int] = {}
@@ -225,7 +277,7 @@ def _line_of(source: str, where: tuple[str | int, ...]) -> int:
             continue
         if here == where[: len(here)] and len(here) > best_depth:
             best, best_depth = number, len(here)
-    return best
+    return best, best_depth
 
 
 def _with_indices(dotted: str, seen: dict[str, int]) -> tuple[str | int, ...]:

@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Iterator
 from datetime import date, time
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from grid_assets.foundation.units import READING_UNITS
 
+_CODES = """
+    AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA CC CD CF CG CH
+    CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN
+    GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI
+    LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM
+    PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD
+    TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS XK YE YT ZA ZM ZW
+"""
+COUNTRIES = frozenset(_CODES.split())
+"""ISO 3166-1 alpha-2, and XK for Kosovo: the codes for which the `holidays` library has a calendar."""
+USUAL_MISTAKES = {"UK": "GB", "EL": "GR"}
+
+WEATHER_TIMES = ("start_utc", "issued_utc")
+WEATHER_VARIABLES = ("temperature_degc", "humidity_pct", "wind_speed_m_s", "ghi_w_m2", "cloud_cover_pct")
+"""Our names of what a weather file may hold."""
+
+BASELINE_DAYS = 10
+"""The like days that the baseline of a weekday takes."""
+
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    """A section of a site file. A fault that lies between keys is raised as `key = value: expected ..`, a line per fault:
+    the reader of the file then names that key and its line.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _known_zone(name: str) -> str:
@@ -30,8 +57,23 @@ def _known_unit(unit: str) -> str:
     return unit
 
 
+def _known_country(code: str) -> str:
+    if code not in COUNTRIES:
+        hint = f"; did you mean {USUAL_MISTAKES[code]}?" if code in USUAL_MISTAKES else ""
+        raise ValueError(f"{code!r} is not a country; expected two capitals of ISO 3166 such as DE or GB{hint}")
+    return code
+
+
+def _money_text(value: object) -> object:
+    if not isinstance(value, str) or not re.fullmatch(r"\d+(\.\d+)?", value, re.ASCII) or not float(value):
+        raise ValueError('expected a decimal number such as 0.45, above 0 and in quotation marks: "0.45"')
+    return value
+
+
 ZoneName = Annotated[str, AfterValidator(_known_zone)]
 ReadingUnit = Annotated[str, AfterValidator(_known_unit)]
+Country = Annotated[str, AfterValidator(_known_country)]
+DecimalText = Annotated[str, BeforeValidator(_money_text)]
 
 
 class CalendarSection(Section):
@@ -132,6 +174,24 @@ class WeatherInput(Section):
     format: Literal["csv", "parquet"] = "parquet"
     columns: dict[str, str | list[str]]
 
+    @model_validator(mode="after")
+    def _columns_are_ours(self) -> WeatherInput:
+        known = (*WEATHER_TIMES, *WEATHER_VARIABLES)
+        found = [
+            f"columns.{name} = {theirs!r}: unknown name; expected {', '.join(known)}"
+            for name, theirs in self.columns.items()
+            if name not in known
+        ]
+        for name in WEATHER_TIMES:
+            if not isinstance(self.columns.get(name, ""), str):
+                found.append(f"columns.{name} = {self.columns[name]}: expected one column, not a list")
+        found += [f"columns.{name} = []: expected a column or a list of them" for name in WEATHER_VARIABLES if self.columns.get(name) == []]
+        if "start_utc" not in self.columns:
+            found.append("columns = start_utc is missing: which of their columns holds the start of the interval?")
+        if found:
+            raise ValueError("\n".join(found))
+        return self
+
 
 class WeatherSection(Section):
     station_id: str
@@ -144,13 +204,21 @@ class WeatherSection(Section):
     forecasts: WeatherInput | None = None
     """None: persistence of the last observed days stands in, and says so."""
 
+    @model_validator(mode="after")
+    def _issues_are_of_forecasts(self) -> WeatherSection:
+        if "issued_utc" in self.observations.columns:
+            raise ValueError("observations.columns.issued_utc = observations have no issue time; it belongs to [weather.forecasts]")
+        if self.forecasts and "issued_utc" not in self.forecasts.columns:
+            raise ValueError("forecasts.columns = issued_utc is missing: which of their columns says when a forecast became known?")
+        return self
+
 
 class NetworkSection(Section):
     source: Literal["file", "cigre_mv"]
     file: Path | None = None
-    minimum_vm_pu: float = 0.95
-    maximum_vm_pu: float = 1.05
-    maximum_loading_pct: float = 100.0
+    minimum_vm_pu: float = Field(0.95, gt=0)
+    maximum_vm_pu: float = Field(1.05, gt=0)
+    maximum_loading_pct: float = Field(100.0, gt=0)
     power_factor: float = Field(0.97, gt=0, le=1)
     """Of loads whose register gives none."""
 
@@ -158,6 +226,8 @@ class NetworkSection(Section):
     def _file_named(self) -> NetworkSection:
         if self.source == "file" and self.file is None:
             raise ValueError("source = 'file' needs file, a pandapower JSON")
+        if self.minimum_vm_pu >= self.maximum_vm_pu:
+            raise ValueError(f"minimum_vm_pu = {self.minimum_vm_pu}: expected less than maximum_vm_pu, {self.maximum_vm_pu}")
         return self
 
 
@@ -168,19 +238,64 @@ class StorageSection(Section):
     import_price_per_mwh: float = Field(90.0, ge=0)
     export_price_per_mwh: float = Field(40.0, ge=0)
 
+    @model_validator(mode="after")
+    def _export_earns_no_more_than_import_costs(self) -> StorageSection:
+        if self.export_price_per_mwh > self.import_price_per_mwh:
+            raise ValueError(
+                f"export_price_per_mwh = {self.export_price_per_mwh}: expected at most import_price_per_mwh, {self.import_price_per_mwh}; "
+                "else buying and selling at once would earn without end"
+            )
+        return self
+
 
 class TariffPeriod(Section):
+    model_config = ConfigDict(allow_inf_nan=True)  # told with the tariff's other faults
     start: time
     end: time
+    """Before the start, or 00:00: the period goes on over midnight."""
     days: Literal["all", "weekdays", "weekends"] = "all"
     price_per_kwh: float
 
 
 class Tariff(Section):
+    model_config = ConfigDict(allow_inf_nan=True)
     name: str
     price_per_kwh: float
     """Outside all periods."""
     periods: tuple[TariffPeriod, ...] = ()
+
+
+def faults_of_tariff(tariff: Tariff, interval_minutes: int) -> Iterator[str]:
+    """What keeps a tariff from giving one price in every interval: each fault begins with the key, counted from 1."""
+    if not math.isfinite(tariff.price_per_kwh):
+        yield f"price_per_kwh = {tariff.price_per_kwh}: expected a number"
+    for n, period in enumerate(tariff.periods, 1):
+        if not math.isfinite(period.price_per_kwh):
+            yield f"periods[{n}].price_per_kwh = {period.price_per_kwh}: expected a number"
+        for key, edge in (("start", period.start), ("end", period.end)):
+            if edge.minute % interval_minutes or edge.second or edge.microsecond:
+                yield f"periods[{n}].{key} = {edge}: expected the edge of an interval of {interval_minutes} minutes"
+        if period.start == period.end and period.start != time():
+            yield f"periods[{n}].end = {period.end:%H:%M}: the period is empty; a whole day is 00:00 to 00:00"
+    for (one, first), (other, second) in combinations(enumerate(tariff.periods, 1), 2):
+        days_meet = "all" in (first.days, second.days) or first.days == second.days
+        if days_meet and _meet(first, second):
+            yield f"periods[{other}] = {_named(second)}: overlaps periods[{one}], {_named(first)}; expected at most one price at a time"
+
+
+def _meet(one: TariffPeriod, other: TariffPeriod) -> bool:
+    return any(begin < last and first < end for begin, end in _spans(one) for first, last in _spans(other))
+
+
+def _spans(period: TariffPeriod) -> list[tuple[time, time]]:
+    """The period within a day, in two parts where it goes over midnight."""
+    if period.start < period.end:
+        return [(period.start, period.end)]
+    return [(period.start, time.max), *([(time(), period.end)] if period.end > time() else [])]
+
+
+def _named(period: TariffPeriod) -> str:
+    return f"{period.start:%H:%M} to {period.end:%H:%M} ({period.days})"
 
 
 class MarketSection(Section):
@@ -204,17 +319,23 @@ class Programme(Section):
     name: str
     effective_from: date
     baseline: Literal["caiso_10_in_10"] = "caiso_10_in_10"
-    rate_per_kwh: str
+    rate_per_kwh: DecimalText
     """A decimal number as text, so that no cent is lost."""
     tiers: tuple[PerformanceTier, ...] = (
         PerformanceTier(minimum_ratio=0.85, rate_multiplier=1.0),
         PerformanceTier(minimum_ratio=0.5, rate_multiplier=0.75),
     )
-    payment_cap_ratio: float = 1.2
-    lookback_days: int = 45
-    minimum_baseline_days: int = 5
+    payment_cap_ratio: float = Field(1.2, gt=0)
+    lookback_days: int = Field(45, gt=0, le=366)
+    minimum_baseline_days: int = Field(5, ge=1, le=BASELINE_DAYS)
     adjustment_cap: float = Field(0.2, ge=0, lt=1)
-    minimum_notice_minutes: int = 60
+    minimum_notice_minutes: int = Field(60, ge=0)
+
+    @model_validator(mode="after")
+    def _enough_days_to_look_at(self) -> Programme:
+        if self.lookback_days < self.minimum_baseline_days:
+            raise ValueError(f"lookback_days = {self.lookback_days}: expected at least minimum_baseline_days, {self.minimum_baseline_days}")
+        return self
 
 
 class DemandResponseSection(Section):

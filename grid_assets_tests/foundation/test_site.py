@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from grid_assets.foundation.site import SiteError, load_site
+from grid_assets.foundation.site_sections import COUNTRIES
 from grid_assets_tests.conftest import SITES
 
 GOOD = """\
@@ -89,7 +90,9 @@ def test_a_relative_value_of_a_variable_is_taken_from_the_working_directory(tmp_
         ("wide = { a", "wid = { a", "readings[2].wid", "unknown key"),
         (', unit = "unit" }', " }", "readings[1]", "the unit is not declared"),
         ("reads_{received}.csv", "reads.csv", "readings[1]", "never from the disk's clock"),
-        ('country = "DE"', 'country = "Germany"', "country", "pattern"),
+        ('country = "DE"', 'country = "Germany"', "country", "expected two capitals of ISO 3166"),
+        ('country = "DE"', 'country = "UK"', "country", "did you mean GB?"),
+        ('country = "DE"', 'country = "XX"', "country", "'XX' is not a country"),
     ],
 )
 def test_a_fault_names_its_key_and_line(tmp_path: Path, old: str, new: str, key: str | None, said: str):
@@ -136,6 +139,178 @@ def test_a_live_calendar_follows_the_clock(tmp_path: Path):
     assert site.default_day(datetime(2016, 5, 24, 23, 30, tzinfo=UTC)) == date(2016, 5, 24)  # the 25th has begun in Berlin
     with pytest.raises(SiteError, match="leave out last_day"):
         load(tmp_path, GOOD.replace('mode = "replay"', 'mode = "live"'))
+
+
+FULL = (
+    GOOD
+    + """
+[weather]
+station_id = "here"
+latitude = 50.0
+longitude = 8.0
+[weather.observations]
+folder = "weather"
+pattern = "seen.parquet"
+columns = { start_utc = "t", temperature_degc = "a" }
+[weather.forecasts]
+folder = "weather"
+pattern = "told.parquet"
+[weather.forecasts.columns]
+issued_utc = "i"
+start_utc = "t"
+ghi_w_m2 = ["g", "h"]
+
+[network]
+source = "cigre_mv"
+minimum_vm_pu = 0.94
+maximum_vm_pu = 1.06
+
+[storage]
+import_price_per_mwh = 90.0
+export_price_per_mwh = 40.0
+
+[[tariffs]]
+name = "flat"
+price_per_kwh = 0.28
+
+[[tariffs]]
+name = "tou"
+price_per_kwh = 0.27
+[[tariffs.periods]]
+start = "22:00"
+end = "00:00"
+price_per_kwh = 0.22
+[[tariffs.periods]]
+start = "00:00"
+end = "06:00"
+price_per_kwh = 0.21
+[[tariffs.periods]]
+start = "17:00"
+end = "20:00"
+days = "weekdays"
+price_per_kwh = 0.36
+[[tariffs.periods]]
+start = "17:00"
+end = "20:00"
+days = "weekends"
+price_per_kwh = 0.3
+
+[[programmes]]
+name = "large"
+effective_from = 2016-01-01
+rate_per_kwh = "0.45"
+payment_cap_ratio = 1.2
+lookback_days = 45
+minimum_baseline_days = 5
+"""
+)
+
+
+def test_a_full_site_loads(tmp_path: Path):
+    site = load(tmp_path, FULL)
+    assert site.programmes[0].rate_per_kwh == "0.45"
+    assert len(site.tariffs[1].periods) == 4
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "said"),
+    [
+        ('rate_per_kwh = "0.45"', 'rate_per_kwh = "0,45"', "programmes[1].rate_per_kwh", "a decimal number such as 0.45"),
+        ('rate_per_kwh = "0.45"', 'rate_per_kwh = "-0.45"', "programmes[1].rate_per_kwh", "above 0"),
+        ('rate_per_kwh = "0.45"', 'rate_per_kwh = "0.00"', "programmes[1].rate_per_kwh", "above 0"),
+        ('rate_per_kwh = "0.45"', "rate_per_kwh = 0.45", "programmes[1].rate_per_kwh", "in quotation marks"),
+        ("payment_cap_ratio = 1.2", "payment_cap_ratio = 0.0", "programmes[1].payment_cap_ratio", "greater than 0"),
+        ("payment_cap_ratio = 1.2", "payment_cap_ratio = inf", "programmes[1].payment_cap_ratio", "finite"),
+        ("lookback_days = 45", "lookback_days = 0", "programmes[1].lookback_days", "greater than 0"),
+        ("lookback_days = 45", "lookback_days = 4", "programmes[1].lookback_days", "4: expected at least minimum_baseline_days, 5"),
+        ("baseline_days = 5", "baseline_days = 0", "programmes[1].minimum_baseline_days", "greater than or equal to 1"),
+        ("baseline_days = 5", "baseline_days = 11", "programmes[1].minimum_baseline_days", "less than or equal to 10"),
+        ("minimum_vm_pu = 0.94", "minimum_vm_pu = 1.06", "network.minimum_vm_pu", "expected less than maximum_vm_pu, 1.06"),
+        (
+            "export_price_per_mwh = 40.0",
+            "export_price_per_mwh = 100.0",
+            "storage.export_price_per_mwh",
+            "at most import_price_per_mwh, 90.0",
+        ),
+        ('temperature_degc = "a"', 'temperature = "a"', "weather.observations.columns.temperature", "unknown name; expected start_utc"),
+        ('columns = { start_utc = "t", temp', "columns = { temp", "weather.observations.columns", "start_utc is missing"),
+        ('temperature_degc = "a"', 'issued_utc = "a"', "weather.observations.columns.issued_utc", "belongs to [weather.forecasts]"),
+        ('temperature_degc = "a"', "temperature_degc = []", "weather.observations.columns.temperature_degc", "expected a column"),
+        ('issued_utc = "i"', 'issued = "i"', "weather.forecasts.columns.issued", "unknown name"),
+        ('issued_utc = "i"', 'issued_utc = ["i"]', "weather.forecasts.columns.issued_utc", "expected one column, not a list"),
+        ("price_per_kwh = 0.27", "price_per_kwh = nan", "tariffs[2].price_per_kwh", "expected a number"),
+        ('end = "06:00"', 'end = "06:10"', "tariffs[2].periods[2].end", "the edge of an interval of 15 minutes"),
+    ],
+)
+def test_a_number_or_name_that_cannot_be_is_refused_at_its_line(tmp_path: Path, old: str, new: str, key: str, said: str):
+    assert old in FULL
+    changed = FULL.replace(old, new, 1)
+    with pytest.raises(SiteError) as raised:
+        load(tmp_path, changed)
+    assert f"line {line_of(changed, new)}: {key}: " in str(raised.value)
+    assert said in str(raised.value)
+
+
+def test_forecasts_need_an_issue_time(tmp_path: Path):
+    changed = FULL.replace('issued_utc = "i"\n', "")
+    with pytest.raises(SiteError, match=rf"line {line_of(changed, '[weather.forecasts.columns]')}: .*columns: issued_utc is missing"):
+        load(tmp_path, changed)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "periods"),
+    [
+        ('days = "weekends"', 'days = "all"', (4, 3)),
+        ('days = "weekends"', 'days = "weekdays"', (4, 3)),
+        ('end = "06:00"', 'end = "17:15"', (3, 2)),
+        ('end = "00:00"', 'end = "01:00"', (2, 1)),
+        ('start = "22:00"\nend = "00:00"', 'start = "00:00"\nend = "00:00"', (2, 1)),
+    ],
+)
+def test_overlapping_tariff_periods_are_refused(tmp_path: Path, old: str, new: str, periods: tuple[int, int]):
+    assert old in FULL
+    changed = FULL.replace(old, new, 1)
+    with pytest.raises(SiteError) as raised:
+        load(tmp_path, changed)
+    headers = [n for n, line in enumerate(changed.splitlines(), 1) if line == "[[tariffs.periods]]"]
+    later, earlier = periods
+    assert f"line {headers[later - 1]}: tariffs[2].periods[{later}]: " in str(raised.value)
+    assert f"overlaps periods[{earlier}], " in str(raised.value)
+
+
+def test_a_misspelt_section_is_told_first_and_alone(tmp_path: Path):
+    changed = FULL.replace("[weather]", "[wheather]")
+    with pytest.raises(SiteError) as raised:
+        load(tmp_path, changed)
+    told = str(raised.value).splitlines()
+    assert len(told) == 1
+    assert f"line {line_of(changed, '[wheather]')}: wheather: unknown key; did you mean weather?" in told[0]
+
+
+def test_an_unknown_key_hides_no_missing_one_of_a_section_that_is_there(tmp_path: Path):
+    changed = FULL.replace('title = "Our town"', 'titel = "Our town"').replace("latitude = 50.0\n", "").replace('name = "head_end"\n', "")
+    with pytest.raises(SiteError) as raised:
+        load(tmp_path, changed)
+    told = [one.split(": ", 1)[1] for one in str(raised.value).splitlines()]
+    assert told == [
+        "titel: unknown key; did you mean title?", "title: is missing", "readings[1].name: is missing", "weather.latitude: is missing",
+    ]  # fmt: skip
+
+
+def test_faults_come_in_the_order_of_their_lines(tmp_path: Path):
+    changed = FULL.replace("payment_cap_ratio = 1.2", "payment_cap_ratio = -1").replace("latitude = 50.0", "latitude = 500")
+    changed = changed.replace('unit = "MW"', 'unit = "x"').replace("interval_minutes = 15", 'interval_minutes = "x"')
+    with pytest.raises(SiteError) as raised:
+        load(tmp_path, changed)
+    lines = [int(one.split("line ")[1].split(":")[0]) for one in str(raised.value).splitlines()]
+    assert len(lines) == 4
+    assert lines == sorted(lines)
+
+
+def test_every_country_has_a_calendar_of_holidays():
+    import holidays
+
+    assert set(holidays.list_supported_countries(include_aliases=False)) >= COUNTRIES > {"DE", "GB", "XK"}
 
 
 @pytest.mark.parametrize("path", sorted(SITES.glob("*.toml")), ids=lambda path: path.stem)
