@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from grid_assets.foundation.site import Site
 from grid_assets.foundation.site_sections import WeatherInput, WeatherSection
@@ -36,7 +37,7 @@ class WeatherFile:
     rows: pd.DataFrame
     """start_utc, issued_utc for forecasts, and the VARIABLES; null where a file has none."""
     impossible: int
-    """Values outside LIMITS, now null."""
+    """Values outside LIMITS and values that are no numbers, now null."""
 
 
 def read_weather(source: WeatherInput, *, forecast: bool = False) -> WeatherFile:
@@ -49,26 +50,31 @@ def read_weather(source: WeatherInput, *, forecast: bool = False) -> WeatherFile
         raise WeatherFileError(f"{source.folder}: no file matches {source.pattern!r}; see [weather] in the site file")
     times = ["issued_utc", "start_utc"] if forecast else ["start_utc"]
     absent = [name for name in times if name not in source.columns]
-    unknown = sorted(set(source.columns) - set(VARIABLES) - set(times))
-    if absent or unknown:
-        raise WeatherFileError(f"[weather] columns: missing {absent}, unknown {unknown}; expected {', '.join([*times, *VARIABLES])}")
+    if absent:
+        raise WeatherFileError(f"[weather] columns: missing {absent}; expected {', '.join([*times, *VARIABLES])}")
     rows = pd.concat([_mapped(one, source, times) for one in files], ignore_index=True)
     rows = rows.drop_duplicates(times, keep="last").sort_values(times, ignore_index=True)
-    impossible = 0
-    for name, (least, most) in LIMITS.items():
-        wrong = rows[name].notna() & ~rows[name].between(least, most)
-        impossible += int(wrong.sum())
-        rows.loc[wrong, name] = np.nan
+    impossible = int(rows.pop("impossible").sum())
     return WeatherFile(rows, impossible)
 
 
+def _opened(file: Path, form: str) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(file) if form == "parquet" else pd.read_csv(file)
+    except (pa.ArrowException, OSError, ValueError) as error:  # the errors of pandas' CSV reader and of decoding are ValueErrors
+        raise WeatherFileError(
+            f"{file}: cannot be read as {form} ({' '.join(str(error).split())[:200]}); is it whole? Have it delivered again, or take it away"
+        ) from error
+
+
 def _mapped(file: Path, source: WeatherInput, times: list[str]) -> pd.DataFrame:
-    frame = pd.read_parquet(file) if source.format == "parquet" else pd.read_csv(file)
+    """A file's rows under our names, with the number of each row's impossible values."""
+    frame = _opened(file, source.format)
     named = [one for theirs in source.columns.values() for one in ([theirs] if isinstance(theirs, str) else theirs)]
     absent = [name for name in named if name not in frame]
     if absent:
         raise WeatherFileError(f"{file}: columns {absent} are not there; it has {list(frame.columns)}")
-    made = {}
+    made: dict[str, pd.Series | float] = {}
     for ours in times:
         read = pd.to_datetime(frame[_one_name(source.columns, ours)], utc=True, errors="coerce")
         if read.isna().any():
@@ -76,11 +82,15 @@ def _mapped(file: Path, source: WeatherInput, times: list[str]) -> pd.DataFrame:
                 f"{file}, row {int(read.isna().idxmax()) + 1}: {ours} cannot be read; expected an ISO time, UTC if without zone"
             )
         made[ours] = read.dt.as_unit("us")
-    for ours in VARIABLES:
+    impossible = pd.Series(0, index=frame.index)
+    for ours, (least, most) in LIMITS.items():
         theirs = source.columns.get(ours, [])
-        columns = frame[[theirs] if isinstance(theirs, str) else theirs].apply(pd.to_numeric, errors="coerce").astype(float)
-        made[ours] = columns.mean(axis=1) if columns.shape[1] else np.nan
-    return pd.DataFrame(made)
+        given = frame[[theirs] if isinstance(theirs, str) else theirs]
+        numbers = given.apply(pd.to_numeric, errors="coerce").astype(float)
+        sound = numbers.where((numbers >= least) & (numbers <= most))  # before the mean: one broken sensor must not shift it
+        impossible += (given.notna() & sound.isna()).sum(axis=1).astype(int)
+        made[ours] = sound.mean(axis=1) if sound.shape[1] else np.nan
+    return pd.DataFrame({**made, "impossible": impossible})
 
 
 def _one_name(columns: Mapping[str, str | list[str]], ours: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.site import Site
-from grid_assets.foundation.site_sections import WeatherInput
+from grid_assets.foundation.site_sections import WEATHER_VARIABLES, WeatherInput
 from grid_assets.weather.features import clear_sky_index, feature_rows, holidays_of, sun_over
 from grid_assets.weather.observations import VARIABLES, WeatherFileError, observed_rows, read_weather, to_intervals
 from grid_assets.weather.persistence import PERSISTENCE, forecast_rows, horizon
@@ -55,7 +55,7 @@ def issues(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_a_list_of_columns_is_averaged_and_impossible_values_are_counted(tmp_path: Path):
-    frame = pd.DataFrame({"t": ["2016-01-01T00:00", "2016-01-01T01:00"], "a": [1.0, 200.0], "b": [3.0, 300.0], "g": [-5.0, 100.0]})
+    frame = pd.DataFrame({"t": ["2016-01-01T00:00", "2016-01-01T01:00"], "a": [1.0, 200.0], "b": [3.0, 20.0], "g": [-5.0, 100.0]})
     frame.to_csv(tmp_path / "w.csv", index=False)
     chosen = WeatherInput(
         folder=tmp_path, pattern="w.csv", format="csv", columns={"start_utc": "t", "temperature_degc": ["a", "b"], "ghi_w_m2": "g"}
@@ -63,7 +63,7 @@ def test_a_list_of_columns_is_averaged_and_impossible_values_are_counted(tmp_pat
     found = read_weather(chosen)
     assert found.impossible == 2
     assert found.rows["temperature_degc"].tolist()[0] == 2.0
-    assert np.isnan(found.rows["temperature_degc"][1])
+    assert found.rows["temperature_degc"][1] == 20.0  # the broken sensor is left out of the mean
     assert np.isnan(found.rows["ghi_w_m2"][0])
     assert found.rows["ghi_w_m2"][1] == 100.0
 
@@ -77,8 +77,39 @@ def test_faulty_files_are_named(tmp_path: Path):
         read_weather(WeatherInput(folder=tmp_path, pattern="w.csv", format="csv", columns=columns))
     with pytest.raises(WeatherFileError, match="'b'"):
         read_weather(WeatherInput(folder=tmp_path, pattern="w.csv", format="csv", columns={**columns, "ghi_w_m2": "b"}))
-    with pytest.raises(WeatherFileError, match="rain"):
-        read_weather(WeatherInput(folder=tmp_path, pattern="w.csv", format="csv", columns={**columns, "rain": "a"}))
+    with pytest.raises(WeatherFileError, match=r"missing \['issued_utc'\]"):
+        read_weather(WeatherInput(folder=tmp_path, pattern="w.csv", format="csv", columns=columns), forecast=True)
+
+
+def test_values_that_are_no_numbers_are_counted_and_missing_ones_are_not(tmp_path: Path):
+    (tmp_path / "w1.csv").write_text("t,a,g\n2016-01-01T00:00,warm,10\n2016-01-01T01:00,4,\n2016-01-01T02:00,NA,inf\n")
+    (tmp_path / "w2.csv").write_text("t,a,g\n2016-01-01T02:00,--,7\n")  # comes later and stands in for the third row
+    chosen = WeatherInput(
+        folder=tmp_path, pattern="w*.csv", format="csv", columns={"start_utc": "t", "temperature_degc": "a", "ghi_w_m2": "g"}
+    )
+    found = read_weather(chosen)
+    assert found.impossible == 2  # warm and --
+    assert found.rows["temperature_degc"].tolist() == pytest.approx([np.nan, 4.0, np.nan], nan_ok=True)
+    assert found.rows["ghi_w_m2"].tolist() == pytest.approx([10.0, np.nan, 7.0], nan_ok=True)
+    assert list(found.rows.columns) == ["start_utc", *VARIABLES]
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+@pytest.mark.parametrize("kind", ["truncated", "empty", "binary"])
+def test_a_broken_file_is_named_with_what_to_do(tmp_path: Path, form: str, kind: str):
+    file = tmp_path / f"w.{form}"
+    pd.DataFrame({"t": ["2016-01-01"], "a": [1.0]}).to_parquet(file)
+    truncated = file.read_bytes()[:-1] if form == "parquet" else b't,a\n2016-01-01,"1'
+    file.write_bytes({"truncated": truncated, "empty": b"", "binary": b"\xff\xfe\x00t,a\n"}[kind])
+    chosen = WeatherInput(folder=tmp_path, pattern=file.name, format=form, columns={"start_utc": "t", "temperature_degc": "a"})  # type: ignore[arg-type]
+    with pytest.raises(WeatherFileError) as raised:
+        read_weather(chosen)
+    assert str(raised.value).startswith(f"{file}: cannot be read as {form} (")
+    assert "delivered again" in str(raised.value)
+
+
+def test_the_site_file_knows_the_names_of_weather():
+    assert VARIABLES == WEATHER_VARIABLES
 
 
 def test_intervals_keep_the_energy_of_each_hour_and_absent_hours_stay_empty(site: Site):
