@@ -21,13 +21,6 @@ from grid_assets.foundation.dagster.idle_connections import IdleConnections
 from grid_assets.foundation.lake import Lake, LakeError
 from grid_assets.foundation.site import Site
 
-LANDING_ASSETS = ("metering/landed_files", "metering/rejected_readings")
-LATE_ASSETS = tuple(
-    f"metering/{name}"
-    for name in ("raw_readings", "readings", "failed_readings", "file_days", "meter_days", "quality_profiles", "node_loads")
-)
-"""What a late file changes: everything of its days but the landing itself."""
-
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -117,11 +110,17 @@ class SiteRuns:
         """The morning's files first: the days that late rows of theirs touch are mended before anything learns from them."""
         from grid_assets.metering.raw_days import stale_days
 
-        yield self.run(f"landing of {day}", jobs.HISTORY, partition=day.isoformat(), assets=LANDING_ASSETS)
+        yield self.run(f"landing of {day}", jobs.HISTORY, partition=day.isoformat(), assets=self._metering("arrival_day"))
         earliest = min([*self.site.clock.history(day, self.site.calendar.history_days), day])
         stale = [one for one in stale_days(Lake(self.site.lake_root), since=earliest) if one < day]
         for first, last in runs_of_days(stale):
-            yield self.run(f"late data of {first} to {last}", jobs.HISTORY, days=(first, last), assets=LATE_ASSETS)
+            yield self.run(f"late data of {first} to {last}", jobs.HISTORY, days=(first, last), assets=self._metering("site_day"))
+
+    def _metering(self, partition: str) -> list[str]:
+        """The metering assets of landing (arrival_day), or all that follow it (site_day)."""
+        assets = {key.to_user_string() for key in self.definitions.resolve_job_def(jobs.HISTORY).asset_layer.executable_asset_keys}
+        tables = [table for table in public_tables(self.site) if table.area == "metering" and table.partition == partition]
+        return [str(table) for table in tables if str(table) in assets]
 
     def day_run(self, day: date) -> Iterator[StepReport]:
         yield self.run(f"day {day}", jobs.DAY, partition=day.isoformat())

@@ -144,8 +144,9 @@ def events_to_settle(site: Site, day: date) -> list[str]:
     if not site.demand_response:
         return []
     from grid_assets.demand_response import events
+    from grid_assets.metering.tables import READINGS
 
-    return events.events_to_settle(site, day, Lake(site.lake_root))
+    return events.events_to_settle(site, day, Lake(site.lake_root), READINGS)
 
 
 def study_of(site: Site, day: date) -> str | None:
