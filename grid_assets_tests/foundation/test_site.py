@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
-from grid_assets.foundation.site import SiteError, load_site
+from grid_assets.foundation.site import Site, SiteError, _section_in, load_site
 from grid_assets.foundation.site_sections import COUNTRIES
 from grid_assets_tests.conftest import SITES
 
@@ -305,6 +307,21 @@ def test_faults_come_in_the_order_of_their_lines(tmp_path: Path):
     lines = [int(one.split("line ")[1].split(":")[0]) for one in str(raised.value).splitlines()]
     assert len(lines) == 4
     assert lines == sorted(lines)
+
+
+def keys_of(model: type[BaseModel]) -> set[str]:
+    sections = [_section_in(field.annotation) for field in model.model_fields.values()]
+    return set(model.model_fields).union(*(keys_of(one) for one in sections if one))
+
+
+def test_every_key_is_explained_in_a_shipped_site_or_on_the_page_of_sites():
+    told = "\n".join(path.read_text() for path in [*SITES.glob("*.toml"), SITES.parents[1] / "docs" / "sites.md"])
+    unexplained = [
+        key
+        for key in sorted(keys_of(Site))
+        if not re.search(rf"^[# ]*{key} = |^\[+([a-z_]+\.)?{key}\]|[{{,] {key} = |`([a-z]+\.)?{key}`", told, re.M)
+    ]
+    assert unexplained == []
 
 
 def test_every_country_has_a_calendar_of_holidays():
