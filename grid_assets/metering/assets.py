@@ -98,6 +98,7 @@ def node_loads(context: dg.AssetExecutionContext, platform: Platform) -> dg.Mate
         grid = reading_days.day_grid(site.clock, register, day)
         frame = aggregation.node_loads(lake.read(READINGS, day), grid.meters, nodes, grid.starts)
         written.append(lake.write(NODE_LOADS, frame, day))
+        raw_days.finish_day(lake, day)
     picture = pictures.node_loads_picture(frame, site.time_zone, site.interval_minutes, f"{site.title}, {days[-1]}")
     figures = aggregation.summary(frame, grid.hours)
     return report(

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from grid_assets.foundation.lake import Lake
-from grid_assets.metering.tables import FILE_DAYS, LANDED_FILES, LANDED_ROWS, RAW_READINGS
+from grid_assets.metering.tables import FILE_DAYS, FINISHED_DAYS, LANDED_FILES, LANDED_ROWS, NODE_LOADS, RAW_READINGS, READINGS
 
 
 def rows_of_files(lake: Lake, since: date | None = None) -> pd.DataFrame:
@@ -39,17 +39,29 @@ def raw_readings(lake: Lake, files: Sequence[str], day: date, known_until: datet
     return staged.filter(wanted).select(RAW_READINGS.columns)
 
 
+def finish_day(lake: Lake, day: date) -> None:
+    """Notes which readings a day's node loads were made from. Call it when everything else of the day is written."""
+    lake.write(FINISHED_DAYS, pd.DataFrame({"day": [day], "readings_hash": [lake.content_hash(READINGS, day)]}), day)
+
+
+def is_finished(lake: Lake, day: date) -> bool:
+    """Whether the day's node loads were made from the readings that it has: not so when a run died between the two."""
+    noted = lake.read(FINISHED_DAYS, day, ["readings_hash"])["readings_hash"].tolist()
+    return lake.pointer(NODE_LOADS, day) is not None and noted == [lake.content_hash(READINGS, day)]
+
+
 def stale_days(lake: Lake, since: date | None = None) -> list[date]:
-    """Days that were materialised before all their rows had landed: they should be materialised again.
+    """Days that should be materialised again: made from other rows than those that have landed, or half replaced.
 
     ``since`` leaves older days out.
     """
     landed = rows_of_files(lake, since)
     made = {date.fromisoformat(key) for key in lake.partitions(FILE_DAYS)}
+    wanted = {day: dict(zip(rows["file_id"], rows["rows"], strict=True)) for day, rows in landed.groupby("day")}
     found = []
-    for day, wanted in landed.groupby("day"):
-        if day in made and (since is None or day >= since):
+    for day in sorted(made):
+        if since is None or day >= since:
             here = lake.read(FILE_DAYS, day, ["file_id", "rows"])
-            if dict(zip(wanted["file_id"], wanted["rows"], strict=True)) != dict(zip(here["file_id"], here["rows"], strict=True)):
+            if dict(zip(here["file_id"], here["rows"], strict=True)) != wanted.get(day, {}) or not is_finished(lake, day):
                 found.append(day)
-    return sorted(found)
+    return found

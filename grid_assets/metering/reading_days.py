@@ -47,8 +47,9 @@ class ReadingDay:
     quality_profiles: pd.DataFrame
 
     def tables(self) -> dict[Table, pd.DataFrame]:
-        return {READINGS: self.readings, FAILED_READINGS: self.failed, FILE_DAYS: self.file_days, METER_DAYS: self.meter_days,
-                QUALITY_PROFILES: self.quality_profiles}  # fmt: skip
+        """In the order in which they are to be written: file_days, which tells what the day was made from, is the last."""
+        return {READINGS: self.readings, FAILED_READINGS: self.failed, METER_DAYS: self.meter_days,
+                QUALITY_PROFILES: self.quality_profiles, FILE_DAYS: self.file_days}  # fmt: skip
 
     def figures(self) -> dict[str, float]:
         """What an analyst wants to know of the day first."""

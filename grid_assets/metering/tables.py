@@ -153,3 +153,12 @@ NODE_LOADS = Table(
         number("published_pct", "load meters with a value, measured or estimated"),
     ),
 )  # fmt: skip
+
+# Bookkeeping like the staged rows, not a table of the day that others read: so its partition is called "landing", though named by the day.
+FINISHED_DAYS = Table(
+    "metering", "finished_days", "a day whose node loads were made: the last thing that is written of a day, and no asset", "landing", ("day",),
+    (
+        calendar_day("day", "the site day"),
+        text("readings_hash", "content hash of the readings that the node loads were summed from"),
+    ),
+)  # fmt: skip

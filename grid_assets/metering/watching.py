@@ -13,7 +13,7 @@ from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.site import Site
 from grid_assets.metering.arrivals import arrival_day, arrived_files
 from grid_assets.metering.raw_days import rows_of_files, stale_days
-from grid_assets.metering.tables import FILE_DAYS
+from grid_assets.metering.tables import FILE_DAYS, READINGS
 
 QUIET_SECONDS = 10
 """A file younger than this may still be being written."""
@@ -65,21 +65,24 @@ def settled(files: list[SeenFile], cursor: str | None, now_ns: int) -> tuple[lis
 
 
 def days_to_make(lake: Lake, first: date, last: date) -> dict[date, str]:
-    """Days from first to last whose landed rows are not all in their readings, with a fingerprint of those rows.
+    """Days from first to last whose readings are not made from exactly the landed rows, or that are half replaced, with
+    a fingerprint of rows and readings.
 
     A day that was never made counts when landed files speak of it.
     """
     landed = rows_of_files(lake, first)
-    made = set(lake.partitions(FILE_DAYS))
-    stale = set(stale_days(lake, first))
-    found = {}
-    for day, rows in landed.groupby("day"):
-        if first <= day <= last and (day in stale or day.isoformat() not in made):
-            found[day] = fingerprint(rows)
-    return found
+    made = {date.fromisoformat(key) for key in lake.partitions(FILE_DAYS)}
+    wanted = set(stale_days(lake, first)) | (set(landed["day"]) - made)
+    return {
+        day: fingerprint(landed[landed["day"] == day], lake.content_hash(READINGS, day))
+        for day in sorted(wanted)
+        if first <= day <= last
+    }  # fmt: skip
 
 
-def fingerprint(rows: pd.DataFrame) -> str:
-    """A hash of which files hold how many rows; the order of the files does not matter."""
-    told = sorted(f"{row.file_id}:{row.rows}" for row in rows.itertuples())
+def fingerprint(rows: pd.DataFrame, readings_hash: str | None = None) -> str:
+    """A hash of which files hold how many rows, and of the readings there are: a run that died after it had written
+    readings may be asked for again. The order of the files does not matter.
+    """
+    told = [readings_hash or "", *sorted(f"{row.file_id}:{row.rows}" for row in rows.itertuples())]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]

@@ -14,10 +14,21 @@ import pytest
 
 from grid_assets.foundation.dagster.partitions import partitions_of
 from grid_assets.foundation.dagster.platform import Platform
+from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.registers import METERS, NODES
 from grid_assets.metering import assets, checks, sensors, watching
 from grid_assets.metering.quality_suite import docs_page, judge_profiles
-from grid_assets.metering.tables import FILE_DAYS, LANDED_FILES, NODE_LOADS, QUALITY_PROFILES, RAW_READINGS, READINGS
+from grid_assets.metering.raw_days import stale_days
+from grid_assets.metering.tables import (
+    FILE_DAYS,
+    FINISHED_DAYS,
+    LANDED_FILES,
+    METER_DAYS,
+    NODE_LOADS,
+    QUALITY_PROFILES,
+    RAW_READINGS,
+    READINGS,
+)
 from grid_assets_tests.metering.conftest import FIRST, LAST, MadeSite, as_csv, day_rows
 
 CHANGE = date(2021, 3, 28)
@@ -100,6 +111,60 @@ def test_lost_rows_stop_the_run_before_the_node_loads(fed, monkeypatch):
     assert not result.success
     assert checks_of(result)["readings.rows_accounted"] is False
     assert fed.lake.pointer(NODE_LOADS, FIRST) is None
+
+
+class Killed(RuntimeError):
+    """Stands for the end of the process at this point: nothing of the run goes on."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("before", [RAW_READINGS, METER_DAYS, FILE_DAYS, NODE_LOADS, FINISHED_DAYS])
+def test_a_run_that_dies_between_two_tables_leaves_the_day_stale_and_the_next_run_repairs_it(fed, monkeypatch, before):
+    monkeypatch.setattr(checks, "judge_profiles", lambda *_: _no_docs(fed))
+    assert executed(fed, FIRST, FIRST).success
+    assert stale_days(fed.lake) == []
+    late = day_rows(fed.site, FIRST, ("m1",))
+    fed.drop("reads_20210328T060000Z.csv", as_csv(late.assign(value=late["value"] * 1.1)))
+    honest = Lake.write
+
+    def dying(lake, table, frame, partition=None):
+        if table is before:
+            raise Killed
+        return honest(lake, table, frame, partition)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Lake, "write", dying)
+        assert not executed(fed, FIRST, FIRST).success
+    assert stale_days(fed.lake) == [FIRST]
+    (asked,) = tick(fed, sensors.late_data_sensor).run_requests
+    assert asked.partition_key == FIRST.isoformat()
+    assert executed(fed, FIRST, FIRST).success
+    assert stale_days(fed.lake) == []
+    loads = fed.lake.read(NODE_LOADS, FIRST)
+    readings = fed.lake.read(READINGS, FIRST)
+    assert loads.loc[loads["level"] == "system", "energy_kwh"].sum() == pytest.approx(
+        readings.loc[readings["meter_id"] != "g1", "energy_kwh"].sum()
+    )
+
+
+def test_other_readings_from_the_same_rows_make_a_half_replaced_day_stale_too(made):
+    made.drop("reads_20210328T050000Z.csv", as_csv(day_rows(made.site, FIRST)))
+    made.land(FIRST)
+    made.make(FIRST)
+    readings = made.lake.read(READINGS, FIRST)
+    made.lake.write(READINGS, readings.assign(energy_kwh=readings["energy_kwh"] + 1), FIRST)
+    assert stale_days(made.lake) == [FIRST]
+
+
+def test_a_day_whose_landed_rows_are_gone_is_stale(made):
+    made.drop("reads_20210328T050000Z.csv", as_csv(day_rows(made.site, FIRST)))
+    made.land(FIRST)
+    made.make(FIRST)
+    made.lake.write(LANDED_FILES, made.lake.read(LANDED_FILES, FIRST).iloc[:0], FIRST)
+    assert stale_days(made.lake) == [FIRST]
+    assert [one.partition_key for one in tick(made, sensors.late_data_sensor).run_requests] == [FIRST.isoformat()]
+    made.make(FIRST)
+    assert stale_days(made.lake) == []
 
 
 def _no_docs(fed):
