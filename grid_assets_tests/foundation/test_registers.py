@@ -149,6 +149,15 @@ def test_a_meter_that_moves_is_in_force_at_one_place_a_day(tmp_path: Path):
     assert in_force(meters, before, before + pd.Timedelta(days=1)).empty
 
 
+def test_a_day_counts_where_the_meter_was_at_its_start(tmp_path: Path):
+    at_noon = METER_ROWS.replace("2016-05-24T00:00:00Z", "2016-05-24T12:00:00Z")
+    meters = read_register(write(tmp_path, "meters", at_noon), METERS).to_pandas()
+    for day, node in (("2016-05-24", "f1"), ("2016-05-25", "f2")):
+        start = pd.Timestamp(day, tz="UTC")
+        here = in_force(meters, start, start + pd.Timedelta(days=1))
+        assert here.set_index("meter_id")["node_id"].to_dict() == {"a": node, "b": "f1"}
+
+
 def nodes(*rows: tuple[str, str, str | None]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["node_id", "level", "parent_id"])
 
