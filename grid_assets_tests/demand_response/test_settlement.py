@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -268,3 +269,27 @@ def test_missing_revisions_and_wrong_sums_are_found():
     assert any("add up to" in fault for fault in faults_of_sums(payments, settlements.assign(posted_amount=Decimal("1.00"))))
     twice = pd.concat([payments, payments])
     assert any("occurs twice" in fault for fault in faults_of_ledger(twice, settlements))
+
+
+def test_the_same_amounts_from_other_inputs_only_note_them():
+    people = [Delivery("P01", Decimal(100), Decimal(90))]
+    first = conformed(post(POSTING, settle(people, TERMS), *empty_ledger()))
+    later = replace(POSTING, inputs_hash="inputs-2")
+    again = conformed(post(later, settle(people, TERMS), *first))
+    pd.testing.assert_frame_equal(again[0], first[0])
+    pd.testing.assert_frame_equal(again[1].drop(columns="inputs_hash"), first[1].drop(columns="inputs_hash"))
+    assert again[1]["inputs_hash"].tolist() == ["inputs-2"]
+    corrected = conformed(
+        post(replace(POSTING, inputs_hash="inputs-3"), settle([Delivery("P01", Decimal(100), Decimal(95))], TERMS), *again)
+    )
+    assert corrected[1]["inputs_hash"].tolist() == ["inputs-2", "inputs-3"]  # what an earlier revision was made from stays
+    assert faults_of_ledger(*corrected) == []
+
+
+def test_a_ledger_from_before_there_was_an_inputs_hash_goes_on():
+    people = [Delivery("P01", Decimal(100), Decimal(90))]
+    payments, settlements = conformed(post(POSTING, settle(people, TERMS), *empty_ledger()))
+    old = settlements.drop(columns=["inputs_hash", "reason"])
+    assert conformed(post(POSTING, settle(people, TERMS), payments, old))[1]["inputs_hash"].tolist() == ["inputs-1"]
+    more = conformed(post(POSTING, settle([Delivery("P01", Decimal(100), Decimal(95))], TERMS), payments, old))[1]
+    assert more["inputs_hash"].isna().tolist() == [True, False]
