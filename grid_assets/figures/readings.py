@@ -105,7 +105,8 @@ def node_loads_picture(loads: pd.DataFrame, zone: str, interval_minutes: int, ti
         axis.plot(system.index, system["generation_kwh"] * factor, color=style.SOLAR, linewidth=1.8, label="generation")
     style.heading(axis, title, "kW")
     style.clock_axis(axis, zone)
-    top = max(float((system["energy_kwh"] * factor).max()), float((system["generation_kwh"] * factor).max()), 1e-9)
+    drawn = system[["energy_kwh", "generation_kwh"]].to_numpy(dtype=float) * factor
+    top = max(float(np.nan_to_num(drawn).max(initial=0.0)), 1e-9)
     axis.set_ylim(0, top * 1.35)
     if len(system):
         axis.set_xlim(system.index[0], system.index[-1])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 
 import pandas as pd
 
 from grid_assets.foundation.lake import Lake
+from grid_assets.metering.raw_days import rows_of_files
 from grid_assets.metering.tables import FILE_DAYS, LANDED_FILES, LANDED_ROWS, RAW_READINGS, REJECTED_READINGS
 
 
@@ -29,12 +30,10 @@ def faults_of_landing(files: pd.DataFrame, rejected: pd.DataFrame) -> str:
 def faults_of_day(file_days: pd.DataFrame, raw: pd.DataFrame, staged: pd.DataFrame) -> str:
     """Files of a day whose rows are not published + rejected + superseded, or not the rows that were staged.
 
-    ``raw``: file_id and received_utc of the day's raw readings; ``staged``: the same of LANDED_ROWS of those files and
-    that day. Rows that arrived after the newest raw row of their file were not known yet and do not count.
+    ``raw``: the file_id of the day's raw readings; ``staged``: that of the rows of LANDED_ROWS that should be among them,
+    from the lists of landed files, so that a file that was left out whole is seen.
     """
-    newest = raw.groupby("file_id")["received_utc"].max()
-    known = staged[staged["received_utc"] <= staged["file_id"].map(newest)]
-    table = pd.DataFrame({"staged": known.groupby("file_id").size(), "raw": raw.groupby("file_id").size()})
+    table = pd.DataFrame({"staged": staged.groupby("file_id").size(), "raw": raw.groupby("file_id").size()})
     outcomes = file_days.set_index("file_id")[["rows", "published", "rejected", "superseded"]]
     table = table.join(outcomes, how="outer").fillna(0).astype(int)
     wrong = (table["staged"] != table["rows"]) | (table["raw"] != table["rows"])
@@ -47,7 +46,17 @@ def landing_faults(lake: Lake, day: date | str) -> str:
     return faults_of_landing(lake.read(LANDED_FILES, day), lake.read(REJECTED_READINGS, day))
 
 
-def day_faults(lake: Lake, day: date) -> str:
-    raw = lake.read(RAW_READINGS, day, ["file_id", "received_utc"])
-    staged = lake.read(LANDED_ROWS, sorted(raw["file_id"].unique()), ["file_id", "received_utc", "day"])
-    return faults_of_day(lake.read(FILE_DAYS, day), raw, staged[staged["day"] == day])
+def day_faults(lake: Lake, day: date, known_until: datetime | None = None, landed: pd.DataFrame | None = None) -> str:
+    """What is wrong with the accounts of one day; "" where every row is accounted for.
+
+    ``known_until``: rows that arrived later were not to be known (a back-test). ``landed``: rows_of_files of this day and
+    others, where the caller has it already.
+    """
+    landed = rows_of_files(lake, day) if landed is None else landed
+    files = sorted(landed.loc[landed["day"] == day, "file_id"])
+    staged = lake.read(LANDED_ROWS, files, ["file_id", "received_utc", "day"])
+    wanted = staged["day"] == day
+    if known_until is not None:
+        wanted &= staged["received_utc"] <= known_until
+    said = faults_of_day(lake.read(FILE_DAYS, day), lake.read(RAW_READINGS, day, ["file_id"]), staged[wanted])
+    return f"{said}; materialise the day from raw_readings on" if said else ""

@@ -1,6 +1,6 @@
 """The checks of metering: every row accounted for (errors), files readable and readings valid enough (warnings)."""
 
-from datetime import date
+from datetime import date, datetime
 
 import dagster as dg
 
@@ -9,6 +9,8 @@ from grid_assets.foundation.dagster.doors import partition_keys
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.metering import accounting
 from grid_assets.metering.quality_suite import judge_profiles
+from grid_assets.metering.raw_days import rows_of_files
+from grid_assets.metering.stamps import instant_of
 from grid_assets.metering.tables import LANDED_FILES, METER_DAYS, QUALITY_PROFILES, READINGS
 
 EVERY_ROW = "rows = published + rejected + superseded, per file"
@@ -34,8 +36,16 @@ def landed_rows_accounted(context: dg.AssetCheckExecutionContext, platform: Plat
     asset=READINGS.key, name="rows_accounted", blocking=True, description="Staged rows of every file are published, rejected or superseded."
 )
 def rows_accounted(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
-    faults = {key: accounting.day_faults(platform.lake, date.fromisoformat(key)) for key in partition_keys(context)}
+    days = [date.fromisoformat(key) for key in partition_keys(context)]
+    landed, known_until = rows_of_files(platform.lake, min(days)), _known_until(context)
+    faults = {day.isoformat(): accounting.day_faults(platform.lake, day, known_until, landed) for day in days}
     return recorded(context, platform, READINGS, "rows_accounted", faults, expected=EVERY_ROW, severity=ERROR)
+
+
+def _known_until(context: dg.AssetCheckExecutionContext) -> datetime | None:
+    """What the run was told that it may know: the setting of raw_readings in the same run."""
+    config = context.run.run_config.get("ops", {}).get("metering__raw_readings", {}).get("config", {})
+    return instant_of(config["known_until"]) if config.get("known_until") else None
 
 
 @dg.asset_check(

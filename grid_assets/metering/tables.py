@@ -155,6 +155,7 @@ NODE_LOADS = Table(
 )  # fmt: skip
 
 # Bookkeeping like the staged rows, not a table of the day that others read: so its partition is called "landing", though named by the day.
+# Bookkeeping like the staged rows, not a table of the day that others read: so its partition is called "landing", though named by the day.
 FINISHED_DAYS = Table(
     "metering", "finished_days", "a day whose node loads were made: the last thing that is written of a day, and no asset", "landing", ("day",),
     (
