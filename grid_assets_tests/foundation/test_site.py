@@ -196,6 +196,10 @@ start = "17:00"
 end = "20:00"
 days = "weekends"
 price_per_kwh = 0.3
+[[tariffs.periods]]
+start = "20:00"
+end = "22:00"
+price_per_kwh = 0.25
 
 [[programmes]]
 name = "large"
@@ -211,7 +215,7 @@ minimum_baseline_days = 5
 def test_a_full_site_loads(tmp_path: Path):
     site = load(tmp_path, FULL)
     assert site.programmes[0].rate_per_kwh == "0.45"
-    assert len(site.tariffs[1].periods) == 4
+    assert len(site.tariffs[1].periods) == 5
 
 
 @pytest.mark.parametrize(
