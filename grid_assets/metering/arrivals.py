@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from grid_assets.foundation.calendar import SiteCalendar
+from grid_assets.foundation.site import Site
 from grid_assets.foundation.site_sections import ReadingsInput
 
 RECEIVED = r"(?P<received>\d{8}T\d{6}Z|\d{4}-\d{2}-\d{2})"
@@ -62,6 +64,25 @@ def arrived_files(source: ReadingsInput, clock: SiteCalendar) -> tuple[list[Arri
         else:
             found.append(Arrival(received, path.name, path))
     return sorted(found), strangers
+
+
+def outside_calendar(site: Site, landed: Collection[tuple[str, str]] = ()) -> list[str]:
+    """The files whose names tell an arrival outside the site's calendar, and what becomes of each.
+
+    One that came before the first day lands with that day; it is not named any more when it is in ``landed`` (input name,
+    file name). One that came after the last day is landed by no run.
+    """
+    clock, told = site.clock, []
+    for source in site.readings:
+        if source.arrival != "file_name":
+            continue
+        for one in arrived_files(source, clock)[0]:
+            day = clock.arrival_day(one.received_utc)
+            if clock.last_day is not None and day > clock.last_day:
+                told.append(f"{source.name}: {one.name} arrived after the last day, {clock.last_day}: no run lands it; see [calendar]")
+            elif day < clock.first_day and (source.name, one.name) not in landed:
+                told.append(f"{source.name}: {one.name} arrived before the first day, {clock.first_day}: it lands with that day only")
+    return told
 
 
 def archive_files(source: ReadingsInput) -> list[Path]:

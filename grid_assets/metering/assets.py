@@ -40,6 +40,8 @@ def landed(context: dg.AssetExecutionContext, platform: Platform):
         written.append(landing.write_landing(platform.lake, one))
         files, rejected, ignored = [*files, *one.files], [*rejected, *one.rejected], ignored | set(one.ignored)
     figures = landing.summary(files, rejected) | {"names_that_tell_no_arrival": ", ".join(sorted(ignored)) or "none"}
+    outside = landing.files_of_no_day(platform.site, platform.lake)
+    figures |= {"files_outside_calendar": len(outside), "names_outside_calendar": "; ".join(outside[:20]) or "none"}
     picture = pictures.landing_picture(landing.rows_by_day_and_outcome(files), platform.site.title)
     yield report(
         platform,

@@ -7,7 +7,7 @@ import dagster as dg
 from grid_assets.foundation.dagster.checks import ERROR, WARN, recorded
 from grid_assets.foundation.dagster.doors import partition_keys
 from grid_assets.foundation.dagster.platform import Platform
-from grid_assets.metering import accounting
+from grid_assets.metering import accounting, landing
 from grid_assets.metering.quality_suite import judge_profiles
 from grid_assets.metering.raw_days import rows_of_files
 from grid_assets.metering.stamps import instant_of
@@ -49,15 +49,22 @@ def _known_until(context: dg.AssetCheckExecutionContext) -> datetime | None:
 
 
 @dg.asset_check(
-    asset=LANDED_FILES.key, name="files_readable", description="Every file could be read and had the columns that the site file names."
+    asset=LANDED_FILES.key,
+    name="files_readable",
+    description="Every file could be read, had the columns that the site file names and arrived on a day of the calendar.",
 )
 def files_readable(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
-    faults = {}
+    faults, outside = {}, landing.files_of_no_day(platform.site, platform.lake)
     for key in partition_keys(context):
         files = platform.lake.read(LANDED_FILES, key)
         wrong = files[files["status"].isin(["unreadable", "refused"])]
         faults[key] = "; ".join(f"{row.status}: {row.reason}" for row in wrong.itertuples())
-    return recorded(context, platform, LANDED_FILES, "files_readable", faults, expected="no file unreadable or refused", severity=WARN)
+    if outside:  # they belong to no day: the last day of the run tells of them
+        faults[key] = "; ".join(
+            [*([faults[key]] if faults[key] else []), f"{len(outside)} outside the calendar: {'; '.join(outside[:20])}"]
+        )
+    expected = "no file unreadable, refused or outside the calendar"
+    return recorded(context, platform, LANDED_FILES, "files_readable", faults, expected=expected, severity=WARN)
 
 
 @dg.asset_check(asset=METER_DAYS.key, name="valid_share", description="Enough of the day's readings were measured and passed the rules.")

@@ -16,7 +16,7 @@ from grid_assets.foundation.lake import Lake, Written
 from grid_assets.foundation.site import Site
 from grid_assets.foundation.site_sections import ReadingsInput
 from grid_assets.metering.arrival_rules import JudgedRows, SiteDays, judge
-from grid_assets.metering.arrivals import Arrival, archive_files, arrival_day, arrived_files
+from grid_assets.metering.arrivals import Arrival, archive_files, arrival_day, arrived_files, outside_calendar
 from grid_assets.metering.file_formats import BrokenRow, Cells, FileEmpty, FileRefused, FileUnreadable, read_cells
 from grid_assets.metering.stamps import EPOCH, NO_TIME, microseconds
 from grid_assets.metering.tables import LANDED_FILES, LANDED_ROWS, REJECTED_READINGS
@@ -96,6 +96,12 @@ def land_days(site: Site, lake: Lake, meters: pd.DataFrame, days: Sequence[date]
             folder.land(landing, calendar, meters, earlier)
         earlier.keep(landing, in_place)
         yield landing
+
+
+def files_of_no_day(site: Site, lake: Lake) -> list[str]:
+    """The files in the landing folders that no landed day lists because they arrived outside the site's calendar."""
+    first = lake.read(LANDED_FILES, site.clock.first_day, ["input_name", "file_name"])
+    return outside_calendar(site, set(first.itertuples(index=False, name=None)))
 
 
 def write_landing(lake: Lake, landing: DayLanding) -> tuple[Written, Written]:

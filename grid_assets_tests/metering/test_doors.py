@@ -113,6 +113,22 @@ def test_lost_rows_stop_the_run_before_the_node_loads(fed, monkeypatch):
     assert fed.lake.pointer(NODE_LOADS, FIRST) is None
 
 
+def test_files_outside_the_calendar_are_told_by_every_landing_run(fed, monkeypatch):
+    monkeypatch.setattr(checks, "judge_profiles", lambda *_: _no_docs(fed))
+    late = "reads_20210402T050000Z.csv"
+    fed.drop(late, as_csv(day_rows(fed.site, LAST, ("m1",))))
+    result = executed(fed, FIRST, FIRST)
+    assert result.success
+    (told,) = [one for one in result.get_asset_check_evaluations() if one.check_name == "files_readable"]
+    assert (told.passed, told.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert late in told.description
+    landed = {event.asset_key.path[-1]: event.materialization.metadata for event in result.get_asset_materialization_events()}[
+        "landed_files"
+    ]
+    assert landed["files_outside_calendar"].value == 1
+    assert late in landed["names_outside_calendar"].value
+
+
 class Killed(RuntimeError):
     """Stands for the end of the process at this point: nothing of the run goes on."""
 

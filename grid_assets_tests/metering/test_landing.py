@@ -13,7 +13,7 @@ import pytest
 
 from grid_assets.metering.accounting import faults_of_landing, landing_faults
 from grid_assets.metering.arrivals import ArrivalError
-from grid_assets.metering.landing import EmptyRegister, files_frame, land_days, rejected_frame
+from grid_assets.metering.landing import EmptyRegister, files_frame, files_of_no_day, land_days, rejected_frame
 from grid_assets.metering.tables import LANDED_FILES, LANDED_ROWS, REJECTED_READINGS
 from grid_assets_tests.metering.conftest import FIRST, LAST, as_csv, day_rows
 
@@ -337,6 +337,20 @@ def test_a_later_good_version_of_an_archive_counts_first(make_site):
             assert landing_faults(made.lake, FIRST) == ""
             found = made.make(FIRST).readings.set_index("meter_id").loc["m4", "energy_kwh"]
             assert found.tolist() == (np.arange(48, 96) * factor / 8).tolist()
+
+
+def test_files_that_arrived_outside_the_calendar_are_named(made):
+    made.drop(NAME, HEADER + GOOD)
+    early, last, late = "reads_20210320T050000Z.csv", "reads_20210330T050000Z.csv", "reads_20210402T050000Z.csv"
+    for n, name in enumerate((early, last, late)):
+        made.drop(name, HEADER + GOOD.replace("10:00", f"1{n + 1}:00"))
+    made.land(date(2021, 3, 28), LAST)
+    told = files_of_no_day(made.site, made.lake)
+    assert len(told) == 2
+    assert f"feed: {early} arrived before the first day, 2021-03-27" in told[0]
+    assert f"feed: {late} arrived after the last day, 2021-03-29: no run lands it" in told[1]
+    made.land(FIRST)  # lists the early one
+    assert [late in one for one in files_of_no_day(made.site, made.lake)] == [True]
 
 
 def test_an_empty_register_fails_early_and_says_what_to_do(made):
