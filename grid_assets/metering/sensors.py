@@ -38,11 +38,12 @@ def landing_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> d
     clock = platform.site.clock
     last = clock.last_complete_day(datetime.now(UTC))
     ready, cursor = watching.settled(
-        [one for one in watching.look(platform.site) if one.arrival_day <= last], context.cursor, time.time_ns()
-    )
+        [one for one in watching.look(platform.site) if one.arrival_day <= last], context.cursor, time.time_ns(),
+        watching.listed_in(platform.site, platform.lake),
+    )  # fmt: skip
     requests = [
-        dg.RunRequest(run_key=one.version, partition_key=one.arrival_day.isoformat(), tags={"grid_assets/file": one.key[-200:]})
-        for one in ready
+        dg.RunRequest(run_key=run_key, partition_key=one.arrival_day.isoformat(), tags={"grid_assets/file": one.key[-200:]})
+        for one, run_key in ready
     ]
     return dg.SensorResult(run_requests=requests, cursor=cursor)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
@@ -12,11 +13,14 @@ import pandas as pd
 from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.site import Site
 from grid_assets.metering.arrivals import arrival_day, arrived_files
+from grid_assets.metering.landing import content_id
 from grid_assets.metering.raw_days import rows_of_files, stale_days
-from grid_assets.metering.tables import FILE_DAYS, READINGS
+from grid_assets.metering.tables import FILE_DAYS, LANDED_FILES, READINGS
 
 QUIET_SECONDS = 10
 """A file younger than this may still be being written."""
+RETRY_TICKS = 20
+"""Looks after which a file that was asked for and is still not in the lake is asked for again: five minutes."""
 
 
 @dataclass(frozen=True)
@@ -48,20 +52,48 @@ def look(site: Site) -> list[SeenFile]:
     return found
 
 
-def settled(files: list[SeenFile], cursor: str | None, now_ns: int) -> tuple[list[SeenFile], str]:
-    """The files that were the same at the last look, are not fresh and were not returned before; and the next cursor."""
-    before: dict[str, list] = json.loads(cursor) if cursor else {}
+def settled(
+    files: list[SeenFile], cursor: str | None, now_ns: int, is_landed: Callable[[SeenFile], bool]
+) -> tuple[list[tuple[SeenFile, str]], str]:
+    """The files to land now, each with the key of its run; and the next cursor.
+
+    A file is asked for when it was the same at the last look and is not fresh. It is done when ``is_landed`` says that
+    the lake lists this content of it; if that is not so after RETRY_TICKS looks, its run failed and it is asked for again
+    under another key. The cursor holds size, time, looks since it was asked for (-1: done) and how often it was asked for.
+    """
+    remembered: dict[str, list] = json.loads(cursor) if cursor else {}
+    before = {key: known for key, known in remembered.items() if len(known) == 4}  # older releases remembered three things
     ready, after = [], {}
     for one in files:
-        size, mtime_ns, requested = before.get(one.key, (None, None, False))
+        size, mtime_ns, waited, attempts = before.get(one.key, (None, None, 0, 0))
         unchanged = (size, mtime_ns) == (one.size, one.mtime_ns)
-        old_enough = now_ns - one.mtime_ns >= QUIET_SECONDS * 1_000_000_000
-        done = bool(unchanged and requested)
-        if unchanged and old_enough and not requested:
-            ready.append(one)
-            done = True
-        after[one.key] = (one.size, one.mtime_ns, done)
+        if not unchanged:
+            waited, attempts = 0, 0
+        elif attempts and waited >= 0:
+            waited = -1 if is_landed(one) else waited + 1
+        due = attempts == 0 or waited >= RETRY_TICKS
+        if unchanged and due and now_ns - one.mtime_ns >= QUIET_SECONDS * 1_000_000_000:
+            ready.append((one, f"{one.version}:{attempts}" if attempts else one.version))
+            waited, attempts = 0, attempts + 1
+        after[one.key] = (one.size, one.mtime_ns, waited, attempts)
     return ready, json.dumps(after, sort_keys=True)
+
+
+def listed_in(site: Site, lake: Lake) -> Callable[[SeenFile], bool]:
+    """Tells whether the lake lists the content that a file has now: landed, a duplicate or refused, but seen."""
+    sources = {source.name: source for source in site.readings}
+
+    def is_landed(one: SeenFile) -> bool:
+        input_name, name = one.key.split("/", 1)
+        source = sources[input_name]
+        listed = lake.read(LANDED_FILES, one.arrival_day, ["file_id", "file_name"])
+        try:
+            digest = content_id((source.folder / name).read_bytes(), source)
+        except FileNotFoundError:
+            return False
+        return bool(((listed["file_name"] == name) & (listed["file_id"].str.split("+").str[0] == digest)).any())
+
+    return is_landed
 
 
 def days_to_make(lake: Lake, first: date, last: date) -> dict[date, str]:

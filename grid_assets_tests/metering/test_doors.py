@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from datetime import date
 from subprocess import run
 
@@ -236,7 +237,30 @@ def test_the_landing_sensor_waits_for_quiet_and_asks_once(made):
     fourth = tick(made, sensors.landing_sensor, third.cursor)
     assert [one.partition_key for one in fourth.run_requests] == [FIRST.isoformat()]
     assert tick(made, sensors.landing_sensor, fourth.cursor).run_requests == []
-    assert json.loads(fourth.cursor)["feed/reads_20210328T050000Z.csv"][2] is True
+    made.land(FIRST)
+    landed = tick(made, sensors.landing_sensor, fourth.cursor)
+    assert landed.run_requests == []
+    assert json.loads(landed.cursor)["feed/reads_20210328T050000Z.csv"][2:] == [-1, 1]
+
+
+def test_a_file_whose_landing_failed_is_asked_for_again_until_the_lake_lists_it(made):
+    path = made.drop("reads_20210328T050000Z.csv", as_csv(day_rows(made.site, FIRST)))
+    os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns - 60_000_000_000))
+    files, now, landed = watching.look(made.site), time.time_ns(), watching.listed_in(made.site, made.lake)
+    cursor, keys = None, []
+    for _ in range(2 * watching.RETRY_TICKS + 2):
+        ready, cursor = watching.settled(files, cursor, now, landed)
+        keys += [key for _, key in ready]
+    version = files[0].version
+    assert keys == [version, f"{version}:1", f"{version}:2"]
+    made.land(FIRST)
+    for _ in range(2 * watching.RETRY_TICKS):
+        ready, cursor = watching.settled(files, cursor, now, landed)
+        assert ready == []
+    made.drop("reads_20210328T050000Z.csv", b"other bytes")
+    assert not landed(files[0])
+    made.land(FIRST)
+    assert landed(files[0])  # refused, but listed: asking again would not help
 
 
 def test_the_late_data_sensor_asks_for_days_whose_rows_are_not_all_used(made):
@@ -259,11 +283,18 @@ def test_a_file_still_growing_is_never_ready():
 
     cursor = None
     for size in (1, 2, 3):
-        ready, cursor = watching.settled([seen(size)], cursor, 10**12)
+        ready, cursor = watching.settled([seen(size)], cursor, 10**12, lambda one: False)
         assert ready == []
-    ready, cursor = watching.settled([seen(3)], cursor, 10**12)
-    assert [one.size for one in ready] == [3]
-    assert watching.settled([seen(3)], cursor, 10**12)[0] == []
+    ready, cursor = watching.settled([seen(3)], cursor, 10**12, lambda one: False)
+    assert [one.size for one, _ in ready] == [3]
+    assert watching.settled([seen(3)], cursor, 10**12, lambda one: False)[0] == []
+
+
+def test_a_cursor_of_an_older_release_is_read_as_not_seen():
+    seen = watching.SeenFile("feed/a.csv", 3, 0, FIRST)
+    ready, cursor = watching.settled([seen], json.dumps({"feed/a.csv": [3, 0, True]}), 10**12, lambda one: False)
+    assert ready == []
+    assert [key for _, key in watching.settled([seen], cursor, 10**12, lambda one: False)[0]] == [seen.version]
 
 
 def test_the_doors_import_nothing_heavy():
