@@ -106,7 +106,9 @@ def test_settled_reductions_are_near_what_participants_really_delivered(demo: Ra
     truth = pd.read_csv(demo.site.simulation.folder / "truth" / "deliveries.csv", parse_dates=["start_utc", "end_utc"])
     truth["kwh"] = truth["delivered_kw"] * (truth["end_utc"] - truth["start_utc"]).dt.total_seconds() / 3600
     real = truth.groupby("event_id")["kwh"].sum()
-    settled = pd.concat([demo.lake.read(SETTLEMENTS, event) for event in demo.lake.partitions(SETTLEMENTS)]).set_index("event_id")["delivered_kwh"]
+    settled = pd.concat([demo.lake.read(SETTLEMENTS, event) for event in demo.lake.partitions(SETTLEMENTS)]).set_index("event_id")[
+        "delivered_kwh"
+    ]
     assert len(settled) == 3
     # The bounds are the baseline's error measured on windows without an event: docs/demand_response.md.
     assert settled.sum() == pytest.approx(real[settled.index].sum(), rel=0.35)
