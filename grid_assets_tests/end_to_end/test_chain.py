@@ -10,8 +10,11 @@ import dagster as dg
 import pytest
 
 from grid_assets import jobs
-from grid_assets.definitions import build_definitions
+from grid_assets.daily import SiteRuns, StepReport
+from grid_assets.definitions import build_definitions, public_tables
+from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.site import Site, load_site
+from grid_assets.instance import open_instance
 from grid_assets.reporting.publish import ensure_manifest
 from grid_assets_tests.conftest import PROJECT, SITES
 
@@ -106,3 +109,26 @@ def test_schedules_run_on_a_live_site_only(site_file: Path, tmp_path: Path, mode
     assert schedules["every_morning"].cron_schedule == "15 9 * * *"
     assert {one.execution_timezone for one in schedules.values()} == {"Europe/London"}
     assert sensor_of(definitions, "after_the_day").default_status.name == expected
+
+
+def test_days_that_lack_only_weather_are_filled_again(site_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A back-fill whose weather failed left readings behind; the next one must not take those days for complete."""
+    monkeypatch.setenv("GRID_ASSETS_STATE", str(tmp_path))
+    monkeypatch.setenv("GRID_ASSETS_SHARED", str(tmp_path))
+    site, day = site_of(site_file, tmp_path), date(2019, 6, 26)
+    lake, history = Lake(site.lake_root), site.clock.history(day, site.calendar.history_days)
+    asked: list[tuple[date, date]] = []
+
+    def noted(runs: SiteRuns, title: str, job: str, *, days: tuple[date, date] | None = None, **_: object) -> StepReport:
+        asked.extend([days] if days else [])
+        return StepReport(title, job, "", succeeded=True)
+
+    monkeypatch.setattr(SiteRuns, "run", noted)  # which days are asked for is looked at, not their making
+    with open_instance(site) as instance:
+        runs = SiteRuns(site_file, site, instance)
+        for table in (one for one in public_tables(site) if jobs.in_history(one)):
+            for one in history:
+                if table.area == "metering" or one < history[-3]:
+                    lake.write(table, table.empty(), one)
+        list(runs.history(day))
+    assert asked == [(history[-3], history[-1])]
