@@ -17,7 +17,7 @@ METERS = Table(
     "foundation", "meters", "a meter while it is in force at one place", "none", ("meter_id", "valid_from_utc"),
     (
         text("meter_id", "the meter's id as its readings carry it"),
-        text("kind", "load (consumes positive) or generation (feeds in positive)"),
+        text("kind", "load (consumes positive), generation (feeds in positive) or boundary (the net flow into its node, for balances; part of no sum)"),
         text("node_id", "the feeder, or the substation where there is no feeder, that the meter hangs on"),
         text("bus_id", "name of the network bus; empty where the network is not modelled down to the meter", nullable=True),
         text("customer_class", "kind of customer, for priorities and class profiles"),
@@ -26,6 +26,7 @@ METERS = Table(
         flag("net_metered", "whether generation behind the meter may turn its readings negative"),
         instant("valid_from_utc", "first instant at this place"),
         instant("valid_to_utc", "first instant no longer at this place; empty: still there", nullable=True),
+        number("register_modulus_kwh", "standing at which the meter's register starts again from 0, such as 100000; empty: the site's default", nullable=True),
     ),
 )  # fmt: skip
 
@@ -71,20 +72,34 @@ UNITS = Table(
     ),
 )  # fmt: skip
 
-REGISTERS = (METERS, NODES, PLANTS, UNITS)
+DEVICES = Table(
+    "foundation", "devices", "a sensor or monitor while it is in force", "none", ("device_id", "valid_from_utc"),
+    (
+        text("device_id", "the device's id as its measurements carry it"),
+        text("kind", "grid_sensor, weather_station, battery_monitor, inverter, temperature_sensor or occupancy_sensor"),
+        text("node_id", "the feeder or substation it belongs to", nullable=True),
+        text("unit_id", "the storage unit it watches", nullable=True),
+        number("reporting_s", "seconds between its reports; empty: irregular", nullable=True),
+        instant("valid_from_utc", "first instant in force"),
+        instant("valid_to_utc", "first instant no longer in force; empty: still in force", nullable=True),
+    ),
+)  # fmt: skip
+
+REGISTERS = (METERS, NODES, PLANTS, UNITS, DEVICES)
 
 FOREVER = pd.Timestamp("2200-01-01", tz="UTC")
 """Stands for the end of a period that has none."""
 
 
 CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
-    ("meters", "kind"): ("load", "generation"),
+    ("meters", "kind"): ("load", "generation", "boundary"),
     ("nodes", "level"): ("system", "substation", "feeder"),
     ("plants", "kind"): ("pv", "wind", "biomass", "hydro"),
+    ("devices", "kind"): ("grid_sensor", "weather_station", "battery_monitor", "inverter", "temperature_sensor", "occupancy_sensor"),
 }
 """What a column of words may say: another word would silently change what a row means."""
 
-ABOVE_ZERO = ("rating_kw", "power_kw", "energy_kwh")
+ABOVE_ZERO = ("rating_kw", "power_kw", "energy_kwh", "register_modulus_kwh", "reporting_s")
 SHARES = ("power_factor", "charge_efficiency", "discharge_efficiency")
 NOT_NEGATIVE = (
     "import_limit_kw", "export_limit_kw", "self_discharge_pct_per_day", "minimum_energy_kwh", "initial_energy_kwh", "wear_cost_per_kwh",
@@ -101,13 +116,13 @@ class RegisterError(ValueError):
 
 
 def read_register(folder: Path, table: Table) -> pa.Table:
-    """Reads ``<folder>/<table>.csv`` as its table; plants and units may be absent and are then empty.
+    """Reads ``<folder>/<table>.csv`` as its table; plants, units and devices may be absent and are then empty.
 
     Lines that begin with # are comments. Raises RegisterError with a line per fault, naming the file, the line and the value.
     """
     path = folder / f"{table.name}.csv"
     if not path.exists():
-        if table in (PLANTS, UNITS):
+        if table in (PLANTS, UNITS, DEVICES):
             return table.empty()
         raise RegisterError(f"{path}: the register is missing; expected columns {', '.join(table.columns)}")
     frame = _records(path, table)
@@ -117,8 +132,8 @@ def read_register(folder: Path, table: Table) -> pa.Table:
             frame[declared.name] = None
         frame[declared.name] = _typed(frame[declared.name], declared, faults)
     faults += _faults_of_values(frame, table) + _faults_of_keys(frame, table)
-    if table is METERS:
-        faults += _faults_of_periods(frame)
+    if table in (METERS, DEVICES):
+        faults += _faults_of_periods(frame, table.keys[0])
     if faults:
         raise RegisterError(_told(path, faults))
     try:
@@ -236,22 +251,23 @@ def _faults_of_keys(frame: pd.DataFrame, table: Table) -> list[Fault]:
     return found
 
 
-def _faults_of_periods(meters: pd.DataFrame) -> list[Fault]:
-    """Periods that end before they begin, and periods of one meter that overlap: its energy would have two places."""
+def _faults_of_periods(meters: pd.DataFrame, id_column: str) -> list[Fault]:
+    """Periods that end before they begin, and periods of one meter or device that overlap: its values would have two places."""
     backwards = meters["valid_to_utc"].notna() & (meters["valid_to_utc"] <= meters["valid_from_utc"])
     found: list[Fault] = [
         (int(line), f"valid_to_utc = {str(value)!r}: expected a time after valid_from_utc")
         for line, value in meters.loc[backwards, "valid_to_utc"].items()
     ]
-    sound = meters[~backwards].dropna(subset=["meter_id", "valid_from_utc"])
-    for meter, rows in sound.sort_values("valid_from_utc", kind="stable").groupby("meter_id"):
+    sound = meters[~backwards].dropna(subset=[id_column, "valid_from_utc"])
+    several = sound[sound.duplicated(id_column, keep=False)]
+    for meter, rows in several.sort_values("valid_from_utc", kind="stable").groupby(id_column):
         until = rows["valid_to_utc"].fillna(FOREVER)
         reached, before = until.iloc[0], rows.index[0]
         for line, begins in rows["valid_from_utc"].iloc[1:].items():
             if begins < reached and begins > rows.at[before, "valid_from_utc"]:  # the same beginning is a repeated key
                 found.append((
                     int(line),  # type: ignore[arg-type]
-                    f"valid_from_utc = {str(begins)!r}: meter {meter!r} is still in force on line {before}; give that line a valid_to_utc up to here",
+                    f"valid_from_utc = {str(begins)!r}: {id_column.removesuffix('_id')} {meter!r} is still in force on line {before}; give that line a valid_to_utc up to here",
                 ))  # fmt: skip
             if until[line] > reached:
                 reached, before = until[line], line

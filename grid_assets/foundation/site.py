@@ -43,7 +43,11 @@ class Site(sections.Section):
     calendar: sections.CalendarSection
     registers: sections.RegistersSection
     readings: tuple[sections.ReadingsInput, ...] = Field(min_length=1)
+    metering: sections.MeteringSection = sections.MeteringSection()  # type: ignore[call-arg]
     validation: sections.ValidationSection = sections.ValidationSection()  # type: ignore[call-arg]
+    quantities: dict[str, sections.QuantityLimits] = {}
+    """Limits of measured quantities, over the ones that the platform ships."""
+    alerts: sections.AlertsSection = sections.AlertsSection()  # type: ignore[call-arg]
     weather: sections.WeatherSection | None = None
     network: sections.NetworkSection | None = None
     storage: sections.StorageSection | None = None

@@ -157,13 +157,75 @@ class ValidationSection(Section):
     """Parameters of the validation and estimation rules."""
 
     spike_ratio: float = Field(1.8, gt=1)
+    spike_floor_share: float = Field(0.5, ge=0)
+    """A spike is above this share of the meter's rating: a kettle in an empty house is none."""
     stuck_intervals: int = Field(8, ge=3)
+    zero_run_intervals: int = Field(8, ge=2)
+    """Zeros in a row that need an outage event, or a past with such runs, to be believed."""
+    zero_run_usual_kw: float = Field(0.02, ge=0)
+    """A meter whose like days never fall below this mean power does not rest: its zero runs are faults."""
+    scale_ratio: float = Field(250.0, gt=10)
+    """A day whose mean is more than this times the usual one was sent in Wh and is divided by 1000."""
+    register_tolerance_pct: float = Field(2.0, gt=0)
+    """Largest difference between a day's intervals and its register before the day is flagged."""
+    register_modulus_kwh: float = Field(100_000.0, gt=0)
+    """Standing at which registers start again from 0, where the register of meters names none."""
+    usage_ratio: float = Field(4.0, gt=1)
+    """A day of more than this times, or less than this part of, the usual energy is flagged."""
+    night_elevation_degrees: float = Field(-6.0, le=0)
+    """Below this elevation of the sun a PV meter cannot generate."""
+    night_share: float = Field(0.01, ge=0)
+    """More than this share of the rating at night is a fault of a PV meter."""
     linear_gap_minutes: int = Field(120, ge=0)
     like_day_weeks: int = Field(3, ge=1, le=12)
     near_zero_share: float = Field(0.0, ge=0, lt=1)
     """A load meter's run of readings under this share of its recent mean counts as a switched or dead measurement; 0 = off."""
     near_zero_intervals: int = Field(4, ge=1)
     minimum_valid_pct: float = Field(95.0, ge=0, le=100)
+
+
+class MeteringSection(Section):
+    """How a day's readings are computed, and where people's own entries lie."""
+
+    engine: Literal["local", "spark"] = "local"
+    """local: in this process and its children; spark: on the executors of a Spark session (extra `spark`)."""
+    spark_master: str = "local[2]"
+    shard_meters: int = Field(20_000, ge=1)
+    """Meters that are computed at once: the unit of memory and of work."""
+    processes: int = Field(1, ge=1, le=64)
+    """Shards computed at the same time by the local engine."""
+    corrections: Path | None = None
+    """Folder of the analysts' corrections (CSV); None: none are taken."""
+    outages: Path | None = None
+    """Folder of the outage events (CSV); None: none are known."""
+
+
+class QuantityLimits(Section):
+    """What a measured quantity can be, in its own unit (V, A, Hz, degC, pct ..)."""
+
+    minimum: float | None = None
+    maximum: float | None = None
+    largest_step: float | None = Field(None, gt=0)
+    """Between two measurements in a row."""
+    stuck_values: int | None = Field(None, ge=3)
+    """So many equal values in a row are a stuck sensor."""
+
+
+class AlertsSection(Section):
+    """When an alert opens and closes. A condition must hold, and be over, for its time: no flapping."""
+
+    minimum_valid_pct: float = Field(90.0, ge=0, le=100)
+    valid_share_minutes: int = Field(15, ge=1)
+    offline_minutes: int = Field(5, ge=1)
+    closing_margin_pct: float = Field(2.0, ge=0)
+    """The valid share must be so much above the minimum to close."""
+    closing_minutes: int = Field(15, ge=0)
+    outage_share_pct: float = Field(50.0, gt=0, le=100)
+    """An area-wide outage: more than this share of a node's meters silent or at zero at once."""
+    outage_meters: int = Field(5, ge=2)
+    anomalies: int = Field(50, ge=1)
+    """How many unusual meter days are listed."""
+    anomaly_deviations: float = Field(6.0, gt=0)
 
 
 class WeatherInput(Section):

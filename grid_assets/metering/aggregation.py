@@ -8,7 +8,9 @@ import pandas as pd
 from grid_assets.metering.tables import NODE_LOADS
 
 
-def node_loads(readings: pd.DataFrame, meters: pd.DataFrame, nodes: pd.DataFrame, starts: pd.DatetimeIndex) -> pd.DataFrame:
+def node_loads(
+    readings: pd.DataFrame, meters: pd.DataFrame, nodes: pd.DataFrame, starts: pd.DatetimeIndex, readings_version: str
+) -> pd.DataFrame:
     """Every node and interval of a day (NODE_LOADS).
 
     ``readings``: the day's published readings, kWh; ``meters``: the register in force that day; ``nodes``: the tree;
@@ -40,6 +42,7 @@ def node_loads(readings: pd.DataFrame, meters: pd.DataFrame, nodes: pd.DataFrame
             "meters": np.repeat(count.astype(int), size),
             "valid_pct": np.where(complete, 100.0, 100.0 * (loads @ measured) / per_meter).ravel(),
             "published_pct": np.where(complete, 100.0, 100.0 * (loads @ known) / per_meter).ravel(),
+            "readings_version": readings_version,
         },
         columns=NODE_LOADS.columns,
     )

@@ -98,7 +98,7 @@ def node_loads(context: dg.AssetExecutionContext, platform: Platform) -> dg.Mate
     written = []
     for day in days:
         grid = reading_days.day_grid(site.clock, register, day)
-        frame = aggregation.node_loads(lake.read(READINGS, day), grid.meters, nodes, grid.starts)
+        frame = aggregation.node_loads(lake.read(READINGS, day), grid.meters, nodes, grid.starts, lake.content_hash(READINGS, day) or "")
         written.append(lake.write(NODE_LOADS, frame, day))
         raw_days.finish_day(lake, day)
     picture = pictures.node_loads_picture(frame, site.time_zone, site.interval_minutes, f"{site.title}, {days[-1]}")

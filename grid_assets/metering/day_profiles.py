@@ -26,7 +26,7 @@ def meter_days(grid: DayGrid, arrived: np.ndarray, valid: np.ndarray, energy: np
             "expected_intervals": expected, "valid_intervals": measured, "valid_pct": 100.0 * measured / expected,
             "estimated_intervals": expected - measured - missing, "missing_intervals": missing,
             "energy_kwh": np.nansum(energy, axis=1), "offline_longest_s": longest_run(np.isnan(arrived)) * grid.hours * 3600.0,
-            "flags": pd.Series(flags, dtype=object),
+            "flags": pd.Series(flags, dtype=object), "edited_intervals": 0, "usual_kwh": None, "register_kwh": None,
         },
         columns=METER_DAYS.columns,
     )  # fmt: skip

@@ -316,7 +316,7 @@ def _file_row(
     row = {
         "file_id": file_id, "input_name": source.name, "file_name": name, "received_utc": pd.Timestamp(received), "status": status,
         "reason": reason, "duplicate_of": None, "rows": 0, "rows_staged": 0, "rows_rejected": 0, "rows_superseded": 0,
-        "days_touched": "", "rows_of_days": "",
+        "days_touched": "", "rows_of_days": "", "measurement_days": "", "rows_of_measurement_days": "",
     }  # fmt: skip
     return row | counts
 

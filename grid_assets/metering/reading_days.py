@@ -206,6 +206,8 @@ def _readings_frame(grid: DayGrid, valid: np.ndarray, energy: np.ndarray, method
             "quality": quality.ravel(),
             "method": np.where(method == "", None, method).ravel(),
             "rule_failures": told.ravel(),
+            "quality_code": np.select([quality.ravel() == "measured", quality.ravel() == "estimated"], ["3.0.0", "3.8.0"], "2.5.259"),
+            "error_kwh": None,
         },
         columns=READINGS.columns,
     )

@@ -18,8 +18,10 @@ LANDED_FILES = Table(
         count("rows_staged", "rows taken over for validation"),
         count("rows_rejected", "rows refused on arrival; they are in rejected_readings"),
         count("rows_superseded", "rows of a file that only repeats another"),
-        text("days_touched", "site days that its rows speak of, separated by spaces"),
-        text("rows_of_days", "rows staged for each of these days, in their order"),
+        text("days_touched", "site days that its energy rows speak of, separated by spaces"),
+        text("rows_of_days", "energy rows staged for each of these days, in their order"),
+        text("measurement_days", "site days that its rows of other quantities speak of, separated by spaces"),
+        text("rows_of_measurement_days", "rows of other quantities staged for each of these days, in their order"),
     ),
 )  # fmt: skip
 
@@ -48,7 +50,24 @@ LANDED_ROWS = Table(
         instant("read_utc", "start of the interval that the reading speaks of"),
         number("value", "the value as it came", unit="as in unit"),
         text("unit", "W, kW, MW, Wh, kWh or MWh"),
-        text("kind", "interval (register reads come later)"),
+        text("kind", "interval or register"),
+        instant("received_utc", "when the row arrived"),
+    ),
+)  # fmt: skip
+
+LANDED_MEASUREMENTS = Table(
+    "metering", "landed_measurements", "a landed row of another quantity than active energy, staged until its day is validated", "landing",
+    ("device_id", "quantity", "read_utc", "source_row", "file_id"),
+    (
+        text("file_id", "the file it came in"),
+        text("source_file", "name of that file"),
+        count("source_row", "position in the file, 1 the first row after the header"),
+        calendar_day("day", "site day that the measurement belongs to"),
+        text("device_id", "the device or meter that measured"),
+        text("quantity", "what was measured: voltage, current, reactive_power, ..."),
+        instant("read_utc", "when it was measured; of a mean over an interval its start"),
+        number("value", "the value as it came", unit="as in unit"),
+        text("unit", "the unit as it came"),
         instant("received_utc", "when the row arrived"),
     ),
 )  # fmt: skip
@@ -57,10 +76,10 @@ RAW_READINGS = Table(
     "metering", "raw_readings", "a reading as it landed, every resend included", "site_day", ("meter_id", "read_utc", "received_utc", "file_id", "source_row"),
     (
         text("meter_id", "the meter"),
-        instant("read_utc", "start of the interval that the reading speaks of"),
+        instant("read_utc", "start of the interval that the reading speaks of; of a register read when the register was read"),
         number("value", "the value as it came", unit="as in unit"),
         text("unit", "W, kW, MW, Wh, kWh or MWh"),
-        text("kind", "interval"),
+        text("kind", "interval: energy or mean power of an interval; register: the counter's standing"),
         text("file_id", "the file it came in"),
         text("source_file", "name of that file"),
         count("source_row", "position in the file, 1 the first row after the header"),
@@ -74,9 +93,11 @@ READINGS = Table(
         text("meter_id", "the meter"),
         instant("start_utc", "start of the interval"),
         number("energy_kwh", "energy in the interval, consumption or generation as the register says; empty where missing", nullable=True),
-        text("quality", "measured, estimated or missing (edited and rejected are reserved)"),
-        text("method", "how an estimate was made: linear or like_days", nullable=True),
+        text("quality", "measured, edited, estimated or missing"),
+        text("method", "how the value was made where it is not the arrived one: register, linear, like_days, class_profile, scaled_wh or correction", nullable=True),
         text("rule_failures", "rules that the arrived value failed, separated by spaces", nullable=True),
+        text("quality_code", "quality of the value after IEC 61968-9 as system.category.sub-category, such as 3.0.0"),
+        number("error_kwh", "standard error of an estimate; empty where the value is not estimated", nullable=True),
     ),
 )  # fmt: skip
 
@@ -119,7 +140,10 @@ METER_DAYS = Table(
         count("missing_intervals", "intervals without any value"),
         number("energy_kwh", "sum of the day's published energy"),
         number("offline_longest_s", "longest time without an arrived value"),
-        text("flags", "rules that failed on this day, separated by spaces", nullable=True),
+        text("flags", "rules that failed on this day, of intervals and of the day as a whole, separated by spaces", nullable=True),
+        count("edited_intervals", "intervals that were edited: by a correction or by the scale test"),
+        number("usual_kwh", "mean daily energy of the like days; empty where there are none", nullable=True),
+        number("register_kwh", "energy of the day by the meter's register, where it sends both", nullable=True),
     ),
 )  # fmt: skip
 
@@ -151,10 +175,157 @@ NODE_LOADS = Table(
         count("meters", "load meters below the node"),
         number("valid_pct", "load meters with a measured value"),
         number("published_pct", "load meters with a value, measured or estimated"),
+        text("readings_version", "content hash of the day's readings that it was summed from"),
     ),
 )  # fmt: skip
 
-# Bookkeeping like the staged rows, not a table of the day that others read: so its partition is called "landing", though named by the day.
+CLASS_PROFILES = Table(
+    "metering", "class_profiles", "a class of customers and an interval: what its valid load meters used", "site_day", ("customer_class", "start_utc"),
+    (
+        text("customer_class", "class in the register of meters"),
+        instant("start_utc", "start of the interval"),
+        count("meters", "load meters without generation behind them that had a valid value"),
+        number("mean_kwh", "their mean energy", nullable=True),
+        number("deviation_kwh", "standard deviation of their energy", nullable=True),
+    ),
+)  # fmt: skip
+
+CORRECTIONS = Table(
+    "metering", "corrections", "an analyst's correction of a meter's readings, as it was entered", "site_day", ("correction_id",),
+    (
+        text("correction_id", "id of the correction, unique in the site"),
+        text("meter_id", "the meter"),
+        instant("start_utc", "first interval that it corrects"),
+        instant("end_utc", "end of the last interval that it corrects"),
+        text("action", "replace (by energy_kwh), reject (estimate it) or accept (valid in spite of its rules)"),
+        number("energy_kwh", "energy of each interval, for replace", nullable=True),
+        text("author", "who entered it"),
+        instant("entered_utc", "when; of two corrections of an interval the later one counts"),
+        text("reason", "why"),
+        text("source_file", "the file it stands in"),
+        count("source_row", "position in that file, 1 the first row after the header"),
+    ),
+)  # fmt: skip
+
+EDITED_READINGS = Table(
+    "metering", "edited_readings", "a published reading that was edited, with what it replaced", "site_day", ("meter_id", "start_utc"),
+    (
+        text("meter_id", "the meter"),
+        instant("start_utc", "start of the interval"),
+        number("replaced_kwh", "the arrived energy that the edit replaced; empty where nothing had arrived", nullable=True),
+        number("energy_kwh", "the published energy", nullable=True),
+        text("method", "scaled_wh or correction"),
+        text("correction_id", "the correction; empty for an edit by rule", nullable=True),
+        text("author", "who edited: the correction's author, or the rule"),
+        instant("entered_utc", "when the correction was entered; empty for an edit by rule", nullable=True),
+        text("reason", "why"),
+    ),
+)  # fmt: skip
+
+OUTAGE_EVENTS = Table(
+    "metering", "outage_events", "an outage that the utility knows of", "site_day", ("outage_id",),
+    (
+        text("outage_id", "id of the outage"),
+        text("meter_id", "the meter that was without supply; empty where it was a whole node", nullable=True),
+        text("node_id", "the node that was without supply, everything below it included; empty where it was one meter", nullable=True),
+        instant("start_utc", "when supply was lost"),
+        instant("end_utc", "when it was back; empty: not yet", nullable=True),
+        text("cause", "what is known of the cause", nullable=True),
+        text("source_file", "the file it stands in"),
+        count("source_row", "position in that file, 1 the first row after the header"),
+    ),
+)  # fmt: skip
+
+MEASUREMENTS = Table(
+    "metering", "measurements", "a device, quantity and time, after validation", "site_day", ("device_id", "quantity", "read_utc"),
+    (
+        text("device_id", "the device or meter"),
+        text("quantity", "voltage, current, frequency, reactive_power, active_power, temperature, soc, ..."),
+        instant("read_utc", "when it was measured; of a mean over an interval its start"),
+        number("value", "the value in the quantity's unit; empty where the arrived value failed a rule", unit="as in unit", nullable=True),
+        text("unit", "the quantity's unit: V, A, Hz, kvar, kW, degC, pct, ..."),
+        text("quality", "measured or rejected"),
+        text("quality_code", "quality of the value after IEC 61968-9 as system.category.sub-category, such as 3.0.0"),
+        text("rule_failures", "rules that the arrived value failed, separated by spaces", nullable=True),
+        number("arrived_value", "the value as it arrived, in the quantity's unit", unit="as in unit"),
+    ),
+)  # fmt: skip
+
+MEASUREMENT_FILE_DAYS = Table(
+    "metering", "measurement_file_days", "what became of a landed file's measurements of one site day", "site_day", ("file_id",),
+    (
+        text("file_id", "the landed file"),
+        text("source_file", "its name"),
+        count("rows", "rows of measurements it holds for this day"),
+        count("published", "rows whose value is the published measurement"),
+        count("rejected", "rows that were the newest of their device, quantity and time but failed a rule"),
+        count("superseded", "rows that a newer or equal one replaced"),
+    ),
+)  # fmt: skip
+
+DEVICE_DAYS = Table(
+    "metering", "device_days", "a device's day", "site_day", ("device_id", "quantity"),
+    (
+        text("device_id", "the device or meter"),
+        text("quantity", "what it measured"),
+        text("kind", "kind of device, from the register"),
+        text("node_id", "the node it belongs to; empty where it belongs to none", nullable=True),
+        calendar_day("day", "the site day"),
+        count("values", "values that arrived, resends not counted"),
+        count("expected_values", "values that its reporting interval lets expect; empty where the register tells none", nullable=True),
+        number("valid_pct", "valid of arrived"),
+        number("minimum", "smallest valid value", unit="as in unit", nullable=True),
+        number("mean", "mean of the valid values", unit="as in unit", nullable=True),
+        number("maximum", "largest valid value", unit="as in unit", nullable=True),
+        text("unit", "the quantity's unit"),
+        number("offline_longest_s", "longest time without an arrived value"),
+        text("flags", "rules that failed on this day, separated by spaces", nullable=True),
+    ),
+)  # fmt: skip
+
+NODE_BALANCES = Table(
+    "metering", "node_balances", "a node with a boundary meter, and an interval: what flowed in against what the meters below say", "site_day",
+    ("node_id", "start_utc"),
+    (
+        text("node_id", "feeder or substation"),
+        instant("start_utc", "start of the interval"),
+        number("measured_kwh", "net energy into the node by its own meters; empty where one of them has no value", nullable=True),
+        number("load_kwh", "energy of the load meters below"),
+        number("generation_kwh", "energy of the generation meters below"),
+        number("residual_kwh", "measured minus load plus generation: losses, theft, unmetered supply and errors", nullable=True),
+        number("residual_pct", "residual of the measured energy's size; empty where that is next to nothing", nullable=True),
+        number("published_pct", "load meters below with a value"),
+    ),
+)  # fmt: skip
+
+USAGE_ANOMALIES = Table(
+    "metering", "usage_anomalies", "a meter's day of unusual consumption", "site_day", ("rank",),
+    (
+        count("rank", "1: the strongest evidence"),
+        text("meter_id", "the meter"),
+        text("node_id", "the node it hangs on"),
+        calendar_day("day", "the site day"),
+        text("pattern", "high_usage, low_usage, night_usage, flat or register_mismatch"),
+        number("evidence", "how unusual the day is, in robust standard deviations of the meter's own past", unit="-"),
+        number("energy_kwh", "energy of the day"),
+        number("usual_kwh", "mean daily energy of its like days", nullable=True),
+        text("explanation", "the evidence in words"),
+    ),
+)  # fmt: skip
+
+ALERTS = Table(
+    "metering", "alerts", "an alert that was open on the day", "site_day", ("alert_id",),
+    (
+        text("alert_id", "kind, subject and opening time"),
+        text("kind", "low_valid_share, device_offline, area_outage or unusual_consumption"),
+        text("subject", "the node, device or meter"),
+        instant("opened_utc", "when the condition had held long enough"),
+        instant("closed_utc", "when it had been over long enough; empty: open at the end of the day", nullable=True),
+        text("severity", "information, warning or critical"),
+        text("evidence", "what was seen, with figures"),
+    ),
+)  # fmt: skip
+
 # Bookkeeping like the staged rows, not a table of the day that others read: so its partition is called "landing", though named by the day.
 FINISHED_DAYS = Table(
     "metering", "finished_days", "a day whose node loads were made: the last thing that is written of a day, and no asset", "landing", ("day",),

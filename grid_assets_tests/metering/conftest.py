@@ -101,7 +101,7 @@ class MadeSite:
         made = reading_days.reading_day(grid, self.lake.read(RAW_READINGS, day), history, self.site.validation, self.site.interval_minutes)
         for table, frame in made.tables().items():
             self.lake.write(table, frame, day)
-        self.lake.write(NODE_LOADS, aggregation.node_loads(made.readings, grid.meters, self.nodes, grid.starts), day)
+        self.lake.write(NODE_LOADS, aggregation.node_loads(made.readings, grid.meters, self.nodes, grid.starts, "v"), day)
         raw_days.finish_day(self.lake, day)
         return made
 

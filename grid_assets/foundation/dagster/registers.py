@@ -5,7 +5,7 @@ import dagster as dg
 from grid_assets.foundation.dagster.checks import recorded
 from grid_assets.foundation.dagster.doors import asset_of, report
 from grid_assets.foundation.dagster.platform import Platform
-from grid_assets.foundation.registers import METERS, NODES, PLANTS, UNITS, faults_of_tree, read_register
+from grid_assets.foundation.registers import DEVICES, METERS, NODES, PLANTS, UNITS, faults_of_tree, read_register
 from grid_assets.foundation.tables import Table
 
 
@@ -32,6 +32,11 @@ def plants(platform: Platform) -> dg.MaterializeResult:
 @dg.asset(**asset_of(UNITS))
 def units(platform: Platform) -> dg.MaterializeResult:
     return _materialised(platform, UNITS)
+
+
+@dg.asset(**asset_of(DEVICES))
+def devices(platform: Platform) -> dg.MaterializeResult:
+    return _materialised(platform, DEVICES)
 
 
 @dg.asset_check(
