@@ -10,6 +10,7 @@ new one is pointed at, so a reader that holds the previous pointer still finds i
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +56,18 @@ class Written:
     """False when the partition already held these very rows."""
 
 
+@dataclass(frozen=True)
+class Shard:
+    """A part of a partition that was written and does not count yet."""
+
+    number: int
+    name: str
+    rows: int
+    content_hash: str
+    first_key: tuple
+    last_key: tuple
+
+
 class Lake:
     """Reads and writes tables under a root: a local folder, or a URL that pyarrow's file systems know (``s3://...``)."""
 
@@ -73,27 +87,50 @@ class Lake:
 
         Raises TableError when they do not; the partition then keeps what it had.
         """
-        rows = table.conform(frame)
-        folder = self._folder(table, partition)
-        with self._alone_in(folder):
-            return self._replace(table, rows, folder, _partition_name(partition))
+        with self._alone_in(self._folder(table, partition)):
+            return self._point_at(table, partition, [self.put_shard(table, frame, partition)])
 
-    def _replace(self, table: Table, rows: pa.Table, folder: str, partition: str) -> Written:
-        digest = content_hash(rows)
-        name = f"{digest}-0.parquet"
-        path = f"{folder}/{name}"
-        before = self._pointer(folder)
-        if before and before["content_hash"] == digest and self._exists(path):
-            return Written(str(table), partition, rows.num_rows, digest, (path,), False)
-        sink = pa.BufferOutputStream()
-        pq.write_table(rows, sink, compression="zstd", row_group_size=ROW_GROUP)
-        self._put(path, sink.getvalue())
+    def put_shard(self, table: Table, frame: pd.DataFrame | pa.Table, partition: str | date | None = None, number: int = 0) -> Shard:
+        """Writes a part of a partition that nothing points at yet: any number of processes may write its parts at once.
+        ``point_at`` makes them count. Raises TableError when the rows do not conform.
+        """
+        rows = table.stored_form(frame)
+        digest, folder = content_hash(rows), self._folder(table, partition)
+        name = f"{digest}-{number}.parquet"
+        if not self._exists(f"{folder}/{name}"):
+            self._put(f"{folder}/{name}", _parquet(rows, table.schema))
+        first, last = (tuple(rows[key][at].as_py() for key in table.keys) if rows.num_rows else () for at in (0, -1))
+        return Shard(number, name, rows.num_rows, digest, first, last)
+
+    def point_at(self, table: Table, partition: str | date | None, shards: Sequence[Shard]) -> Written:
+        """Replaces a partition by the parts that ``put_shard`` wrote, given in the order of their keys.
+
+        Raises LakeError where their keys overlap: the partition would not be sorted. It then keeps what it had.
+        """
+        with self._alone_in(self._folder(table, partition)):
+            return self._point_at(table, partition, shards)
+
+    def _point_at(self, table: Table, partition: str | date | None, shards: Sequence[Shard]) -> Written:
+        folder, name = self._folder(table, partition), _partition_name(partition)
+        filled = [one for one in shards if one.rows] or list(shards[:1])
+        for one, following in pairwise(filled):
+            if one.last_key >= following.first_key:
+                raise LakeError(f"{table}/{name}: shard {following.number} begins at {following.first_key}, before the end of "
+                                f"shard {one.number}, {one.last_key}; shards are ranges of keys")  # fmt: skip
+        digest = (
+            filled[0].content_hash
+            if len(filled) == 1
+            else hashlib.sha256("".join(one.content_hash for one in filled).encode()).hexdigest()[:20]
+        )
+        files, rows, before = [one.name for one in filled], sum(one.rows for one in filled), self._pointer(folder)
+        paths = tuple(f"{folder}/{one}" for one in files)
+        if before and before["files"] == files:
+            return Written(str(table), name, rows, digest, paths, False)
         previous = before["files"] if before else []
-        pointer = {"table": str(table), "partition": partition, "rows": rows.num_rows, "content_hash": digest,
-                   "files": [name], "previous_files": previous}  # fmt: skip
+        pointer = {"table": str(table), "partition": name, "rows": rows, "content_hash": digest, "files": files, "previous_files": previous}
         self._put(f"{folder}/{POINTER}", json.dumps(pointer, indent=1).encode())
-        self._remove(folder, set(before["previous_files"] if before else ()) - set(previous) - {name})
-        return Written(str(table), partition, rows.num_rows, digest, (path,), True)
+        self._remove(folder, set(before["previous_files"] if before else ()) - set(previous) - set(files))
+        return Written(str(table), name, rows, digest, paths, True)
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -117,6 +154,30 @@ class Lake:
             empty = table.empty()
             return empty.select(list(columns)) if columns else empty
         return pa.concat_tables(parts, promote_options="default") if len(parts) > 1 else parts[0]
+
+    def read_between(
+        self,
+        table: Table,
+        partitions: str | date | Iterable[str | date] | None,
+        lower: str | None,
+        upper: str | None,
+        columns: Sequence[str] | None = None,
+        coded: Sequence[str] = (),
+    ) -> pa.Table:
+        """The rows whose first key lies in [lower, upper); None: no bound. Row groups of other keys are not read.
+
+        ``coded``: text columns that come dictionary-coded, which is cheaper where values repeat.
+        """
+        key, bounds = pc.field(table.keys[0]), []
+        if lower is not None:
+            bounds.append(key >= lower)
+        if upper is not None:
+            bounds.append(key < upper)
+        wanted = bounds[0] & bounds[1] if len(bounds) == 2 else bounds[0] if bounds else None
+        parts = [self._read_file(path, columns, wanted, coded) for path in self.files(table, partitions)]
+        if not parts:
+            return self.read_arrow(table, (), columns)
+        return pa.concat_tables(parts, promote_options="default").unify_dictionaries()
 
     def files(self, table: Table, partitions: str | date | Iterable[str | date] | None = None) -> list[str]:
         """The Parquet files that count for these partitions, through their pointers."""
@@ -176,9 +237,14 @@ class Lake:
         except ValueError as error:
             raise LakeError(f"{path}: the pointer is not JSON ({error}); materialise this partition again") from error
 
-    def _read_file(self, path: str, columns: Sequence[str] | None) -> pa.Table:
+    def _read_file(
+        self, path: str, columns: Sequence[str] | None, wanted: pc.Expression | None = None, coded: Sequence[str] = ()
+    ) -> pa.Table:
         try:
-            return pq.read_table(path, columns=list(columns) if columns else None, filesystem=self._fs, partitioning=None)
+            return pq.read_table(
+                path, columns=list(columns) if columns else None, filesystem=self._fs, partitioning=None, filters=wanted,
+                read_dictionary=list(coded) or None,
+            )  # fmt: skip
         except FileNotFoundError as error:
             raise LakeError(f"{path}: the pointer names this file, but it is gone; materialise the partition again") from error
 
@@ -219,29 +285,55 @@ def put_atomically(path: Path, data: bytes | pa.Buffer) -> None:
         os.close(folder)
 
 
+def _parquet(rows: pa.Table, declared: pa.Schema) -> pa.Buffer:
+    """A Parquet file that reads as the declared schema, though its text may be dictionary-coded in memory."""
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, rows.schema, compression="zstd", store_schema=False) as writer:
+        writer.write_table(rows, row_group_size=ROW_GROUP)
+        writer.add_key_value_metadata({"ARROW:schema": base64.b64encode(declared.serialize().to_pybytes()).decode()})
+    return sink.getvalue()
+
+
 def content_hash(rows: pa.Table) -> str:
-    """A hash of the values of a sorted table: the same rows give the same hash whatever wrote or compressed them."""
+    """A hash of the values of a sorted table: the same rows give the same hash whatever wrote, coded or compressed them."""
     digest = hashlib.sha256()
     for declared in rows.schema:
-        digest.update(f"{declared.name}:{declared.type};".encode())
         values = rows[declared.name]
+        kind = declared.type.value_type if pa.types.is_dictionary(declared.type) else declared.type
+        digest.update(f"{declared.name}:{kind};".encode())
         digest.update(np.packbits(values.is_null().to_numpy(zero_copy_only=False).astype(bool)).tobytes())
-        digest.update(_value_bytes(values))
+        if pa.types.is_decimal(kind):
+            values = values.cast(pa.string())
+        for part in _text_bytes(values) if pa.types.is_string(kind) or pa.types.is_decimal(kind) else [_value_bytes(values)]:
+            digest.update(part)
     return digest.hexdigest()[:20]
+
+
+def _text_bytes(values: pa.ChunkedArray) -> Iterator[bytes]:
+    """The distinct texts in the order of their first appearance, and each row's number among them."""
+    coded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+    array = coded.unify_dictionaries().combine_chunks()
+    array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    here = array.is_valid().to_numpy(zero_copy_only=False)
+    codes = pc.fill_null(array.indices, 0).to_numpy(zero_copy_only=False)[here].astype(np.int64)
+    first = np.full(len(array.dictionary), -1, dtype=np.int64)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]  # of several places the first is written last, and stays
+    used = np.flatnonzero(first >= 0)
+    used = used[np.argsort(first[used])]
+    number = np.zeros(len(first), dtype="<i4")
+    number[used] = np.arange(len(used))
+    texts = [one.encode() for one in array.dictionary.take(pa.array(used)).to_pylist()]
+    yield np.array([len(one) for one in texts], dtype="<i4").tobytes()
+    yield b"".join(texts)
+    yield number[codes].tobytes()
 
 
 def _value_bytes(values: pa.ChunkedArray) -> bytes:
     kind = values.type
-    if pa.types.is_decimal(kind):
-        values = values.cast(pa.string())
-    elif pa.types.is_temporal(kind):
+    if pa.types.is_temporal(kind):
         values = values.cast(pa.int32() if pa.types.is_date32(kind) else pa.int64())
     elif pa.types.is_boolean(kind):
         values = values.cast(pa.uint8())
-    if pa.types.is_string(values.type):
-        filled = pc.fill_null(values, "")
-        lengths = pc.binary_length(filled).to_numpy().astype("<i4").tobytes()
-        return lengths + "".join(filled.to_pylist()).encode()
     return np.ascontiguousarray(pc.fill_null(values, 0).to_numpy()).tobytes()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -117,6 +118,13 @@ class Table:
         Raises TableError naming every missing or unexpected column, every value that does not fit its type, every
         null where none may be, and the first duplicated keys.
         """
+        rows = self.stored_form(frame)
+        return rows if rows.schema.equals(self.schema) else rows.cast(self.schema)
+
+    def stored_form(self, frame: pd.DataFrame | pa.Table) -> pa.Table:
+        """The same as ``conform``, for writing: text that comes dictionary-coded stays so, which saves most of the time of
+        writing and hashing a large table.
+        """
         names = list(frame.columns) if isinstance(frame, pd.DataFrame) else frame.column_names
         faults = [f"column {name} is missing" for name in self.columns if name not in names]
         faults += [f"column {name} is not declared" for name in names if name not in self.columns]
@@ -125,17 +133,18 @@ class Table:
         arrays = []
         for declared in self.fields:
             try:
-                arrays.append(_cast(frame, declared))
+                arrays.append(_one_chunk(_cast(frame, declared)))
             except (pa.ArrowException, ValueError, TypeError) as error:
                 faults.append(f"column {declared.name} does not fit {declared.type}: {error}")
         if faults:
             raise TableError(f"{self}: {'; '.join(faults)}")
-        table = pa.Table.from_arrays(arrays, schema=self.schema)
-        table = table.sort_by([(key, "ascending") for key in self.keys]) if self.keys else table
-        faults = self.faults(table)
+        fields = [declared.with_type(array.type) for declared, array in zip(self.fields, arrays, strict=True)]
+        table = pa.Table.from_arrays(arrays, schema=pa.schema(fields, metadata=self.schema.metadata))
+        table, repeated = _sorted_rows(table, self.keys)
+        faults = self._faults_of_values(table) + repeated
         if faults:
             raise TableError(f"{self}: {'; '.join(faults)}")
-        return table.combine_chunks()
+        return table
 
     def faults(self, table: pa.Table) -> list[str]:
         """Everything wrong with an Arrow table that claims to be this one; empty when it fits."""
@@ -147,6 +156,9 @@ class Table:
                 for name in sorted(here.keys() | wanted.keys())
                 if here.get(name) != wanted.get(name)
             ] or ["column order or nullability differs from the declaration"]
+        return self._faults_of_values(table) + _sorted_rows(table, self.keys)[1]
+
+    def _faults_of_values(self, table: pa.Table) -> list[str]:
         found = []
         for declared in self.fields:
             nulls = table[declared.name].null_count
@@ -157,12 +169,6 @@ class Table:
                 odd = len(values) - (pc.sum(pc.is_finite(values)).as_py() or 0)
                 if odd:
                     found.append(f"column {declared.name} has {odd} values that are infinite or not a number")
-        if self.keys and table.num_rows:
-            groups = table.group_by(list(self.keys)).aggregate([([], "count_all")])
-            repeated = groups.filter(pc.greater(groups["count_all"], 1))
-            if repeated.num_rows:
-                example = {key: str(repeated[key][0].as_py()) for key in self.keys}
-                found.append(f"{repeated.num_rows} keys occur more than once, first {example}")
         return found
 
 
@@ -176,9 +182,63 @@ def _note(declared: pa.Field, name: str) -> str:
     return notes.get(name.encode(), b"").decode()
 
 
+def order_codes(values: pa.ChunkedArray) -> np.ndarray:
+    """Integers that order and compare as the values do: text by its bytes, times and days by their count, nulls last."""
+    array = _one_chunk(values)
+    if pa.types.is_string(array.type):
+        array = array.dictionary_encode()
+    if pa.types.is_dictionary(array.type):
+        rank = np.empty(len(array.dictionary), dtype=np.int64)
+        rank[pc.sort_indices(array.dictionary).to_numpy()] = np.arange(len(rank))
+        codes = pc.fill_null(array.indices, 0).to_numpy(zero_copy_only=False)
+        made = rank[codes] if len(rank) else np.zeros(len(array), dtype=np.int64)
+    else:
+        if pa.types.is_date32(array.type):
+            array = array.cast(pa.int32())
+        made = pc.fill_null(array.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
+    if array.null_count:
+        made = np.where(array.is_null().to_numpy(zero_copy_only=False), np.iinfo(np.int64).max, made)
+    return made
+
+
+def _sorted_rows(table: pa.Table, keys: Sequence[str]) -> tuple[pa.Table, list[str]]:
+    """The rows in the order of their keys, and a fault where keys repeat. Rows that are in order already are not moved."""
+    if not keys or table.num_rows < 2:
+        return table, []
+    codes = [order_codes(table[key]) for key in keys]
+    rising, equal = _neighbours(codes)
+    if not (rising | equal).all():
+        order = np.lexsort(codes[::-1])
+        table = table.take(pa.array(order)).combine_chunks()
+        equal = _neighbours([one[order] for one in codes])[1]
+    if not equal.any():
+        return table, []
+    again = np.flatnonzero(equal) + 1
+    repeated = again[~equal[again - 2] | (again == 1)]  # the first repetition of each key
+    example = {key: str(table[key][int(repeated[0])].as_py()) for key in keys}
+    return table, [f"{len(repeated)} keys occur more than once, first {example}"]
+
+
+def _neighbours(codes: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Of every row but the first: whether its key is larger than the row's before, and whether it is the same."""
+    rising, equal = np.zeros(len(codes[0]) - 1, dtype=bool), np.ones(len(codes[0]) - 1, dtype=bool)
+    for one in codes:
+        rising |= equal & (one[1:] > one[:-1])
+        equal &= one[1:] == one[:-1]
+    return rising, equal
+
+
+def _one_chunk(values: pa.ChunkedArray | pa.Array) -> pa.Array:
+    if isinstance(values, pa.ChunkedArray):
+        values = values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+
+
 def _cast(frame: pd.DataFrame | pa.Table, declared: pa.Field) -> pa.ChunkedArray:
     values = frame[declared.name]
     if isinstance(values, pa.ChunkedArray):
+        if pa.types.is_dictionary(values.type) and values.type.value_type == declared.type:
+            return values.unify_dictionaries()
         return values.cast(declared.type)
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(object)

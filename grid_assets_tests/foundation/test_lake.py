@@ -217,3 +217,70 @@ def test_partitions_and_columns_can_be_chosen(lake: Lake):
     chosen = lake.read(SAMPLES, [datetime(2016, 5, 25, tzinfo=UTC).date()], columns=["load_kw"])
     assert list(chosen.columns) == ["load_kw"]
     assert len(chosen) == 4
+
+
+# -- parts of a partition ---------------------------------------------------------------------------------------
+
+
+@settings(max_examples=30, deadline=None)
+@given(names=st.lists(st.text(max_size=4), min_size=1, max_size=12), seed=st.integers(0, 9))
+def test_coded_text_is_stored_read_and_hashed_as_plain_text(tmp_path_factory, names, seed):
+    plain = pa.table({"name": names, "start_utc": pa.array(range(len(names)), pa.timestamp("us", tz="UTC")), "load_kw": [1.0] * len(names),
+                      "meters": [1] * len(names), "holiday": pa.nulls(len(names), pa.bool_()), "payment": pa.nulls(len(names), pa.decimal128(18, 2)),
+                      "day": pa.nulls(len(names), pa.date32())})  # fmt: skip
+    mixed = sorted(set(names) | {"unused"}, key=lambda name: hash((name, seed)))
+    codes = pa.DictionaryArray.from_arrays(pa.array([mixed.index(name) for name in names], pa.int32()), pa.array(mixed))
+    coded = plain.set_column(0, "name", codes)
+    assert content_hash(SAMPLES.stored_form(coded)) == content_hash(SAMPLES.conform(plain))
+    lake = Lake(tmp_path_factory.mktemp("lake"))
+    lake.write(SAMPLES, coded, "2016-05-24")
+    read = lake.read_arrow(SAMPLES, "2016-05-24")
+    assert read.schema.equals(SAMPLES.schema, check_metadata=True)
+    assert read.equals(SAMPLES.conform(plain))
+
+
+def test_parts_count_only_when_the_pointer_names_them(lake: Lake):
+    lake.write(SAMPLES, frame(4, load=9.0), "2016-05-24")
+    rows = SAMPLES.conform(frame(6))
+    parts = [lake.put_shard(SAMPLES, rows.slice(0, 3), "2016-05-24", 0), lake.put_shard(SAMPLES, rows.slice(3), "2016-05-24", 1)]
+    assert len(lake.read(SAMPLES, "2016-05-24")) == 4  # the old partition, until the new one is pointed at
+    written = lake.point_at(SAMPLES, "2016-05-24", parts)
+    assert (written.rows, written.changed, len(written.files)) == (6, True, 2)
+    assert lake.read_arrow(SAMPLES, "2016-05-24").equals(rows)
+    assert not lake.point_at(SAMPLES, "2016-05-24", parts).changed
+    assert lake.write(SAMPLES, rows.slice(0, 3), "2016-05-25").content_hash != written.content_hash
+
+
+def test_parts_whose_keys_overlap_are_refused_and_change_nothing(lake: Lake):
+    rows = SAMPLES.conform(frame(6))
+    parts = [lake.put_shard(SAMPLES, rows.slice(0, 4), "d", 0), lake.put_shard(SAMPLES, rows.slice(2), "d", 1)]
+    with pytest.raises(LakeError, match="ranges of keys"):
+        lake.point_at(SAMPLES, "d", parts)
+    assert lake.pointer(SAMPLES, "d") is None
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "expected"), [(None, None, 6), ("n1", None, 3), (None, "n1", 3), ("n0", "n1", 3), ("x", None, 0)]
+)
+def test_reads_the_rows_of_a_range_of_keys(lake: Lake, lower, upper, expected):
+    lake.write(SAMPLES, frame(6), "d")
+    read = lake.read_between(SAMPLES, "d", lower, upper, ["name", "meters"], coded=["name"])
+    assert read.num_rows == expected
+    assert pa.types.is_dictionary(read["name"].type)
+    assert lake.read_between(SAMPLES, "absent", lower, upper, ["name"]).num_rows == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=st.lists(st.tuples(st.sampled_from(["", "a", "ä", "b", "aa"]), st.integers(0, 3)), max_size=12))
+def test_rows_are_sorted_by_all_keys_and_repeated_keys_are_counted(rows):
+    made = pd.DataFrame(rows, columns=["name", "meters"]).assign(load_kw=0.0, holiday=None, payment=None, day=None)
+    made["start_utc"] = pd.Timestamp("2016-05-24", tz="UTC") + pd.to_timedelta(made["meters"], unit="s")
+    repeated = {row for row in rows if rows.count(row) > 1}
+    if repeated:
+        with pytest.raises(TableError, match=f"{len(repeated)} keys occur more than once"):
+            SAMPLES.conform(made)
+    else:
+        stored = SAMPLES.conform(made)
+        assert list(zip(stored["name"].to_pylist(), stored["meters"].to_pylist(), strict=True)) == sorted(
+            rows, key=lambda row: (row[0].encode(), row[1])
+        )
