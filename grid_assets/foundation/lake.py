@@ -296,7 +296,7 @@ def _parquet(rows: pa.Table, declared: pa.Schema) -> pa.Buffer:
 
 def content_hash(rows: pa.Table) -> str:
     """A hash of the values of a sorted table: the same rows give the same hash whatever wrote, coded or compressed them."""
-    digest = hashlib.sha256()
+    digest = hashlib.blake2b(digest_size=10)  # twice as fast as SHA-256 where the processor has no instruction for that
     for declared in rows.schema:
         values = rows[declared.name]
         kind = declared.type.value_type if pa.types.is_dictionary(declared.type) else declared.type
@@ -306,7 +306,7 @@ def content_hash(rows: pa.Table) -> str:
             values = values.cast(pa.string())
         for part in _text_bytes(values) if pa.types.is_string(kind) or pa.types.is_decimal(kind) else [_value_bytes(values)]:
             digest.update(part)
-    return digest.hexdigest()[:20]
+    return digest.hexdigest()
 
 
 def _text_bytes(values: pa.ChunkedArray) -> Iterator[bytes]:
@@ -317,10 +317,10 @@ def _text_bytes(values: pa.ChunkedArray) -> Iterator[bytes]:
     here = array.is_valid().to_numpy(zero_copy_only=False)
     codes = pc.fill_null(array.indices, 0).to_numpy(zero_copy_only=False)[here].astype(np.int64)
     first = np.full(len(array.dictionary), -1, dtype=np.int64)
-    first[codes[::-1]] = np.arange(len(codes))[::-1]  # of several places the first is written last, and stays
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # of several places the first is written last, and stays
     used = np.flatnonzero(first >= 0)
     used = used[np.argsort(first[used])]
-    number = np.zeros(len(first), dtype="<i4")
+    number = np.zeros(len(first), dtype="u1" if len(used) <= 256 else "<u2" if len(used) <= 65_536 else "<u4")
     number[used] = np.arange(len(used))
     texts = [one.encode() for one in array.dictionary.take(pa.array(used)).to_pylist()]
     yield np.array([len(one) for one in texts], dtype="<i4").tobytes()
