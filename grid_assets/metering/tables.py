@@ -14,7 +14,7 @@ LANDED_FILES = Table(
         text("status", "landed, duplicate, empty, unreadable or refused"),
         text("reason", "why it was not landed: what was wrong, where, what was expected", nullable=True),
         text("duplicate_of", "the file_id whose content this file repeats", nullable=True),
-        count("rows", "rows in the file, its header not counted"),
+        count("rows", "rows in the file, its header not counted; where a row holds several readings each counts"),
         count("rows_staged", "rows taken over for validation"),
         count("rows_rejected", "rows refused on arrival; they are in rejected_readings"),
         count("rows_superseded", "rows of a file that only repeats another"),
@@ -22,6 +22,7 @@ LANDED_FILES = Table(
         text("rows_of_days", "energy rows staged for each of these days, in their order"),
         text("measurement_days", "site days that its rows of other quantities speak of, separated by spaces"),
         text("rows_of_measurement_days", "rows of other quantities staged for each of these days, in their order"),
+        text("detected", "what the site file leaves open and was told from the file itself: its format, delimiter, layout, unit, clock", nullable=True),
     ),
 )  # fmt: skip
 
@@ -32,7 +33,7 @@ REJECTED_READINGS = Table(
         text("source_file", "name of that file"),
         count("source_row", "position in the file, 1 the first row after the header; 0: the file as a whole"),
         count("source_cell", "which refused reading of that row, 1 the first: a row of a file with a column per meter holds several; 0: the file as a whole"),
-        text("rule", "parse, unit, unknown_meter, calendar, clock, columns or unreadable"),
+        text("rule", "parse, encoding, unit, quantity, unknown_meter, calendar, clock, interval, columns or unreadable"),
         text("reason", "what was wrong, what was expected, what to do"),
         text("raw_text", "the row as it was, cut at 500 characters"),
         instant("received_utc", "when the file arrived"),
@@ -40,7 +41,7 @@ REJECTED_READINGS = Table(
 )  # fmt: skip
 
 LANDED_ROWS = Table(
-    "metering", "landed_rows", "a row of a landed file that could be read, staged until its day is validated", "landing", ("file_id", "source_row", "meter_id"),
+    "metering", "landed_rows", "a row of a landed file that could be read, staged until its day is validated", "landing", ("meter_id", "read_utc", "source_row", "file_id", "kind"),
     (
         text("file_id", "the file it came in"),
         text("source_file", "name of that file"),
@@ -73,7 +74,7 @@ LANDED_MEASUREMENTS = Table(
 )  # fmt: skip
 
 RAW_READINGS = Table(
-    "metering", "raw_readings", "a reading as it landed, every resend included", "site_day", ("meter_id", "read_utc", "received_utc", "file_id", "source_row"),
+    "metering", "raw_readings", "a reading as it landed, every resend included", "site_day", ("meter_id", "read_utc", "received_utc", "file_id", "source_row", "kind"),
     (
         text("meter_id", "the meter"),
         instant("read_utc", "start of the interval that the reading speaks of; of a register read when the register was read"),
