@@ -192,8 +192,8 @@ class MeteringSection(Section):
     spark_master: str = "local[2]"
     shard_meters: int = Field(20_000, ge=1)
     """Meters that are computed at once: the unit of memory and of work."""
-    processes: int = Field(1, ge=1, le=64)
-    """Shards computed at the same time by the local engine."""
+    threads: int = Field(2, ge=1, le=64)
+    """Shards that the local engine computes at the same time; each takes its share of memory."""
     corrections: Path | None = None
     """Folder of the analysts' corrections (CSV); None: none are taken."""
     outages: Path | None = None
