@@ -23,13 +23,13 @@ NEGATIVES = 0.0002
 SPIKES = 0.0002
 """Share of readings that lie far above what the meter's rating allows."""
 STUCK = 0.003
-"""Share of meter-days in which one value other than zero is sent again and again."""
+"""Share of meter-days (here and below: of meters that send interval values) in which one value other than zero is sent again and again."""
 ZERO_RUNS = 0.0015
 """Share of meter-days in which the meter sends zeros while energy flows."""
 TRUE_OUTAGES = 0.0015
 """Share of meter-days with an outage: no energy flows, zeros are sent, the utility has an outage event."""
-NODE_OUTAGES = 0.2
-"""Share of the meters of true outages that share one outage of their node, where the day has enough of them."""
+NODE_OUTAGES_PER_DAY = 1
+"""Outages of a whole feeder, on top of those, in the feed of the benchmark; the demo has one on a day of its own."""
 EXCHANGES = 0.0005
 """Share of all meter-days in which the meter is exchanged; borne by the meters that send register readings, since only there it shows."""
 DECLARED_WH = 0.005
@@ -56,9 +56,12 @@ SPIKE_OF_RATING = (2.5, 6.0)
 CONFLICT_FACTOR, CONFLICT_KWH = 1.07, 0.01
 """A conflicting resend's first value is the true one times the factor plus the energy."""
 LATEST_DAYS = 3
+STORM_METERS = 6
+"""A feeder has at least so many meters when an outage of it is to be seen as area-wide."""
 
 BENCH_SEED = 20261120
 """Seed of the population and feed of ``grid-assets bench metering``. A site's feed takes the site's own seed."""
-STREAM_WH, STREAM_REGISTERS, STREAM_ROWS, STREAM_POPULATION, STREAM_ENERGY, STREAM_DEVICES = 2, 3, 1, 4, 5, 6
+STREAM_ROWS, STREAM_WH, STREAM_REGISTERS, STREAM_POPULATION = 1, 2, 3, 4
+STREAM_ENERGY, STREAM_DEVICES, STREAM_OUTAGES, STREAM_EXCHANGES = 5, 6, 7, 8
 """Numbers that tell the generator's streams apart: ``default_rng([seed, stream])`` of what stays, and of a day
 ``default_rng([seed, day.toordinal()])`` of its faults or ``default_rng([seed, day.toordinal(), stream])``."""

@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -20,13 +21,27 @@ from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.lake import put_atomically
 from grid_assets.foundation.site import Site
 from grid_assets.foundation.site_sections import SimulationSection
-from grid_assets.simulation import flexible_customers, meter_feed, weather_model
-from grid_assets.simulation.simbench_network import SimulatedGrid, SimulationError, simulated_grid, write_network, write_registers
+from grid_assets.simulation import device_feed, fault_rates, flexible_customers, meter_feed, weather_model
+from grid_assets.simulation.outage_events import Outage, day_outages, outages_file
+from grid_assets.simulation.register_standings import first_standings, with_registers
+from grid_assets.simulation.simbench_network import (
+    IN_FORCE,
+    SUBSTATION,
+    SimulatedGrid,
+    SimulationError,
+    simulated_grid,
+    write_network,
+    write_registers,
+)
 
-VERSION = 3
+VERSION = 4
 """Goes up when the same seed gives other files, so that they are made again."""
 MANIFEST = "manifest.json"
-FOLDERS = ("registers", "landing", "weather", "demand_response", "truth")
+FOLDERS = ("registers", "landing", "devices", "outages", "weather", "demand_response", "truth")
+BOUNDARY_METER, LOSSES = "B0001", 0.025
+"""The meter at the substation, and what is lost in the grid of the energy that the load meters below it count."""
+STORM = (date(2016, 5, 21), "03:50", "05:20")
+"""An outage of the feeder with the fewest meters, on the site's clock: on the demo's default day, so that its alert is seen."""
 RECEIVED_HOURS = 2
 """After the next midnight on the site's clock; elapsed hours, since 02:00 does not exist on every day."""
 WEATHER_BEFORE_DAYS = 5
@@ -43,6 +58,8 @@ def prepare(site: Site, progress: Callable[[str], None] = lambda said: None) -> 
         return
     folder = site.simulation.folder
     folder.mkdir(parents=True, exist_ok=True)
+    if site.metering.corrections is not None:  # people's own: made when it is not there, and never emptied
+        site.metering.corrections.mkdir(parents=True, exist_ok=True)
     with FileLock(str(folder / ".lock")):
         wanted = _fingerprint(site, site.simulation)
         found = _manifest(folder)
@@ -92,15 +109,43 @@ def _write_all(site: Site, chosen: SimulationSection, progress: Callable[[str], 
     grid = simulated_grid(chosen.simbench_code, chosen.storage_minimum_mwh)
     progress("network and registers")
     write_network(grid, folder / "network.json")
-    write_registers(grid, folder / "registers")
     members = flexible_customers.participants(grid)
     called = flexible_customers.events(members, site.time_zone)
     flexible_customers.write_demand_response(members, called, folder / "demand_response")
     delivered = flexible_customers.deliveries(members, called, site.seed)
+    metered = _with_boundary(with_registers(grid.meters, site.seed, members["meter_id"]))
+    listed = device_feed.devices(grid.nodes, grid.units)
+    write_registers(replace(grid, meters=metered), folder / "registers")
+    put_atomically(folder / "registers" / "devices.csv", _csv(device_feed.devices_register(listed, IN_FORCE)))
     put_atomically(folder / "truth" / "deliveries.csv", delivered.to_csv(index=False, lineterminator="\n").encode())
     progress("weather")
     _write_weather(site, grid, last, folder / "weather")
-    _write_feed(site, grid, delivered, last, folder, progress)
+    _write_devices(site, listed, last, folder)
+    feed = _Feed(site, grid, metered, delivered, last)
+    put_atomically(folder / "outages" / "outages.csv", outages_file(feed.outages()))
+    feed.write(folder, progress)
+
+
+def _with_boundary(meters: pd.DataFrame) -> pd.DataFrame:
+    """The register of meters with the meter at the substation as its last row."""
+    rating = float(np.ceil(meters["rating_kw"].sum()))
+    row = {"meter_id": BOUNDARY_METER, "kind": "boundary", "node_id": SUBSTATION, "bus_id": "", "customer_class": "boundary", "rating_kw": rating,
+           "power_factor": np.nan, "net_metered": "true", "valid_from_utc": IN_FORCE, "valid_to_utc": "", "register_modulus_kwh": np.nan}  # fmt: skip
+    return pd.concat([meters, pd.DataFrame([row])], ignore_index=True)
+
+
+def _csv(frame: pd.DataFrame) -> bytes:
+    return frame.to_csv(index=False, lineterminator="\n").encode()
+
+
+def _write_devices(site: Site, listed: list[device_feed.Device], last: date, folder: Path) -> None:
+    for day in days_between(site.calendar.first_day, last):
+        file = folder / "devices" / f"devices_{_received(site, day)}.jsonl.gz"
+        if not file.exists():
+            begin, end = (pd.Timestamp(one) for one in site.clock.bounds(day))
+            sent = device_feed.device_day(day, begin, end, listed, site.seed)
+            _put_parquet(folder / "truth" / "devices" / f"{day}.parquet", pa.Table.from_pandas(sent, preserve_index=False))
+            put_atomically(file, device_feed.device_lines(sent, listed))
 
 
 def _write_weather(site: Site, grid: SimulatedGrid, last: date, folder: Path) -> None:
@@ -118,26 +163,72 @@ def _write_weather(site: Site, grid: SimulatedGrid, last: date, folder: Path) ->
     _put_parquet(folder / "forecasts.parquet", pa.Table.from_pandas(issued, preserve_index=False))
 
 
-def _write_feed(
-    site: Site, grid: SimulatedGrid, delivered: pd.DataFrame, last: date, folder: Path, progress: Callable[[str], None]
-) -> None:
-    first = site.calendar.first_day
-    meters = meter_feed.FeedMeters.of(grid.meters, site.seed)
+class _Feed:
+    """The demo's meter files: each day's clean energy, its faults, and the standings that registers have when it begins."""
 
-    @lru_cache(maxsize=meter_feed.LATEST_DAYS + 2)
-    def feed(day: date) -> meter_feed.FeedDay:
-        start_utc = site.clock.intervals(day)
-        return meter_feed.feed_day(day, start_utc, clean_energy(grid, delivered, start_utc), meters, site.seed)
+    def __init__(self, site: Site, grid: SimulatedGrid, metered: pd.DataFrame, delivered: pd.DataFrame, last: date):
+        self._site, self._grid, self._delivered = site, grid, delivered
+        self._meters = meter_feed.FeedMeters.of(metered, site.seed)
+        self._days = days_between(site.calendar.first_day, last)
+        self._openings = self._standings()
+        self._day = lru_cache(maxsize=meter_feed.LATEST_DAYS + 2)(self._made_day)
 
-    days = days_between(first, last)
-    for number, day in enumerate(days, 1):
-        file, truth_file = folder / "landing" / _file_name(site, day), folder / "truth" / f"{day}.parquet"
-        if file.exists() and truth_file.exists():
-            continue
-        progress(f"meter files, day {number} of {len(days)}")
-        arriving = [feed(day - timedelta(days=delay)) for delay in range(min(meter_feed.LATEST_DAYS, number - 1) + 1)]
-        _put_parquet(truth_file, meter_feed.truth(arriving[0], meters))
-        put_atomically(file, meter_feed.feed_file(day, arriving, meters, site.seed))
+    def outages(self) -> list[Outage]:
+        """All outages of the period, in the order of days."""
+        able = np.isnan(self._meters.modulus_kwh)
+        found = []
+        for day in self._days:
+            found += day_outages(day, self._site.clock.intervals(day), self._meters.meter_id, able, self._site.seed)
+            found += self._of_nodes(day)
+        return found
+
+    def write(self, folder: Path, progress: Callable[[str], None]) -> None:
+        for number, day in enumerate(self._days, 1):
+            file = folder / "landing" / f"reads_{_received(self._site, day)}.csv.gz"
+            truth_file = folder / "truth" / f"{day}.parquet"
+            if file.exists() and truth_file.exists():
+                continue
+            progress(f"meter files, day {number} of {len(self._days)}")
+            arriving = [self._day(day - timedelta(days=delay)) for delay in range(min(meter_feed.LATEST_DAYS, number - 1) + 1)]
+            _put_parquet(truth_file, meter_feed.truth(arriving[0], self._meters))
+            put_atomically(file, meter_feed.feed_file(day, arriving, self._meters, self._site.seed))
+
+    def _made_day(self, day: date) -> meter_feed.FeedDay:
+        return meter_feed.feed_day(
+            day, self._site.clock.intervals(day), self._clean(day), self._meters, self._site.seed, self._site.time_zone,
+            self._openings[day], self._of_nodes(day),
+        )  # fmt: skip
+
+    def _clean(self, day: date) -> np.ndarray:
+        """kWh per interval and meter, the substation's own meter last: what it draws for the loads, their losses, less generation."""
+        start_utc = self._site.clock.intervals(day)
+        energy = clean_energy(self._grid, self._delivered, start_utc)
+        for one in self._of_nodes(day):
+            dark = (start_utc >= one.start_utc) & (start_utc + self._site.clock.interval <= one.end_utc)
+            energy[np.ix_(np.asarray(dark), self._meters.node_id[:-1] == one.node_id)] = 0
+        is_load = (self._grid.meters["kind"] == "load").to_numpy()
+        drawn = (1 + LOSSES) * energy[:, is_load].sum(axis=1) - energy[:, ~is_load].sum(axis=1)
+        return np.hstack([energy, np.round(drawn, 6)[:, None]])
+
+    def _of_nodes(self, day: date) -> list[Outage]:
+        struck, begin, end = STORM
+        if day != struck:
+            return []
+        counts = self._grid.meters["node_id"].value_counts()
+        node = str(counts[counts >= fault_rates.STORM_METERS].idxmin())
+        times = [pd.Timestamp(f"{day} {one}", tz=self._site.time_zone).tz_convert("UTC") for one in (begin, end)]
+        return [Outage(f"N{day:%Y%m%d}", "", node, *times, "storm")]
+
+    def _standings(self) -> dict[date, np.ndarray]:
+        """Day -> standing of each register when it begins; told without the feed, so that an interrupted call can go on."""
+        clean = [self._clean(day)[:, self._meters.registers] for day in self._days]
+        modulus = self._meters.modulus_kwh[self._meters.registers]
+        opening = first_standings(modulus, np.sum([one.sum(axis=0) for one in clean], axis=0), self._site.seed)
+        found = {}
+        for day, energy in zip(self._days, clean, strict=True):
+            found[day] = opening
+            opening = meter_feed.closing_kwh(day, energy, opening, self._meters, self._site.seed)
+        return found
 
 
 def clean_energy(grid: SimulatedGrid, delivered: pd.DataFrame, start_utc: pd.DatetimeIndex) -> np.ndarray:
@@ -150,9 +241,10 @@ def clean_energy(grid: SimulatedGrid, delivered: pd.DataFrame, start_utc: pd.Dat
     return np.round(np.maximum(power, 0) * meter_feed.INTERVAL_HOURS, 6)
 
 
-def _file_name(site: Site, day: date) -> str:
+def _received(site: Site, day: date) -> str:
+    """When a day's files arrive, as file names tell it."""
     received = site.clock.midnight(day + timedelta(days=1)) + timedelta(hours=RECEIVED_HOURS)
-    return f"reads_{received:%Y%m%dT%H%M%SZ}.csv.gz"
+    return f"{received:%Y%m%dT%H%M%SZ}"
 
 
 def _put_parquet(file: Path, rows: pa.Table) -> None:

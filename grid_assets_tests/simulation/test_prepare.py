@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 from datetime import date
 from pathlib import Path
@@ -11,9 +13,11 @@ import pandas as pd
 import pytest
 
 from grid_assets.demand_response.events import read_events, read_participants
-from grid_assets.foundation.registers import METERS, NODES, PLANTS, REGISTERS, UNITS, faults_of_tree, read_register
+from grid_assets.foundation.registers import DEVICES, METERS, NODES, PLANTS, REGISTERS, UNITS, faults_of_tree, read_register
 from grid_assets.foundation.site import Site, load_site
-from grid_assets.simulation.prepare import prepare
+from grid_assets.metering.outages import read_outages
+from grid_assets.simulation.prepare import _Feed, _with_boundary, prepare
+from grid_assets.simulation.register_standings import with_registers
 from grid_assets.simulation.simbench_network import SimulationError, customer_class, plant_kind, simulated_grid
 from grid_assets_tests.conftest import SITES
 
@@ -53,13 +57,50 @@ def test_registers_form_a_tree_and_ratings_hold_all_clean_readings(site: Site):
     tables = {one.name: read_register(site.registers.folder, one).to_pandas() for one in REGISTERS}
     nodes = tables["nodes"].where(tables["nodes"].notna(), None)
     assert faults_of_tree(nodes, tables["meters"]) == []
-    assert {name: len(rows) for name, rows in tables.items()} == {"meters": 387, "nodes": 13, "plants": 137, "units": 26}
-    assert set(tables["meters"]["node_id"]) <= set(nodes.loc[nodes["level"] == "feeder", "node_id"])
+    assert {name: len(rows) for name, rows in tables.items()} == {"meters": 388, "nodes": 13, "plants": 137, "units": 26, "devices": 7}
+    boundary = tables["meters"]["kind"] == "boundary"
+    assert set(tables["meters"].loc[~boundary, "node_id"]) <= set(nodes.loc[nodes["level"] == "feeder", "node_id"])
+    assert tables["meters"].loc[boundary, "node_id"].tolist() == ["ss-mv2.101"]
+    assert tables["meters"]["register_modulus_kwh"].notna().sum() == 19
     truth = pd.read_parquet(source_of(site) / "truth" / "2016-03-27.parquet")
-    assert len(truth) == 387 * 92
+    assert len(truth) == 388 * 92
     rating = truth["meter_id"].astype(str).map(tables["meters"].set_index("meter_id")["rating_kw"])
     assert (truth["clean_kwh"] * 4 <= rating).all()
-    assert (truth["clean_kwh"] >= 0).all()
+    below = truth["meter_id"] != "B0001"
+    assert (truth.loc[below, "clean_kwh"] >= 0).all()
+    total = truth[below].groupby(truth["meter_id"].astype(str).str[0])["clean_kwh"].sum()
+    drawn = truth.loc[~below, "clean_kwh"].sum()
+    assert (drawn - total["L"] + total["G"]) / total["L"] == pytest.approx(0.025, abs=1e-4)
+
+
+def test_registers_outages_and_devices_are_delivered_as_their_readers_expect(site: Site):
+    outages = read_outages(site.metering.outages, set(read_register(site.registers.folder, METERS)["meter_id"].to_pylist()))
+    assert not outages.refused
+    assert list((site.metering.corrections or Path()).iterdir()) == []
+    folder = source_of(site)
+    lines = [json.loads(one) for file in sorted((folder / "devices").iterdir()) for one in gzip.decompress(file.read_bytes()).splitlines()]
+    sent = pd.concat([pd.read_parquet(one) for one in sorted((folder / "truth" / "devices").iterdir())])
+    assert sum(len(one["measurements"]) for one in lines) == sent["sent_value"].notna().sum()
+    assert {one["device_id"] for one in lines} == {"GS-01", "GS-02", "WS-01", "BM-01", "BM-02", "TS-01", "OS-01"}
+    assert sent.loc[sent["fault"] == "", "sent_value"].equals(sent.loc[sent["fault"] == "", "clean_value"])
+    rows = pd.read_csv(sorted((folder / "landing").iterdir())[2], dtype=str)
+    assert set(rows["kind"]) == {"interval", "register"}
+    registers = rows[(rows["kind"] == "register") & ~rows["meter"].str.startswith("X")]
+    assert registers["meter"].nunique() <= 19
+    assert (pd.to_datetime(registers["read_at"]) > pd.Timestamp(site.clock.bounds(date(2016, 3, 24))[0])).all()
+
+
+def test_the_storm_of_the_default_day_takes_a_feeder(tmp_path: Path):
+    grid = simulated_grid("1-MVLV-semiurb-5.220-2-sw", 0.46)
+    whole = load_site(SITES / "demo.toml", {**os.environ, "GRID_ASSETS_STATE": str(tmp_path)})
+    metered = _with_boundary(with_registers(grid.meters, whole.seed))
+    feed = _Feed(whole, grid, metered, pd.DataFrame(columns=["meter_id", "start_utc", "end_utc", "delivered_kw"]), date(2016, 5, 21))
+    (storm,) = [one for one in feed.outages() if one.node_id]
+    made = feed._made_day(date(2016, 5, 21))
+    below = grid.meters["node_id"] == storm.node_id
+    during = (made.start_utc >= storm.start_utc) & (made.start_utc + pd.Timedelta("15min") <= storm.end_utc)
+    assert below.sum() >= 6
+    assert (made.clean_kwh[np.ix_(during, np.append(below, False))] == 0).all()
 
 
 def test_demand_response_files_pass_the_reader(site: Site):
@@ -123,4 +164,4 @@ def test_weather_follows_the_sun_and_forecasts_are_issued_before_the_run(site: S
     lead = (both["time"] - both["issued"]).dt.total_seconds() / 3600
     error = (both["temperature"] - both["temperature_seen"]).abs()
     assert 0 < np.mean(error[lead < 12]) < 2.5
-    assert {one.name for one in (METERS, NODES, PLANTS, UNITS)} == {one.stem for one in site.registers.folder.glob("*.csv")}
+    assert {one.name for one in (METERS, NODES, PLANTS, UNITS, DEVICES)} == {one.stem for one in site.registers.folder.glob("*.csv")}
