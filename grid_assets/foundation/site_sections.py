@@ -223,6 +223,12 @@ class AlertsSection(Section):
     outage_share_pct: float = Field(50.0, gt=0, le=100)
     """An area-wide outage: more than this share of a node's meters silent or at zero at once."""
     outage_meters: int = Field(5, ge=2)
+    outage_minutes: int = Field(15, ge=1)
+    """The pattern must have held so long."""
+    meter_offline_minutes: int = Field(720, ge=1)
+    """Meters deliver in batches and have short gaps every day: one is listed as offline when it was silent for so long."""
+    balance_tolerance_pct: float = Field(10.0, gt=0)
+    """A node's day whose residual is a larger share of what its boundary meters measured is warned of."""
     anomalies: int = Field(50, ge=1)
     """How many unusual meter days are listed."""
     anomaly_deviations: float = Field(6.0, gt=0)
