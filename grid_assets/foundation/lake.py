@@ -179,6 +179,33 @@ class Lake:
             return self.read_arrow(table, (), columns)
         return pa.concat_tables(parts, promote_options="default").unify_dictionaries()
 
+    def read_shards(
+        self,
+        table: Table,
+        partitions: str | date | Iterable[str | date] | None = None,
+        columns: Sequence[str] | None = None,
+        coded: Sequence[str] = (),
+    ) -> Iterator[pa.Table]:
+        """The rows of these partitions file by file, so that one file at a time is in memory. ``coded``: as in read_between."""
+        for path in self.files(table, partitions):
+            yield self._read_file(path, columns, coded=coded)
+
+    def faults(self, table: Table, partition: str | date | None = None) -> list[str]:
+        """What of a stored partition is not as the table is declared; file by file, so that a large one needs little memory."""
+        texts = [one.name for one in table.fields if pa.types.is_string(one.type)]
+        found: list[str] = []
+        last: tuple | None = None
+        for path in self.files(table, partition):
+            wrong = table.faults_of_schema(pq.read_schema(path, filesystem=self._fs))
+            rows = self._read_file(path, None, coded=texts)
+            found += wrong or table.faults_of_rows(rows)
+            if rows.num_rows and not wrong:
+                first, ends = (tuple(rows[key][at].as_py() for key in table.keys) for at in (0, -1))
+                if last is not None and first <= last:
+                    found.append(f"{path.rsplit('/', 1)[-1]} begins at {first}, not after the end of the file before it, {last}")
+                last = ends
+        return found
+
     def files(self, table: Table, partitions: str | date | Iterable[str | date] | None = None) -> list[str]:
         """The Parquet files that count for these partitions, through their pointers."""
         found = []

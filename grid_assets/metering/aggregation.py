@@ -1,51 +1,143 @@
-"""Energy of feeders, substations and the system: readings summed up the tree of nodes."""
+"""Energy of feeders, substations and the system: readings summed by the node that each meter hangs on, then up the tree."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import date
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from grid_assets.foundation.lake import Lake
+from grid_assets.metering.day_matrices import DayMatrices, day_matrices, shards_of_day
 from grid_assets.metering.tables import NODE_LOADS
 
 
+class NodeSums:
+    """Sums of a day's readings per node and interval, taken up shard by shard: memory grows with nodes, not with meters.
+
+    Meters of kind boundary are in none of the sums but their own, ``boundary_kwh``.
+    """
+
+    def __init__(self, nodes: pd.DataFrame, starts: pd.DatetimeIndex):
+        self.nodes, self.starts = nodes, starts
+        self._tree = Tree(nodes)
+        shape = len(nodes), len(starts)
+        self._load, self._generation, self._measured, self._known = (np.zeros(shape) for _ in range(4))
+        self._loads = np.zeros(len(nodes))
+        self.boundary_kwh = np.zeros(shape)
+        """Net energy into the node by its own boundary meters; NaN where one of them has no value."""
+        self.boundary_meters = np.zeros(len(nodes), int)
+
+    def add(self, shard: DayMatrices) -> None:
+        """Takes up a shard; each meter must come once."""
+        kinds, at = shard.meters["kind"].to_numpy(), self._tree.positions(shard.meters["node_id"])
+        known = ~np.isnan(shard.energy_kwh)
+        filled = np.where(known, shard.energy_kwh, 0.0)
+        loads = at[kinds == "load"]
+        grouped = Grouped(loads)
+        here = kinds == "load"
+        grouped.add_to(self._load, filled[here])
+        grouped.add_to(self._measured, shard.is_quality("measured")[here])
+        grouped.add_to(self._known, known[here])
+        np.add.at(self._loads, loads[loads >= 0], 1)
+        Grouped(at[kinds == "generation"]).add_to(self._generation, filled[kinds == "generation"])
+        boundary = kinds == "boundary"
+        Grouped(at[boundary]).add_to(self.boundary_kwh, shard.energy_kwh[boundary])
+        np.add.at(self.boundary_meters, at[boundary & (at >= 0)], 1)
+
+    def node_loads(self, readings_version: str) -> pd.DataFrame:
+        """Every node and interval (NODE_LOADS). A missing reading adds nothing and lowers the percentages; a node without
+        load meters lacks none, so it has 100 %.
+        """
+        size, count = len(self.starts), self._tree.summed(self._loads)
+        per_meter, complete = np.maximum(count, 1)[:, None], (count == 0)[:, None]
+
+        def share(own: np.ndarray) -> np.ndarray:
+            return np.where(complete, 100.0, 100.0 * self._tree.summed(own) / per_meter).ravel()
+
+        return pd.DataFrame(
+            {
+                "node_id": np.repeat(self.nodes["node_id"].to_numpy(dtype=object), size),
+                "level": np.repeat(self.nodes["level"].to_numpy(dtype=object), size),
+                "start_utc": self.starts[np.tile(np.arange(size), len(self.nodes))],
+                "energy_kwh": self._tree.summed(self._load).ravel(),
+                "generation_kwh": self._tree.summed(self._generation).ravel(),
+                "meters": np.repeat(count.astype(int), size),
+                "valid_pct": share(self._measured),
+                "published_pct": share(self._known),
+                "readings_version": readings_version,
+            },
+            columns=NODE_LOADS.columns,
+        )
+
+
+class Tree:
+    """The nodes and which of them lie above which. Loops are cut where they close; the register's check refuses them."""
+
+    def __init__(self, nodes: pd.DataFrame):
+        self._index = pd.Index(nodes["node_id"])
+        parents = dict(zip(nodes["node_id"], nodes["parent_id"], strict=True))
+        at = {node: n for n, node in enumerate(nodes["node_id"])}
+        above, below = [], []
+        for n, node in enumerate(nodes["node_id"]):
+            here, seen = node, set()
+            while here in at and here not in seen:
+                above.append(at[here])
+                below.append(n)
+                seen.add(here)
+                here = parents[here]
+        self._above, self._below = np.array(above, int), np.array(below, int)
+        self.parent = np.array([at.get(parents[node], -1) for node in nodes["node_id"]], int)
+        """Position of the node above, -1 where there is none."""
+
+    def positions(self, node_ids: Iterable[str]) -> np.ndarray:
+        """Positions of nodes by their id, -1 for one that the tree does not have."""
+        return self._index.get_indexer(pd.Index(node_ids))
+
+    def summed(self, own: np.ndarray) -> np.ndarray:
+        """(nodes, ...): what belongs to a node itself and to all nodes below it, from what belongs to each itself."""
+        total = np.zeros(own.shape)
+        np.add.at(total, self._above, own[self._below])
+        return total
+
+
+class Grouped:
+    """Rows gathered by the node that they belong to (``at``; -1: none), to be summed together."""
+
+    def __init__(self, at: np.ndarray):
+        self._order = np.argsort(at, kind="stable")
+        self._order = self._order[at[self._order] >= 0]
+        placed = at[self._order]
+        self._begins = np.flatnonzero(np.append(True, placed[1:] != placed[:-1])) if len(placed) else np.empty(0, int)
+        self._nodes = placed[self._begins]
+
+    def add_to(self, sums: np.ndarray, rows: np.ndarray) -> None:
+        """Adds each node's rows to its line of ``sums`` (nodes, intervals)."""
+        if len(self._begins):
+            sums[self._nodes] += np.add.reduceat(rows[self._order], self._begins, axis=0, dtype=float)
+
+
+def sums_of_day(lake: Lake, day: date, meters: pd.DataFrame, nodes: pd.DataFrame, starts: pd.DatetimeIndex) -> NodeSums:
+    """The day's published readings of the lake, summed through the register in force that day."""
+    made = NodeSums(nodes, starts)
+    for shard in shards_of_day(lake, day, meters, starts):
+        made.add(shard)
+    return made
+
+
 def node_loads(
-    readings: pd.DataFrame, meters: pd.DataFrame, nodes: pd.DataFrame, starts: pd.DatetimeIndex, readings_version: str
+    readings: pd.DataFrame | pa.Table, meters: pd.DataFrame, nodes: pd.DataFrame, starts: pd.DatetimeIndex, readings_version: str
 ) -> pd.DataFrame:
-    """Every node and interval of a day (NODE_LOADS).
+    """Every node and interval of a day (NODE_LOADS) from readings that are in memory as a whole.
 
     ``readings``: the day's published readings, kWh; ``meters``: the register in force that day; ``nodes``: the tree;
-    ``starts``: the day's intervals. A missing reading adds nothing and lowers the percentages; a node without load
-    meters lacks none, so it has 100 %.
+    ``starts``: the day's intervals.
     """
-    ids = pd.Index(meters["meter_id"])
-    row, column = ids.get_indexer(readings["meter_id"]), starts.get_indexer(pd.DatetimeIndex(readings["start_utc"]))
-    here = (row >= 0) & (column >= 0)
-    energy = np.full((len(ids), len(starts)), np.nan)
-    energy[row[here], column[here]] = readings["energy_kwh"].to_numpy(dtype=float)[here]
-    measured = np.zeros(energy.shape)
-    measured[row[here], column[here]] = (readings["quality"] == "measured").to_numpy()[here]
-    below = meters_below(meters, nodes)
-    is_load = (meters["kind"] == "load").to_numpy()
-    loads = below * is_load
-    filled, known = np.nan_to_num(energy), ~np.isnan(energy)
-    count = loads.sum(axis=1)
-    per_meter = np.maximum(count, 1)[:, None]
-    complete = (count == 0)[:, None]
-    size = len(starts)
-    return pd.DataFrame(
-        {
-            "node_id": np.repeat(nodes["node_id"].to_numpy(dtype=object), size),
-            "level": np.repeat(nodes["level"].to_numpy(dtype=object), size),
-            "start_utc": starts[np.tile(np.arange(size), len(nodes))],
-            "energy_kwh": (loads @ filled).ravel(),
-            "generation_kwh": ((below * ~is_load) @ filled).ravel(),
-            "meters": np.repeat(count.astype(int), size),
-            "valid_pct": np.where(complete, 100.0, 100.0 * (loads @ measured) / per_meter).ravel(),
-            "published_pct": np.where(complete, 100.0, 100.0 * (loads @ known) / per_meter).ravel(),
-            "readings_version": readings_version,
-        },
-        columns=NODE_LOADS.columns,
-    )
+    made = NodeSums(nodes, starts)
+    made.add(day_matrices(readings, meters, starts))
+    return made.node_loads(readings_version)
 
 
 def summary(loads: pd.DataFrame, interval_hours: float) -> dict[str, float]:
@@ -61,17 +153,3 @@ def summary(loads: pd.DataFrame, interval_hours: float) -> dict[str, float]:
         "peak_kw": float(system["energy_kwh"].max() / interval_hours),
         "lowest_valid_pct": float(system["valid_pct"].min()),
     }
-
-
-def meters_below(meters: pd.DataFrame, nodes: pd.DataFrame) -> np.ndarray:
-    """(nodes, meters): 1 where the meter hangs on the node or on a node below it."""
-    parents = dict(zip(nodes["node_id"], nodes["parent_id"], strict=True))
-    at = {node: n for n, node in enumerate(nodes["node_id"])}
-    below = np.zeros((len(nodes), len(meters)))
-    for m, node in enumerate(meters["node_id"]):
-        here, seen = node, set()
-        while here in at and here not in seen:
-            below[at[here], m] = 1.0
-            seen.add(here)
-            here = parents[here]
-    return below
