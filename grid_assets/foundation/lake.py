@@ -204,7 +204,7 @@ class Lake:
                 if last is not None and first <= last:
                     found.append(f"{path.rsplit('/', 1)[-1]} begins at {first}, not after the end of the file before it, {last}")
                 last = ends
-        return found
+        return list(dict.fromkeys(found))
 
     def files(self, table: Table, partitions: str | date | Iterable[str | date] | None = None) -> list[str]:
         """The Parquet files that count for these partitions, through their pointers."""

@@ -148,14 +148,22 @@ class Table:
 
     def faults(self, table: pa.Table) -> list[str]:
         """Everything wrong with an Arrow table that claims to be this one; empty when it fits."""
-        if not table.schema.equals(self.schema):
-            here = {one.name: one.type for one in table.schema}
-            wanted = {one.name: one.type for one in self.schema}
-            return [
-                f"column {name}: stored as {here.get(name, 'nothing')}, declared as {wanted.get(name, 'nothing')}"
-                for name in sorted(here.keys() | wanted.keys())
-                if here.get(name) != wanted.get(name)
-            ] or ["column order or nullability differs from the declaration"]
+        return self.faults_of_schema(table.schema) or self.faults_of_rows(table)
+
+    def faults_of_schema(self, schema: pa.Schema) -> list[str]:
+        """Which columns are stored otherwise than declared."""
+        if schema.equals(self.schema):
+            return []
+        here = {one.name: one.type for one in schema}
+        wanted = {one.name: one.type for one in self.schema}
+        return [
+            f"column {name}: stored as {here.get(name, 'nothing')}, declared as {wanted.get(name, 'nothing')}"
+            for name in sorted(here.keys() | wanted.keys())
+            if here.get(name) != wanted.get(name)
+        ] or ["column order or nullability differs from the declaration"]
+
+    def faults_of_rows(self, table: pa.Table) -> list[str]:
+        """Nulls where none may be, numbers that are none, repeated keys. Text may be dictionary-coded."""
         return self._faults_of_values(table) + _sorted_rows(table, self.keys)[1]
 
     def _faults_of_values(self, table: pa.Table) -> list[str]:

@@ -284,3 +284,16 @@ def test_rows_are_sorted_by_all_keys_and_repeated_keys_are_counted(rows):
         assert list(zip(stored["name"].to_pylist(), stored["meters"].to_pylist(), strict=True)) == sorted(
             rows, key=lambda row: (row[0].encode(), row[1])
         )
+
+
+def test_a_stored_partition_is_judged_file_by_file(lake: Lake):
+    rows = SAMPLES.conform(frame(6))
+    parts = [lake.put_shard(SAMPLES, rows.slice(0, 3), "d", 0), lake.put_shard(SAMPLES, rows.slice(3), "d", 1)]
+    lake.point_at(SAMPLES, "d", parts)
+    assert lake.faults(SAMPLES, "d") == []
+    assert lake.faults(SAMPLES, "absent") == []
+    other = Table("testing", "samples", "a sample", "site_day", ("name", "start_utc"), (*SAMPLES.fields[:-1], number("day", "no day")))
+    assert lake.faults(other, "d") == ["column day: stored as date32[day], declared as double"]
+    pointer = Path(lake.root) / "testing" / "samples" / "d" / POINTER
+    pointer.write_text(pointer.read_text().replace(parts[1].name, parts[0].name))  # the same rows twice
+    assert "not after the end of the file before it" in lake.faults(SAMPLES, "d")[0]

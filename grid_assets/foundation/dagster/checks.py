@@ -22,7 +22,7 @@ def schema_check(table: Table) -> dg.AssetChecksDefinition:
         faults: dict[str, str] = {}
         for key in partition_keys(context) if table.partition not in ("none", "topology") else [None]:
             if platform.lake.pointer(table, key) is not None:
-                faults[key or "all"] = "; ".join(table.faults(platform.lake.read_arrow(table, key)))
+                faults[key or "all"] = "; ".join(platform.lake.faults(table, key))
         return recorded(context, platform, table, "schema", faults, expected="the declared columns, types, nulls and keys")
 
     return schema
