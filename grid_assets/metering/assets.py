@@ -6,7 +6,7 @@ from grid_assets.figures import readings as pictures
 from grid_assets.foundation.dagster.doors import RANGED, asset_of, days_of, report, spec_of
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import METERS, NODES
-from grid_assets.metering import aggregation, landing, raw_days, reading_days
+from grid_assets.metering import aggregation, landing, raw_days, reading_days, shards
 from grid_assets.metering.quality_suite import docs_page
 from grid_assets.metering.stamps import instant_of
 from grid_assets.metering.tables import (
@@ -55,7 +55,7 @@ def landed(context: dg.AssetExecutionContext, platform: Platform):
     yield report(platform, REJECTED_READINGS, [one for _, one in written], landing.rejected_frame(rejected), figures=figures)
 
 
-@dg.asset(**asset_of(RAW_READINGS, deps=[LANDED_FILES]), backfill_policy=RANGED)
+@dg.asset(**asset_of(RAW_READINGS, deps=[LANDED_FILES, METERS]), backfill_policy=RANGED)
 def raw_readings(context: dg.AssetExecutionContext, platform: Platform, config: KnownUntil) -> dg.MaterializeResult:
     days = days_of(context, platform)
     known_until = instant_of(config.known_until) if config.known_until else None
@@ -63,10 +63,9 @@ def raw_readings(context: dg.AssetExecutionContext, platform: Platform, config: 
     written = []
     for day in days:
         files = landed_rows.loc[landed_rows["day"] == day, "file_id"].tolist()
-        rows = raw_days.raw_readings(platform.lake, files, day, known_until)
-        written.append(platform.lake.write(RAW_READINGS, rows, day))
-    figures = {"files": len(files), "known_until": config.known_until or "everything landed"}
-    return report(platform, RAW_READINGS, written, rows.slice(0, 6).to_pandas(), inputs={LANDED_FILES: days}, figures=figures)
+        written.append(shards.make_raw_day(platform.site, platform.lake, day, files, known_until))
+    figures = {"files": len(files), "known_until": config.known_until or "everything landed", "shards": len(written[-1].files)}
+    return report(platform, RAW_READINGS, written, inputs={LANDED_FILES: days, METERS: None}, figures=figures)
 
 
 @dg.multi_asset(
