@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from grid_assets.foundation.alerts import AlertStore
 from grid_assets.foundation.check_results import CheckResults
 from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.site import Site, load_site
@@ -30,6 +31,11 @@ class Platform(dg.ConfigurableResource):
     def check_results(self) -> CheckResults:
         self.site.state.mkdir(parents=True, exist_ok=True)
         return CheckResults(self.site.ledger_url)
+
+    @cached_property
+    def alerts(self) -> AlertStore:
+        self.site.state.mkdir(parents=True, exist_ok=True)
+        return AlertStore(self.site.ledger_url)
 
     def artefact_url(self, path: Path) -> str:
         """The address under which `grid-assets ui` shows a file of the artefact folder (browsers refuse file:// links)."""
