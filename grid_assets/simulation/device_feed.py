@@ -109,10 +109,14 @@ def _clean(rng: np.random.Generator, quantity: str, times: pd.DatetimeIndex) -> 
 def device_lines(sent: pd.DataFrame, listed: list[Device]) -> bytes:
     """The gzipped file of a day as its gateway hands it over: a line per device and time, in the order of time."""
     place = {one.device_id: one.node_id for one in listed}
-    lines = []
-    for (read_utc, device_id), rows in sent.dropna(subset="sent_value").groupby(["read_utc", "device_id"], sort=True):
-        values = dict(zip(rows["quantity"], rows["sent_value"].tolist(), strict=True))
-        told = {"device_id": device_id, "timestamp": read_utc.strftime("%Y-%m-%dT%H:%M:%SZ"), "measurements": values,
-                "data_format": DATA_FORMAT, "location": place[device_id]}  # fmt: skip
-        lines.append(json.dumps(told, separators=(",", ":")))
+    known = sent.dropna(subset="sent_value")
+    stamps = known["read_utc"].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    reports: dict[tuple[str, str], dict[str, float]] = {}
+    for stamp, device_id, quantity, value in zip(stamps, known["device_id"], known["quantity"], known["sent_value"].tolist(), strict=True):
+        reports.setdefault((stamp, device_id), {})[quantity] = value
+    lines = [
+        json.dumps({"device_id": device_id, "timestamp": stamp, "measurements": reports[stamp, device_id], "data_format": DATA_FORMAT,
+                    "location": place[device_id]}, separators=(",", ":"))
+        for stamp, device_id in sorted(reports)
+    ]  # fmt: skip
     return gzip.compress(("\n".join(lines) + "\n").encode(), compresslevel=6, mtime=0)
