@@ -324,6 +324,7 @@ ALERTS = Table(
         instant("closed_utc", "when it had been over long enough; empty: open at the end of the day", nullable=True),
         text("severity", "information, warning or critical"),
         text("evidence", "what was seen, with figures"),
+        number("worst", "the most extreme value so far: lowest valid share or largest dark share in %, longest silence in s, evidence", unit="-", nullable=True),
     ),
 )  # fmt: skip
 
