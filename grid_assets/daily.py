@@ -108,11 +108,11 @@ class SiteRuns:
 
     def landing(self, day: date) -> Iterator[StepReport]:
         """The morning's files first: the days that late rows of theirs touch are mended before anything learns from them."""
-        from grid_assets.metering.raw_days import stale_days
+        from grid_assets.metering.staleness import stale_days
 
         yield self.run(f"landing of {day}", jobs.HISTORY, partition=day.isoformat(), assets=self._metering("arrival_day"))
         earliest = min([*self.site.clock.history(day, self.site.calendar.history_days), day])
-        stale = [one for one in stale_days(Lake(self.site.lake_root), since=earliest) if one < day]
+        stale = [one for one in stale_days(Lake(self.site.lake_root), since=earliest, site=self.site) if one < day]
         for first, last in runs_of_days(stale):
             yield self.run(f"late data of {first} to {last}", jobs.HISTORY, days=(first, last), assets=self._metering("site_day"))
 

@@ -65,7 +65,10 @@ def build_definitions(site_file: Path, site: Site) -> dg.Definitions:
                 asset_checks=checks,
                 jobs=list(jobs.values()),
                 schedules=schedules_of(site, jobs),
-                sensors=chain_sensors(site, jobs),
+                sensors=[
+                    *chain_sensors(site, jobs),
+                    *(one for door in doors if hasattr(door, "sensors_of") for one in door.sensors_of(site)),
+                ],
                 resources={"platform": Platform(site_file=str(site_file))},
                 executor=dg.in_process_executor,
             ),

@@ -122,12 +122,12 @@ def chain_sensors(site: Site, jobs: Mapping[str, AssetJob]) -> list[dg.SensorDef
 
 def requests_after(site: Site, day: date, context: dg.RunStatusSensorContext) -> list[dg.RunRequest]:
     """The runs that follow a day's: each job and partition once per day run."""
-    from grid_assets.metering.raw_days import stale_days
+    from grid_assets.metering.staleness import stale_days
 
     run_id = context.dagster_run.run_id
     stale = [
         one.isoformat()
-        for one in stale_days(Lake(site.lake_root), since=min([*site.clock.history(day, site.calendar.history_days), day]))
+        for one in stale_days(Lake(site.lake_root), since=min([*site.clock.history(day, site.calendar.history_days), day]), site=site)
         if one < day
     ]
     events, study = events_to_settle(site, day), study_of(site, day)

@@ -7,16 +7,24 @@ from datetime import date, datetime
 import pandas as pd
 
 from grid_assets.foundation.lake import Lake
-from grid_assets.metering.raw_days import rows_of_files
-from grid_assets.metering.tables import FILE_DAYS, LANDED_FILES, LANDED_ROWS, RAW_READINGS, REJECTED_READINGS
+from grid_assets.metering.measurements import staged_rows
+from grid_assets.metering.raw_days import measurement_rows_of_files, rows_of_files
+from grid_assets.metering.tables import FILE_DAYS, LANDED_FILES, LANDED_ROWS, MEASUREMENT_FILE_DAYS, RAW_READINGS, REJECTED_READINGS
 
 
 def faults_of_landing(files: pd.DataFrame, rejected: pd.DataFrame) -> str:
-    """Files (LANDED_FILES) whose rows are not staged + rejected + superseded, or whose refusals are not in the quarantine."""
+    """Files (LANDED_FILES) whose rows are not staged + rejected + superseded, whose staged rows no day speaks of, or whose
+    refusals are not in the quarantine. Energy and measurements are counted together here and apart per day.
+    """
     total = files["rows_staged"] + files["rows_rejected"] + files["rows_superseded"]
     faults = [
         f"{row.file_name} ({row.file_id}): {row.rows} rows, but {row.rows_staged} staged, {row.rows_rejected} rejected, {row.rows_superseded} superseded"
         for row in files[total != files["rows"]].itertuples()
+    ]
+    spoken = files["rows_of_days"].map(_sum_of) + files["rows_of_measurement_days"].map(_sum_of)
+    faults += [
+        f"{row.file_name} ({row.file_id}): {row.rows_staged} rows staged, but its days hold {spoken[row.Index]} of energy and measurements"
+        for row in files[spoken != files["rows_staged"]].itertuples()
     ]
     quarantined = rejected[rejected["source_row"] > 0].groupby("file_id").size()
     listed = files["file_id"].map(quarantined).fillna(0).astype(int)
@@ -25,6 +33,10 @@ def faults_of_landing(files: pd.DataFrame, rejected: pd.DataFrame) -> str:
         for row in files[listed != files["rows_rejected"]].itertuples()
     ]
     return "; ".join(faults[:5])
+
+
+def _sum_of(counts: str) -> int:
+    return sum(int(one) for one in counts.split())
 
 
 def faults_of_day(file_days: pd.DataFrame, raw: pd.DataFrame, staged: pd.DataFrame) -> str:
@@ -60,3 +72,19 @@ def day_faults(lake: Lake, day: date, known_until: datetime | None = None, lande
         wanted &= staged["received_utc"] <= known_until
     said = faults_of_day(lake.read(FILE_DAYS, day), lake.read(RAW_READINGS, day, ["file_id"]), staged[wanted])
     return f"{said}; materialise the day from raw_readings on" if said else ""
+
+
+def measurement_faults(lake: Lake, day: date, known_until: datetime | None = None, landed: pd.DataFrame | None = None) -> str:
+    """The same of the measurements of one day. ``landed``: measurement_rows_of_files."""
+    landed = measurement_rows_of_files(lake, day) if landed is None else landed
+    files = sorted(landed.loc[landed["day"] == day, "file_id"])
+    staged = staged_rows(lake, files, day, known_until).select(["file_id"]).to_pandas()
+    said = faults_of_day(lake.read(MEASUREMENT_FILE_DAYS, day), staged, staged)
+    return f"{said}; materialise the day's measurements" if said else ""
+
+
+def refused_by_rule(rules: pd.Series) -> dict[str, int]:
+    """How many refused values failed each rule; ``rules`` are names separated by spaces, a value may have failed several."""
+    several = rules.dropna().value_counts()
+    names = sorted({name for told in several.index for name in told.split()})
+    return {f"rejected_{name}": int(sum(count for told, count in several.items() if name in told.split())) for name in names}

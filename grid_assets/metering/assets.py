@@ -1,20 +1,27 @@
-"""The door of metering: landing, raw readings, validated readings, node loads. All take a range of days in one call."""
+"""The door of metering: landing, entries, raw readings, validated readings and measurements, node loads. All take a range of days in one call."""
 
 import dagster as dg
 
 from grid_assets.figures import readings as pictures
 from grid_assets.foundation.dagster.doors import RANGED, asset_of, days_of, report, spec_of
 from grid_assets.foundation.dagster.platform import Platform
-from grid_assets.foundation.registers import METERS, NODES
-from grid_assets.metering import aggregation, landing, raw_days, reading_days, shards
+from grid_assets.foundation.registers import DEVICES, METERS, NODES
+from grid_assets.metering import aggregation, landing, measurements, raw_days, reading_days, shards, staleness
+from grid_assets.metering.corrections import corrections_of
+from grid_assets.metering.outages import outages_of
 from grid_assets.metering.quality_suite import docs_page
 from grid_assets.metering.stamps import instant_of
 from grid_assets.metering.tables import (
+    CORRECTIONS,
+    DEVICE_DAYS,
     FAILED_READINGS,
     FILE_DAYS,
     LANDED_FILES,
+    MEASUREMENT_FILE_DAYS,
+    MEASUREMENTS,
     METER_DAYS,
     NODE_LOADS,
+    OUTAGE_EVENTS,
     QUALITY_PROFILES,
     RAW_READINGS,
     READINGS,
@@ -42,6 +49,9 @@ def landed(context: dg.AssetExecutionContext, platform: Platform):
     figures = landing.summary(files, rejected) | {"names_that_tell_no_arrival": ", ".join(sorted(ignored)) or "none"}
     outside = landing.files_of_no_day(platform.site, platform.lake)
     figures |= {"files_outside_calendar": len(outside), "names_outside_calendar": "; ".join(outside[:20]) or "none"}
+    stale = staleness.stale(platform.lake, site=platform.site)
+    figures |= {"stale_days": len(stale), "stale_days_and_why": dg.MetadataValue.md(staleness.told(stale))}
+    context.instance.report_runless_asset_event(up_to_date_evaluation(stale))
     picture = pictures.landing_picture(landing.rows_by_day_and_outcome(files), platform.site.title)
     yield report(
         platform,
@@ -53,6 +63,58 @@ def landed(context: dg.AssetExecutionContext, platform: Platform):
         figures=figures,
     )
     yield report(platform, REJECTED_READINGS, [one for _, one in written], landing.rejected_frame(rejected), figures=figures)
+
+
+def up_to_date_evaluation(stale: list[staleness.StaleDay]) -> dg.AssetCheckEvaluation:
+    """The verdict of the check ``up_to_date`` of the readings, as landing tells it before any readings are made."""
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(READINGS.key),
+        check_name=staleness.UP_TO_DATE,
+        passed=not stale,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=staleness.summary(stale),
+        metadata={"stale_days": len(stale), "stale_days_and_why": dg.MetadataValue.md(staleness.told(stale))},
+    )
+
+
+@dg.asset(**asset_of(CORRECTIONS, deps=[METERS]), backfill_policy=RANGED)
+def corrections(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    entered, days, clock = corrections_of(platform.site, platform.lake), days_of(context, platform), platform.site.clock
+    written = [platform.lake.write(CORRECTIONS, entered.of_day(clock, day), day) for day in days]
+    figures = {"refused": len(entered.refused), "refused_lines": "\n".join(str(one) for one in entered.refused[:20]) or "none"}
+    return report(platform, CORRECTIONS, written, entered.of_day(clock, days[-1]), inputs={METERS: None}, figures=figures)
+
+
+@dg.asset(**asset_of(OUTAGE_EVENTS, deps=[METERS, NODES]), backfill_policy=RANGED)
+def outage_events(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    known, days, clock = outages_of(platform.site, platform.lake), days_of(context, platform), platform.site.clock
+    written = [platform.lake.write(OUTAGE_EVENTS, known.of_day(clock, day), day) for day in days]
+    figures = {"replaced_by_later_rows": known.replaced, "refused": len(known.refused)}
+    figures |= {"refused_lines": "\n".join(str(one) for one in known.refused[:20]) or "none"}
+    return report(platform, OUTAGE_EVENTS, written, known.of_day(clock, days[-1]), inputs={METERS: None, NODES: None}, figures=figures)
+
+
+@dg.multi_asset(
+    name="metering__measurements",
+    specs=[spec_of(table, deps=[LANDED_FILES, METERS, DEVICES]) for table in (MEASUREMENTS, DEVICE_DAYS, MEASUREMENT_FILE_DAYS)],
+    can_subset=False,
+    backfill_policy=RANGED,
+)
+def measured(context: dg.AssetExecutionContext, platform: Platform, config: KnownUntil):
+    site, lake, days = platform.site, platform.lake, days_of(context, platform)
+    known_until = instant_of(config.known_until) if config.known_until else None
+    landed_rows, devices, meters = raw_days.measurement_rows_of_files(lake, days[0]), lake.read(DEVICES), lake.read(METERS)
+    written = []
+    for day in days:
+        files = landed_rows.loc[landed_rows["day"] == day, "file_id"].tolist()
+        rows = measurements.staged_rows(lake, files, day, known_until)
+        known = measurements.devices_in_force(devices, meters, site.clock, day)
+        made = measurements.measurement_day(rows, known, site.clock, day, site.quantities)
+        written.append({table: lake.write(table, frame, day) for table, frame in made.tables().items()})
+    inputs = {LANDED_FILES: days, METERS: None, DEVICES: None}
+    for table in made.tables():
+        shown = made.device_days if table is DEVICE_DAYS else None
+        yield report(platform, table, [one[table] for one in written], shown, inputs=inputs, figures=made.figures())
 
 
 @dg.asset(**asset_of(RAW_READINGS, deps=[LANDED_FILES, METERS]), backfill_policy=RANGED)
@@ -70,7 +132,10 @@ def raw_readings(context: dg.AssetExecutionContext, platform: Platform, config: 
 
 @dg.multi_asset(
     name="metering__readings",
-    specs=[spec_of(table, deps=[RAW_READINGS, METERS]) for table in (READINGS, FAILED_READINGS, FILE_DAYS, METER_DAYS, QUALITY_PROFILES)],
+    specs=[
+        spec_of(table, deps=[RAW_READINGS, CORRECTIONS, OUTAGE_EVENTS, METERS])
+        for table in (READINGS, FAILED_READINGS, FILE_DAYS, METER_DAYS, QUALITY_PROFILES)
+    ],
     can_subset=False,
     backfill_policy=RANGED,
 )
@@ -79,9 +144,11 @@ def readings(context: dg.AssetExecutionContext, platform: Platform):
     history, register = reading_days.History(lake, site.clock), lake.read(METERS)
     written = []
     for day in days:
+        made_from = staleness.inputs_of_day(lake, day)
         grid = reading_days.day_grid(site.clock, register, day)
         made = reading_days.reading_day(grid, lake.read(RAW_READINGS, day), history, site.validation, site.interval_minutes)
         written.append({table: lake.write(table, frame, day) for table, frame in made.tables().items()})
+        staleness.note_inputs(lake, day, made_from)
     picture = pictures.readings_picture(made.readings, made.meter_days, site.time_zone, site.interval_minutes, f"{site.title}, {days[-1]}")
     for table, frame in made.tables().items():
         shown = {"figures": made.figures()} | ({"picture": picture} if table is READINGS else {})

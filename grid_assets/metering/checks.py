@@ -7,11 +7,22 @@ import dagster as dg
 from grid_assets.foundation.dagster.checks import ERROR, WARN, recorded
 from grid_assets.foundation.dagster.doors import partition_keys
 from grid_assets.foundation.dagster.platform import Platform
-from grid_assets.metering import accounting, landing
+from grid_assets.metering import accounting, landing, staleness
+from grid_assets.metering.corrections import corrections_of
+from grid_assets.metering.outages import outages_of
 from grid_assets.metering.quality_suite import judge_profiles
-from grid_assets.metering.raw_days import rows_of_files
+from grid_assets.metering.raw_days import measurement_rows_of_files, rows_of_files
 from grid_assets.metering.stamps import instant_of
-from grid_assets.metering.tables import LANDED_FILES, METER_DAYS, QUALITY_PROFILES, READINGS
+from grid_assets.metering.tables import (
+    CORRECTIONS,
+    LANDED_FILES,
+    MEASUREMENTS,
+    METER_DAYS,
+    NODE_LOADS,
+    OUTAGE_EVENTS,
+    QUALITY_PROFILES,
+    READINGS,
+)
 
 EVERY_ROW = "rows = published + rejected + superseded, per file"
 
@@ -42,9 +53,70 @@ def rows_accounted(context: dg.AssetCheckExecutionContext, platform: Platform) -
     return recorded(context, platform, READINGS, "rows_accounted", faults, expected=EVERY_ROW, severity=ERROR)
 
 
-def _known_until(context: dg.AssetCheckExecutionContext) -> datetime | None:
-    """What the run was told that it may know: the setting of raw_readings in the same run."""
-    config = context.run.run_config.get("ops", {}).get("metering__raw_readings", {}).get("config", {})
+@dg.asset_check(
+    asset=MEASUREMENTS.key,
+    name="rows_accounted",
+    blocking=True,
+    description="Staged measurements of every file are published, rejected or superseded.",
+)
+def measurement_rows_accounted(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    days = [date.fromisoformat(key) for key in partition_keys(context)]
+    landed, known_until = measurement_rows_of_files(platform.lake, min(days)), _known_until(context, "metering__measurements")
+    faults = {day.isoformat(): accounting.measurement_faults(platform.lake, day, known_until, landed) for day in days}
+    return recorded(context, platform, MEASUREMENTS, "rows_accounted", faults, expected=EVERY_ROW, severity=ERROR)
+
+
+@dg.asset_check(
+    asset=READINGS.key,
+    name=staleness.UP_TO_DATE,
+    additional_deps=[NODE_LOADS.key],
+    description="No day of the lake was made from other rows, corrections, outage events or register reads than there are now.",
+)
+def up_to_date(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    stale = staleness.stale(platform.lake, site=platform.site)
+    faults = dict.fromkeys(partition_keys(context), "") | {one.day.isoformat(): "; ".join(one.reasons) for one in stale}
+    metadata = {"stale_days": len(stale), "stale_days_and_why": dg.MetadataValue.md(staleness.told(stale))}
+    return recorded(
+        context,
+        platform,
+        READINGS,
+        staleness.UP_TO_DATE,
+        faults,
+        expected="every day is made from what there is now",
+        severity=WARN,
+        metadata=metadata,
+    )
+
+
+def _refused_entries(context, platform: Platform, table, refused) -> dg.AssetCheckResult:
+    """The lines of a folder's files that do not count; told with the last day of the run, as they belong to no day."""
+    keys = partition_keys(context)
+    faults = dict.fromkeys(keys, "") | {keys[-1]: "; ".join(str(one) for one in refused[:20])}
+    return recorded(
+        context,
+        platform,
+        table,
+        "entries_readable",
+        faults,
+        expected="every line can be used",
+        severity=WARN,
+        metadata={"refused": len(refused)},
+    )
+
+
+@dg.asset_check(asset=CORRECTIONS.key, name="entries_readable", description="Every line of the files of corrections counts.")
+def corrections_readable(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    return _refused_entries(context, platform, CORRECTIONS, corrections_of(platform.site, platform.lake).refused)
+
+
+@dg.asset_check(asset=OUTAGE_EVENTS.key, name="entries_readable", description="Every line of the files of outage events counts.")
+def outages_readable(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    return _refused_entries(context, platform, OUTAGE_EVENTS, outages_of(platform.site, platform.lake).refused)
+
+
+def _known_until(context: dg.AssetCheckExecutionContext, op: str = "metering__raw_readings") -> datetime | None:
+    """What the run was told that it may know: the setting of the step that gathered the rows in the same run."""
+    config = context.run.run_config.get("ops", {}).get(op, {}).get("config", {})
     return instant_of(config["known_until"]) if config.get("known_until") else None
 
 

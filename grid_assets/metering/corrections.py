@@ -19,7 +19,9 @@ import pandas as pd
 from filelock import FileLock
 
 from grid_assets.foundation.calendar import SiteCalendar, days_between
-from grid_assets.foundation.lake import put_atomically
+from grid_assets.foundation.lake import Lake, put_atomically
+from grid_assets.foundation.registers import METERS
+from grid_assets.foundation.site import Site
 from grid_assets.metering.entries import NO_TIME, Entry, RefusedEntry, entered_time, read_entries
 from grid_assets.metering.tables import CORRECTIONS
 
@@ -97,6 +99,11 @@ def read_corrections(folder: Path | None, clock: SiteCalendar, meters: Collectio
     frame = pd.DataFrame(rows, columns=CORRECTIONS.columns).sort_values(["entered_utc", "correction_id"], ignore_index=True)
     times = {name: pd.to_datetime(frame[name], utc=True).astype("datetime64[us, UTC]") for name in ("start_utc", "end_utc", "entered_utc")}
     return Corrections(frame.assign(**times, energy_kwh=frame["energy_kwh"].astype(float)), refused)
+
+
+def corrections_of(site: Site, lake: Lake) -> Corrections:
+    """The corrections of a site's folder, held against its register of meters."""
+    return read_corrections(site.metering.corrections, site.clock, set(lake.read(METERS, columns=["meter_id"])["meter_id"]))
 
 
 def enter_correction(folder: Path, correction: Correction, clock: SiteCalendar, meters: Collection[str] | None = None) -> list[date]:

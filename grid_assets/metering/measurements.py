@@ -48,12 +48,9 @@ class MeasurementDay:
             "silent_devices": int((self.device_days["quantity"] == SILENT).sum()),
         }
         told = pc.drop_null(self.measurements["rule_failures"].cast(pa.string()))
-        by_rules = {one["values"]: one["counts"] for one in pc.value_counts(told).to_pylist()}
-        return made | {
-            f"rejected_{rule}": sum(count for failed, count in by_rules.items() if rule in failed.split())
-            for rule in rules.RULES
-            if any(rule in failed.split() for failed in by_rules)
-        }
+        counts = [(one["values"].split(), one["counts"]) for one in pc.value_counts(told).to_pylist()]
+        by_rule = {rule: sum(count for failed, count in counts if rule in failed) for rule in rules.RULES}
+        return made | {f"rejected_{rule}": count for rule, count in by_rule.items() if count}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,9 @@ from pathlib import Path
 import pandas as pd
 
 from grid_assets.foundation.calendar import SiteCalendar
-from grid_assets.foundation.registers import FOREVER
+from grid_assets.foundation.lake import Lake
+from grid_assets.foundation.registers import FOREVER, METERS, NODES
+from grid_assets.foundation.site import Site
 from grid_assets.metering.entries import NO_TIME, Entry, RefusedEntry, entered_time, read_entries
 from grid_assets.metering.tables import OUTAGE_EVENTS
 
@@ -56,6 +58,12 @@ def read_outages(folder: Path | None, meters: Collection[str] | None = None, nod
     frame = pd.DataFrame([rows[key] for key in sorted(rows)], columns=OUTAGE_EVENTS.columns)
     times = {name: pd.to_datetime(frame[name], utc=True).astype("datetime64[us, UTC]") for name in ("start_utc", "end_utc")}
     return Outages(frame.assign(**times), refused, good - len(rows))
+
+
+def outages_of(site: Site, lake: Lake) -> Outages:
+    """The outages of a site's folder, held against its registers."""
+    meters, nodes = lake.read(METERS, columns=["meter_id"])["meter_id"], lake.read(NODES, columns=["node_id"])["node_id"]
+    return read_outages(site.metering.outages, set(meters), set(nodes))
 
 
 def _faults(values: Mapping[str, str], meters: Collection[str] | None, nodes: Collection[str] | None) -> list[str]:

@@ -1,6 +1,7 @@
-"""Sensors of metering: files that have come are landed, and days whose rows came late are made again.
+"""Sensors of metering: files that have come are landed, and days whose inputs changed are made again.
 
-Both are registered but off: a replay site needs neither, and on a live site an operator turns them on in the UI.
+The late-data sensor runs on live sites. On a replay site both are registered but off, and files are landed by an operator's
+decision (the UI) or by the morning's run on any site.
 """
 
 import time
@@ -9,54 +10,65 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from grid_assets.foundation.dagster.platform import Platform
-from grid_assets.metering import watching
-from grid_assets.metering.tables import (
-    FAILED_READINGS,
-    FILE_DAYS,
-    LANDED_FILES,
-    METER_DAYS,
-    NODE_LOADS,
-    QUALITY_PROFILES,
-    RAW_READINGS,
-    READINGS,
-    REJECTED_READINGS,
-)
+from grid_assets.foundation.site import Site
+from grid_assets.metering import staleness, watching
+from grid_assets.metering.tables import LANDED_FILES, REJECTED_READINGS
 
 MOST_DAYS_A_TICK = 10
-LANDING = (LANDED_FILES, REJECTED_READINGS)
-DAY = (RAW_READINGS, READINGS, FAILED_READINGS, FILE_DAYS, METER_DAYS, QUALITY_PROFILES, NODE_LOADS)
+LANDING = dg.AssetSelection.assets(LANDED_FILES.key, REJECTED_READINGS.key)
+DAY = dg.AssetSelection.groups(LANDED_FILES.area) - LANDING
+"""Every other table of the area is a table of the day."""
 
 
-@dg.sensor(
-    name="landing_sensor",
-    target=dg.AssetSelection.assets(*(table.key for table in LANDING)),
-    minimum_interval_seconds=15,
-    default_status=dg.DefaultSensorStatus.STOPPED,
-    description="Lands files that have come and are no longer being written; the same file twice changes nothing.",
-)
-def landing_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
-    clock = platform.site.clock
-    last = clock.last_complete_day(datetime.now(UTC))
-    ready, cursor = watching.settled(
-        [one for one in watching.look(platform.site) if one.arrival_day <= last], context.cursor, time.time_ns(),
-        watching.listed_in(platform.site, platform.lake),
-    )  # fmt: skip
-    requests = [
-        dg.RunRequest(run_key=run_key, partition_key=one.arrival_day.isoformat(), tags={"grid_assets/file": one.key[-200:]})
-        for one, run_key in ready
-    ]
-    return dg.SensorResult(run_requests=requests, cursor=cursor)
+def sensors_of(site: Site) -> list[dg.SensorDefinition]:
+    """The sensors of a site; which of them run from the start depends on its calendar."""
+    live = site.calendar.mode == "live"
+    return [landing_sensor_of(), late_data_sensor_of(dg.DefaultSensorStatus.RUNNING if live else dg.DefaultSensorStatus.STOPPED)]
 
 
-@dg.sensor(
-    name="late_data_sensor",
-    target=dg.AssetSelection.assets(*(table.key for table in DAY)),
-    minimum_interval_seconds=30,
-    default_status=dg.DefaultSensorStatus.STOPPED,
-    description="Makes the days again that landed files speak of and whose readings do not hold all of their rows.",
-)
-def late_data_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
-    clock = platform.site.clock
-    found = watching.days_to_make(platform.lake, clock.first_day, clock.last_complete_day(datetime.now(UTC)))
-    chosen = sorted(found.items())[:MOST_DAYS_A_TICK]
-    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"{day}:{mark}", partition_key=day.isoformat()) for day, mark in chosen])
+def landing_sensor_of() -> dg.SensorDefinition:
+    @dg.sensor(
+        name="landing_sensor",
+        target=LANDING,
+        minimum_interval_seconds=15,
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        description="Lands files that have come and are no longer being written; the same file twice changes nothing.",
+    )
+    def landing_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
+        last = platform.site.clock.last_complete_day(datetime.now(UTC))
+        files = [one for one in watching.look(platform.site) if one.arrival_day <= last]
+        ready, cursor = watching.settled(files, context.cursor, time.time_ns(), watching.listed_in(platform.site, platform.lake))
+        left = "; ".join(watching.given_up(files, cursor))
+        if left:
+            context.log.error(left)
+        requests = [
+            dg.RunRequest(run_key=run_key, partition_key=one.arrival_day.isoformat(), tags={"grid_assets/file": one.key[-200:]})
+            for one, run_key in ready
+        ]
+        return dg.SensorResult(run_requests=requests, cursor=cursor, skip_reason=None if requests or not left else left)
+
+    return landing_sensor
+
+
+def late_data_sensor_of(status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
+    @dg.sensor(
+        name="late_data_sensor",
+        target=DAY,
+        minimum_interval_seconds=30,
+        default_status=status,
+        description="Makes days again whose landed rows, corrections, outage events or opening register reads changed since they were made.",
+    )
+    def late_data_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
+        clock = platform.site.clock
+        found = staleness.days_to_make(platform.lake, clock.first_day, clock.last_complete_day(datetime.now(UTC)), platform.site)
+        for one in found[:MOST_DAYS_A_TICK]:
+            context.log.info(str(one))
+        requests = [
+            dg.RunRequest(
+                run_key=f"{one.day}:{one.mark}", partition_key=one.day.isoformat(), tags={"grid_assets/stale": "; ".join(one.reasons)[:250]}
+            )
+            for one in found[:MOST_DAYS_A_TICK]
+        ]
+        return dg.SensorResult(run_requests=requests, skip_reason=None if requests else "no day is stale")
+
+    return late_data_sensor

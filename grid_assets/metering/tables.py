@@ -88,6 +88,11 @@ RAW_READINGS = Table(
     ),
 )  # fmt: skip
 
+CLOSING_REGISTERS = Table(
+    "metering", "closing_registers", "a register read that closes a day, and so opens the next; every resend, and no asset", "landing",
+    ("meter_id", "read_utc", "received_utc", "file_id", "source_row"), RAW_READINGS.fields,
+)  # fmt: skip
+
 READINGS = Table(
     "metering", "readings", "a meter and interval, after validation and estimation; every interval of every meter in force has a row", "site_day", ("meter_id", "start_utc"),
     (
@@ -334,5 +339,18 @@ FINISHED_DAYS = Table(
     (
         calendar_day("day", "the site day"),
         text("readings_hash", "content hash of the readings that the node loads were summed from"),
+    ),
+)  # fmt: skip
+
+READING_INPUTS = Table(
+    "metering", "reading_inputs", "a day whose readings were made: what they were made from, and no asset", "landing", ("day",),
+    (
+        calendar_day("day", "the site day"),
+        text("readings_hash", "content hash of the readings that were made"),
+        text("raw_hash", "content hash of the day's raw readings"),
+        text("opening_hash", "hash of the register reads of the day before; empty: there were none"),
+        text("closing_hash", "hash of the day's own register reads, the next day's opening; empty: there were none"),
+        text("corrections_hash", "content hash of the day's corrections; empty: there were none"),
+        text("outages_hash", "content hash of the day's outage events; empty: there were none"),
     ),
 )  # fmt: skip

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
-import pandas as pd
-
 from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.site import Site
 from grid_assets.metering.arrivals import arrival_day, arrived_files
 from grid_assets.metering.landing import content_id
-from grid_assets.metering.raw_days import rows_of_files, stale_days
-from grid_assets.metering.tables import FILE_DAYS, LANDED_FILES, READINGS
+from grid_assets.metering.tables import LANDED_FILES
 
 QUIET_SECONDS = 10
 """A file younger than this may still be being written."""
 RETRY_TICKS = 20
 """Looks after which a file that was asked for and is still not in the lake is asked for again: five minutes."""
+MOST_ATTEMPTS = 4
+"""How often a file is asked for. One whose landing failed each time needs a person: it is named, and left alone until it changes."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ def settled(
 
     A file is asked for when it was the same at the last look and is not fresh. It is done when ``is_landed`` says that
     the lake lists this content of it; if that is not so after RETRY_TICKS looks, its run failed and it is asked for again
-    under another key. The cursor holds size, time, looks since it was asked for (-1: done) and how often it was asked for.
+    under another key, MOST_ATTEMPTS times in all. The cursor holds size, time, looks since it was asked for (-1: done) and how often it was asked for.
     """
     remembered: dict[str, list] = json.loads(cursor) if cursor else {}
     before = {key: known for key, known in remembered.items() if len(known) == 4}  # older releases remembered three things
@@ -70,13 +68,24 @@ def settled(
         if not unchanged:
             waited, attempts = 0, 0
         elif attempts and waited >= 0:
-            waited = -1 if is_landed(one) else waited + 1
-        due = attempts == 0 or waited >= RETRY_TICKS
+            waited = -1 if is_landed(one) else min(waited + 1, RETRY_TICKS)
+        due = attempts == 0 or (waited >= RETRY_TICKS and attempts < MOST_ATTEMPTS)
         if unchanged and due and now_ns - one.mtime_ns >= QUIET_SECONDS * 1_000_000_000:
             ready.append((one, f"{one.version}:{attempts}" if attempts else one.version))
             waited, attempts = 0, attempts + 1
         after[one.key] = (one.size, one.mtime_ns, waited, attempts)
     return ready, json.dumps(after, sort_keys=True)
+
+
+def given_up(files: list[SeenFile], cursor: str) -> list[str]:
+    """The files that are not asked for any more, each with what to do; ``cursor`` is the one that ``settled`` gave."""
+    known = json.loads(cursor)
+    return [
+        f"{one.key}: its landing failed {MOST_ATTEMPTS} times; see the runs with the tag grid_assets/file, put the file right (a changed "
+        f"file is asked for again) or materialise metering/landed_files of {one.arrival_day}"
+        for one in files
+        if known[one.key][2] >= RETRY_TICKS and known[one.key][3] >= MOST_ATTEMPTS
+    ]
 
 
 def listed_in(site: Site, lake: Lake) -> Callable[[SeenFile], bool]:
@@ -94,27 +103,3 @@ def listed_in(site: Site, lake: Lake) -> Callable[[SeenFile], bool]:
         return bool(((listed["file_name"] == name) & (listed["file_id"].str.split("+").str[0] == digest)).any())
 
     return is_landed
-
-
-def days_to_make(lake: Lake, first: date, last: date) -> dict[date, str]:
-    """Days from first to last whose readings are not made from exactly the landed rows, or that are half replaced, with
-    a fingerprint of rows and readings.
-
-    A day that was never made counts when landed files speak of it.
-    """
-    landed = rows_of_files(lake, first)
-    made = {date.fromisoformat(key) for key in lake.partitions(FILE_DAYS)}
-    wanted = set(stale_days(lake, first)) | (set(landed["day"]) - made)
-    return {
-        day: fingerprint(landed[landed["day"] == day], lake.content_hash(READINGS, day))
-        for day in sorted(wanted)
-        if first <= day <= last
-    }  # fmt: skip
-
-
-def fingerprint(rows: pd.DataFrame, readings_hash: str | None = None) -> str:
-    """A hash of which files hold how many rows, and of the readings there are: a run that died after it had written
-    readings may be asked for again. The order of the files does not matter.
-    """
-    told = [readings_hash or "", *sorted(f"{row.file_id}:{row.rows}" for row in rows.itertuples())]
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]

@@ -15,7 +15,7 @@ import pytest
 from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.registers import METERS, NODES, read_register
 from grid_assets.foundation.site import Site, load_site
-from grid_assets.metering import aggregation, landing, raw_days, reading_days
+from grid_assets.metering import aggregation, landing, raw_days, reading_days, staleness
 from grid_assets.metering.tables import NODE_LOADS, RAW_READINGS
 
 METERS_CSV = """meter_id,kind,node_id,bus_id,customer_class,rating_kw,power_factor,net_metered,valid_from_utc,valid_to_utc
@@ -96,12 +96,14 @@ class MadeSite:
         files = raw_days.rows_of_files(self.lake, day)
         rows = raw_days.raw_readings(self.lake, files.loc[files["day"] == day, "file_id"].tolist(), day)
         self.lake.write(RAW_READINGS, rows, day)
+        made_from = staleness.inputs_of_day(self.lake, day)
         grid = reading_days.day_grid(self.site.clock, self.register, day)
         history = reading_days.History(self.lake, self.site.clock)
         made = reading_days.reading_day(grid, self.lake.read(RAW_READINGS, day), history, self.site.validation, self.site.interval_minutes)
         for table, frame in made.tables().items():
             self.lake.write(table, frame, day)
         self.lake.write(NODE_LOADS, aggregation.node_loads(made.readings, grid.meters, self.nodes, grid.starts, "v"), day)
+        staleness.note_inputs(self.lake, day, made_from)
         raw_days.finish_day(self.lake, day)
         return made
 

@@ -11,6 +11,7 @@ from subprocess import run
 
 import dagster as dg
 import pandas as pd
+import pyarrow.compute as pc
 import pytest
 
 from grid_assets.foundation.dagster.partitions import partitions_of
@@ -19,26 +20,27 @@ from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.registers import METERS, NODES
 from grid_assets.metering import assets, checks, sensors, watching
 from grid_assets.metering.quality_suite import docs_page, judge_profiles
-from grid_assets.metering.raw_days import stale_days
+from grid_assets.metering.staleness import stale_days
 from grid_assets.metering.tables import (
     FILE_DAYS,
     FINISHED_DAYS,
     LANDED_FILES,
-    METER_DAYS,
     NODE_LOADS,
     QUALITY_PROFILES,
     RAW_READINGS,
+    READING_INPUTS,
     READINGS,
 )
 from grid_assets_tests.metering.conftest import FIRST, LAST, MadeSite, as_csv, day_rows
 
 CHANGE = date(2021, 3, 28)
+LANDING, LATE_DATA = sensors.landing_sensor_of(), sensors.late_data_sensor_of(dg.DefaultSensorStatus.STOPPED)
 
 
 def repository(made: MadeSite) -> dg.RepositoryDefinition:
     made.lake.write(METERS, made.register)
     made.lake.write(NODES, made.nodes)
-    doors = dg.load_definitions_from_modules([assets, checks, sensors])
+    doors = dg.Definitions.merge(dg.load_definitions_from_modules([assets, checks]), dg.Definitions(sensors=sensors.sensors_of(made.site)))
     placed = doors.map_asset_specs(
         func=lambda spec: spec.replace_attributes(partitions_def=partitions_of(spec.metadata.get("partition", "none"), made.site))
     )
@@ -69,7 +71,8 @@ def test_a_range_runs_in_one_call_and_a_day_again_changes_nothing(fed):
     result = executed(fed, FIRST, LAST)
     assert result.success
     assert checks_of(result) == dict.fromkeys(
-        ("landed_files.rows_accounted", "landed_files.files_readable", "readings.rows_accounted",
+        ("landed_files.rows_accounted", "landed_files.files_readable", "readings.rows_accounted", "readings.up_to_date",
+         "measurements.rows_accounted", "corrections.entries_readable", "outage_events.entries_readable",
          "meter_days.valid_share", "quality_profiles.quality_suite"), True,
     )  # fmt: skip
     assert [len(fed.lake.read(READINGS, day)) for day in (FIRST, CHANGE, LAST)] == [240, 230, 240]
@@ -135,25 +138,26 @@ class Killed(RuntimeError):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("before", [RAW_READINGS, METER_DAYS, FILE_DAYS, NODE_LOADS, FINISHED_DAYS])
+@pytest.mark.parametrize("before", [RAW_READINGS, FILE_DAYS, READING_INPUTS, FINISHED_DAYS])
 def test_a_run_that_dies_between_two_tables_leaves_the_day_stale_and_the_next_run_repairs_it(fed, monkeypatch, before):
     monkeypatch.setattr(checks, "judge_profiles", lambda *_: _no_docs(fed))
     assert executed(fed, FIRST, FIRST).success
     assert stale_days(fed.lake) == []
     late = day_rows(fed.site, FIRST, ("m1",))
     fed.drop("reads_20210328T060000Z.csv", as_csv(late.assign(value=late["value"] * 1.1)))
-    honest = Lake.write
+    write, point_at = Lake.write, Lake.point_at
 
-    def dying(lake, table, frame, partition=None):
+    def dying(honest, lake, table, *arguments):
         if table is before:
             raise Killed
-        return honest(lake, table, frame, partition)
+        return honest(lake, table, *arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Lake, "write", dying)
+        patched.setattr(Lake, "write", lambda lake, *rest: dying(write, lake, *rest))
+        patched.setattr(Lake, "point_at", lambda lake, *rest: dying(point_at, lake, *rest))
         assert not executed(fed, FIRST, FIRST).success
     assert stale_days(fed.lake) == [FIRST]
-    (asked,) = tick(fed, sensors.late_data_sensor).run_requests
+    (asked,) = tick(fed, LATE_DATA).run_requests
     assert asked.partition_key == FIRST.isoformat()
     assert executed(fed, FIRST, FIRST).success
     assert stale_days(fed.lake) == []
@@ -179,7 +183,7 @@ def test_a_day_whose_landed_rows_are_gone_is_stale(made):
     made.make(FIRST)
     made.lake.write(LANDED_FILES, made.lake.read(LANDED_FILES, FIRST).iloc[:0], FIRST)
     assert stale_days(made.lake) == [FIRST]
-    assert [one.partition_key for one in tick(made, sensors.late_data_sensor).run_requests] == [FIRST.isoformat()]
+    assert [one.partition_key for one in tick(made, LATE_DATA).run_requests] == [FIRST.isoformat()]
     made.make(FIRST)
     assert stale_days(made.lake) == []
 
@@ -227,18 +231,18 @@ def tick(made, sensor, cursor=None):
 
 def test_the_landing_sensor_waits_for_quiet_and_asks_once(made):
     path = made.drop("reads_20210328T050000Z.csv", as_csv(day_rows(made.site, FIRST)))
-    first = tick(made, sensors.landing_sensor)
+    first = tick(made, LANDING)
     assert first.run_requests == []  # seen for the first time, and fresh
-    second = tick(made, sensors.landing_sensor, first.cursor)
+    second = tick(made, LANDING, first.cursor)
     assert second.run_requests == []  # unchanged, but younger than ten seconds
     os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns - 60_000_000_000))
-    third = tick(made, sensors.landing_sensor, second.cursor)
+    third = tick(made, LANDING, second.cursor)
     assert third.run_requests == []  # its time changed
-    fourth = tick(made, sensors.landing_sensor, third.cursor)
+    fourth = tick(made, LANDING, third.cursor)
     assert [one.partition_key for one in fourth.run_requests] == [FIRST.isoformat()]
-    assert tick(made, sensors.landing_sensor, fourth.cursor).run_requests == []
+    assert tick(made, LANDING, fourth.cursor).run_requests == []
     made.land(FIRST)
-    landed = tick(made, sensors.landing_sensor, fourth.cursor)
+    landed = tick(made, LANDING, fourth.cursor)
     assert landed.run_requests == []
     assert json.loads(landed.cursor)["feed/reads_20210328T050000Z.csv"][2:] == [-1, 1]
 
@@ -257,24 +261,51 @@ def test_a_file_whose_landing_failed_is_asked_for_again_until_the_lake_lists_it(
     for _ in range(2 * watching.RETRY_TICKS):
         ready, cursor = watching.settled(files, cursor, now, landed)
         assert ready == []
+    assert watching.given_up(files, cursor) == []
     made.drop("reads_20210328T050000Z.csv", b"other bytes")
     assert not landed(files[0])
     made.land(FIRST)
     assert landed(files[0])  # refused, but listed: asking again would not help
 
 
+def test_a_file_that_never_lands_is_given_up_with_a_word_until_it_changes(made):
+    seen = watching.SeenFile("feed/a.csv", 3, 0, FIRST)
+    cursor, keys = None, []
+    for _ in range(10 * watching.RETRY_TICKS):
+        ready, cursor = watching.settled([seen], cursor, 10**12, lambda one: False)
+        keys += [key for _, key in ready]
+    assert len(keys) == len(set(keys)) == watching.MOST_ATTEMPTS
+    (told,) = watching.given_up([seen], cursor)
+    assert told.startswith("feed/a.csv: its landing failed 4 times")
+    assert FIRST.isoformat() in told
+    changed = watching.SeenFile("feed/a.csv", 4, 0, FIRST)
+    for _ in range(2):
+        ready, cursor = watching.settled([changed], cursor, 10**12, lambda one: False)
+    assert [key for _, key in ready] == [changed.version]
+    assert watching.given_up([changed], cursor) == []
+
+
+def test_the_landing_sensor_says_which_file_it_gave_up(made):
+    path = made.drop("reads_20210328T050000Z.csv", as_csv(day_rows(made.site, FIRST)))
+    stat = path.stat()
+    cursor = json.dumps({f"feed/{path.name}": [stat.st_size, stat.st_mtime_ns, watching.RETRY_TICKS, watching.MOST_ATTEMPTS]})
+    result = tick(made, LANDING, cursor)
+    assert result.run_requests == []
+    assert "landing failed 4 times" in result.skip_message
+
+
 def test_the_late_data_sensor_asks_for_days_whose_rows_are_not_all_used(made):
     rows = day_rows(made.site, FIRST)
     made.drop("reads_20210328T050000Z.csv", as_csv(rows[rows["meter"] != "m2"]))
     made.land(FIRST)
-    assert [one.partition_key for one in tick(made, sensors.late_data_sensor).run_requests] == [FIRST.isoformat()]
+    assert [one.partition_key for one in tick(made, LATE_DATA).run_requests] == [FIRST.isoformat()]
     made.make(FIRST)
-    assert tick(made, sensors.late_data_sensor).run_requests == []
+    assert tick(made, LATE_DATA).run_requests == []
     made.drop("reads_20210329T050000Z.csv", as_csv(rows[rows["meter"] == "m2"]))
     made.land(CHANGE)
-    (asked,) = tick(made, sensors.late_data_sensor).run_requests
+    (asked,) = tick(made, LATE_DATA).run_requests
     assert asked.partition_key == FIRST.isoformat()
-    assert tick(made, sensors.late_data_sensor).run_requests[0].run_key == asked.run_key
+    assert tick(made, LATE_DATA).run_requests[0].run_key == asked.run_key
 
 
 def test_a_file_still_growing_is_never_ready():

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from grid_assets.foundation.site_sections import ValidationSection
 from grid_assets.metering.accounting import day_faults, faults_of_day, faults_of_landing
 from grid_assets.metering.aggregation import node_loads
-from grid_assets.metering.raw_days import raw_readings, rows_of_files, stale_days
+from grid_assets.metering.raw_days import raw_readings, rows_of_files
+from grid_assets.metering.staleness import stale_days
 from grid_assets.metering.reading_days import DayGrid, reading_day
 from grid_assets.metering.tables import FAILED_READINGS, FILE_DAYS, LANDED_FILES, METER_DAYS, QUALITY_PROFILES, READINGS
 from grid_assets_tests.metering.conftest import FIRST, LAST, as_csv, day_rows
