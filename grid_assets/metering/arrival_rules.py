@@ -1,24 +1,24 @@
-"""What a row must pass on arrival: readable, of a known unit, of a meter in force, of a day of the site, not of the future."""
+"""What a row must pass on arrival: readable, of a known unit, of a meter or device in force, of a day of the site, not of the future."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from grid_assets.foundation.calendar import SiteCalendar
 from grid_assets.foundation.site_sections import ReadingsInput
-from grid_assets.foundation.units import READING_UNITS
-from grid_assets.metering.file_formats import Cells
-from grid_assets.metering.stamps import NO_TIME, instants_of, microseconds
+from grid_assets.metering.arrived_numbers import numbers_of
+from grid_assets.metering.cells import Cells, Coded
+from grid_assets.metering.interval_lengths import MINUTE, other_lengths, shown_minutes, told_lengths
+from grid_assets.metering.known_subjects import KnownSubjects
+from grid_assets.metering.reading_kinds import Meanings, meanings_of, refuse_registers_of_power, registers_of
+from grid_assets.metering.refusals import Refusals
+from grid_assets.metering.stamps import NO_TIME, Stamps, microseconds, stamps_of
 
-SECOND = 1_000_000
-NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+INTERVAL, REGISTER, MEASUREMENT = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class SiteDays:
         days = tuple(clock.first_day + timedelta(days=n) for n in range((last - clock.first_day).days + 1))
         midnights = [microseconds(clock.midnight(day)) for day in (*days, last + timedelta(days=1))]
         issued = [microseconds(clock.issue_time(day)) for day in days]
-        return cls(days, np.array(midnights), np.array(issued), clock.interval_minutes * 60 * SECOND)
+        return cls(days, np.array(midnights), np.array(issued), clock.interval_minutes * MINUTE)
 
     def index_of(self, instants: np.ndarray) -> np.ndarray:
         """Position of each instant's day; -1 before the first day and len(days) after the last."""
@@ -49,160 +49,237 @@ class SiteDays:
         return np.searchsorted(self.issue_times, received, side="left")
 
 
+@dataclass(frozen=True)
+class _Places:
+    """Where every stamp lies as an interval, as a register read and as a measurement: three stretches behind one another."""
+
+    read: np.ndarray
+    """Interval start, or when it was read; UTC microseconds, NO_TIME where unreadable."""
+    day: np.ndarray
+    day_start: np.ndarray
+    until: np.ndarray
+    """When the reading was complete."""
+    off_grid: np.ndarray
+
+    @classmethod
+    def of(cls, stamps: Stamps, days: SiteDays, ends: bool) -> _Places:
+        at = stamps.instants
+        none = at == NO_TIME
+        start = np.where(none, NO_TIME, at - days.interval) if ends else at
+        # a register read at midnight closes the day before
+        of_day = [days.index_of(start), days.index_of(np.where(none, at, at - 1)), days.index_of(at)]
+        begins = [days.midnights[np.clip(one, 0, len(days.days))] for one in of_day]
+        off = [(start - begins[0]) % days.interval != 0, (at - begins[1]) % days.interval != 0, np.zeros(len(at), dtype=bool)]
+        until = np.where(none, NO_TIME, start + days.interval)
+        return cls(*(np.concatenate(one) for one in ([start, at, at], of_day, begins, [until, at, at], off)))
+
+
 @dataclass
 class JudgedRows:
     """A file's readings after the rules of arrival. All arrays have one entry per reading of the file."""
 
-    source_row: np.ndarray
-    meter_id: pa.Array
-    read: np.ndarray
-    """Interval start, UTC microseconds; NO_TIME where unreadable."""
+    cells: Cells
+    meter: np.ndarray
+    """Rank among the meters; -1 where it is none."""
+    route: np.ndarray
+    """INTERVAL, REGISTER or MEASUREMENT."""
+    place: np.ndarray
+    """Which of ``instants`` is the reading's."""
+    instants: np.ndarray
     value: np.ndarray
-    unit: pa.Array
+    meanings: Meanings
     day_index: np.ndarray
-    received: np.ndarray
-    refused: dict[int, tuple[str, str]]
-    """Position -> rule, reason."""
+    received: np.ndarray | int
+    """UTC microseconds of each row's arrival, or of the file's."""
+    refusals: Refusals
+    detected: list[str]
+
+    @property
+    def read(self) -> np.ndarray:
+        """Interval start, or when it was read; UTC microseconds, NO_TIME where unreadable."""
+        return self.instants[self.place]
+
+    def received_at(self, row: int) -> int:
+        return int(self.received if isinstance(self.received, int) else self.received[row])
 
 
-class _Refusals:
-    """The first rule that each row fails."""
+@dataclass(frozen=True)
+class Rules:
+    """What rows are held against; made once a run."""
 
-    def __init__(self, rows: int):
-        self.failed = np.zeros(rows, dtype=bool)
-        self.found: dict[int, tuple[str, str]] = {}
-
-    def add(self, rule: str, wrong: np.ndarray, reason: Callable[[int], str]) -> None:
-        for i in np.flatnonzero(wrong & ~self.failed).tolist():
-            self.found[i] = (rule, reason(i))
-        self.failed |= wrong
+    clock: SiteCalendar
+    days: SiteDays
+    meters: KnownSubjects
+    devices: KnownSubjects
 
 
-def judge(
-    cells: Cells, source: ReadingsInput, clock: SiteCalendar, days: SiteDays, meters: pd.DataFrame, received: int | None
-) -> JudgedRows:
+def judge(cells: Cells, source: ReadingsInput, rules: Rules, received: int | None) -> JudgedRows:
     """Judges every reading of a file.
 
     ``received`` is the file's arrival in UTC microseconds; None for an archive, where each row arrives
-    ``arrival_delay_minutes`` after its interval's end.
+    ``arrival_delay_minutes`` after its interval's end, or after it was read.
     """
-    refusals = _Refusals(len(cells))
-    value = _numbers(cells, refusals)
-    read = _times(cells, source, days, refusals)
-    _check_kind(cells, refusals)
-    unit = _units(cells, source, refusals)
-    day_index = days.index_of(read)
-    in_calendar = (day_index >= 0) & (day_index < len(days.days))
+    refusals, days = Refusals(len(cells)), rules.days
+    value = numbers_of(cells.value, source.decimal or cells.decimal)
+    refusals.add("parse", np.isnan(value), None, lambda i: f"the value {_text(cells, i)!r} is no finite number")
+    meanings, subject = meanings_of(cells, source), cells.subject
+    ranks = rules.meters.ranks(subject.words)
+    energy = _per_reading(ranks >= 0, subject.codes) & _per_reading(meanings.each("is_energy"), meanings.codes)
+    registers = registers_of(cells, source, refusals)
+    route = np.where(energy, np.where(registers, REGISTER, INTERVAL), MEASUREMENT).astype(np.int8)
+    stamps = stamps_of(cells.time, _series(cells, meanings, route), ZoneInfo(source.clock), source.time_format)
+    places = _Places.of(stamps, days, source.stamp == "end" and not cells.starts)
+    place = stamps.codes + route.astype(np.int32) * np.int32(len(stamps.instants)) if route.any() else stamps.codes
+    _refuse(refusals, "parse", np.array([bool(one) for one in stamps.reasons]), stamps.codes, lambda code: stamps.reasons[code])
+    _refuse_meanings(meanings, refusals)
+    if np.any(registers):
+        refuse_registers_of_power(meanings, route == REGISTER, refusals)
+    day_index = places.day[place]
+    _refuse_subjects(cells, ranks, route, places, place, rules, refusals)
+    arrived: np.ndarray | int
     if received is None:
-        delay = source.arrival_delay_minutes * 60 * SECOND
-        arrived = np.where(read == NO_TIME, days.issue_times[0], read + days.interval + delay)
+        delay = source.arrival_delay_minutes * MINUTE
+        complete = places.until[place]
+        arrived = np.where(complete == NO_TIME, days.issue_times[0], complete + delay)
     else:
-        arrived = np.full(len(cells), received, dtype=np.int64)
-    day_start = days.midnights[np.clip(day_index, 0, len(days.days))]
-    _check_meters(cells.meter_id, day_start, meters, in_calendar, refusals)
-    late = (read != NO_TIME) & (read + days.interval > arrived)
-    refusals.add(
-        "clock",
-        late,
-        lambda i: (
-            f"the interval from {_shown(read[i])} ends after the arrival at {_shown(arrived[i])}; is the meter's clock or the input's time zone right?"
-        ),
+        arrived = received
+        late = (places.until > received) & (places.read != NO_TIME)
+        _refuse(refusals, "clock", late, place, lambda code: _told_late(places, code, received))
+    _refuse_days(places, place, days, refusals)
+    _refuse_lengths(cells, source, ranks, route, places, place, days.interval, refusals)
+    said = f"is not on the site's grid of {rules.clock.interval_minutes} minutes from midnight; see interval_minutes and the input's stamp"
+    _refuse(refusals, "clock", places.off_grid, place, lambda code: f"{_shown(places.read[code])} {said}")
+    meter = ranks[subject.codes]
+    return JudgedRows(
+        cells, meter, route, place, places.read, value, meanings, day_index, arrived, refusals, _told(cells, source, stamps, route)
     )
-    shown = f"{days.days[0]} to {days.days[-1]}"
-    refusals.add(
-        "calendar", ~in_calendar, lambda i: f"{_shown(read[i])} is outside the site's days, {shown}; see [calendar] in the site file"
-    )
-    off_grid = (read - day_start) % days.interval != 0
-    refusals.add(
-        "clock",
-        off_grid,
-        lambda i: (
-            f"{_shown(read[i])} is not on the site's grid of {clock.interval_minutes} minutes from midnight; see interval_minutes and the input's stamp"
-        ),
-    )
-    return JudgedRows(cells.source_row, cells.meter_id, read, value, unit, day_index, arrived, refusals.found)
 
 
-def _numbers(cells: Cells, refusals: _Refusals) -> np.ndarray:
-    """The values as float64; what is no finite number is refused."""
-    if pa.types.is_floating(cells.value.type):
-        made = pc.fill_null(cells.value, np.nan).to_numpy()
-    else:
-        trimmed = pc.utf8_trim_whitespace(pc.fill_null(cells.value.cast(pa.string()), ""))
-        number = pc.match_substring_regex(trimmed, NUMBER)
-        made = pc.cast(pc.if_else(number, trimmed, "nan"), pa.float64()).to_numpy()
-    refusals.add("parse", ~np.isfinite(made), lambda i: f"the value {_text(cells.value, i)!r} is no finite number")
-    return made
+def _per_reading(of_word: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """What holds of words, of every reading."""
+    if len(of_word) and (of_word == of_word[0]).all():
+        return np.full(len(codes), bool(of_word[0]))
+    return of_word[codes]
 
 
-def _times(cells: Cells, source: ReadingsInput, days: SiteDays, refusals: _Refusals) -> np.ndarray:
-    from zoneinfo import ZoneInfo
-
-    read, reasons = instants_of(cells.time, cells.meter_id, ZoneInfo(source.clock))
-    refusals.add("parse", read == NO_TIME, lambda i: reasons[i])
-    if source.stamp == "end":
-        read = np.where(read == NO_TIME, NO_TIME, read - days.interval)
-    return read
+def _refuse(refusals: Refusals, rule: str, wrong: np.ndarray, codes: np.ndarray, reason) -> None:
+    """Refuses the readings whose word is wrong; a look at the words spares one at every reading."""
+    if wrong.any():
+        refusals.add(rule, wrong[codes], codes, reason)
 
 
-def _check_kind(cells: Cells, refusals: _Refusals) -> None:
-    if cells.kind is None:
+def _series(cells: Cells, meanings: Meanings, route: np.ndarray) -> np.ndarray:
+    """Numbers the meter and quantity of each reading: within one a stamp that occurs again is the second of its hour."""
+    series = cells.subject.codes.astype(np.int64)
+    if len(meanings.meanings) > 1 and cells.quantity is not None:
+        series = series * len(meanings.meanings) + meanings.codes
+    return series * 3 + route if route.any() else series
+
+
+def _refuse_meanings(meanings: Meanings, refusals: Refusals) -> None:
+    for rule in ("quantity", "unit"):
+        wrong = meanings.each("rule") == rule
+        _refuse(refusals, rule, wrong, meanings.codes, lambda code: meanings.meanings[code].reason)
+
+
+def _refuse_subjects(
+    cells: Cells, ranks: np.ndarray, route: np.ndarray, places: _Places, place: np.ndarray, rules: Rules, refusals: Refusals
+) -> None:
+    """Refuses readings of what no register knows, or of what is not in force: a meter when the reading's day begins, a
+    device when it measured."""
+    subject = cells.subject
+    device_ranks = rules.devices.ranks(subject.words)
+    nobody = (ranks < 0) & (device_ranks < 0)
+    _refuse(refusals, "unknown_meter", nobody, subject.codes, lambda code: _told_unknown(subject, code))
+    in_calendar = (places.day >= 0) & (places.day < len(rules.days.days))
+    begins = places.day_start[in_calendar]
+    if len(begins) and not (rules.meters.always(begins.min(), begins.max())[ranks] | (ranks < 0)).all():
+        of_meter = _per_reading(ranks >= 0, subject.codes)
+        rows = np.flatnonzero(of_meter & in_calendar[place] & ~refusals.failed)
+        outside = rows[~rules.meters.in_force(ranks[subject.codes[rows]], places.day_start[place[rows]])]
+        _refuse_rows(refusals, outside, subject, places.day_start[place], "meters.csv", "when the day begins at")
+    if ((ranks < 0) & ~nobody).any():
+        of_device = _per_reading((ranks < 0) & ~nobody, subject.codes)
+        rows = np.flatnonzero(of_device & ~refusals.failed)
+        outside = rows[~rules.devices.in_force(device_ranks[subject.codes[rows]], places.read[place[rows]])]
+        _refuse_rows(refusals, outside, subject, places.read[place], "devices.csv", "at")
+
+
+def _refuse_rows(refusals: Refusals, rows: np.ndarray, subject: Coded, instants: np.ndarray, register: str, when: str) -> None:
+    if not len(rows):
         return
-    kind = pc.utf8_trim_whitespace(pc.fill_null(cells.kind.cast(pa.string()), ""))
-    other = pc.invert(pc.is_in(kind, pa.array(["interval", ""]))).to_numpy(zero_copy_only=False)
-    refusals.add("parse", other, lambda i: f"kind {_text(kind, i)!r}: only interval readings can be taken, register reads not yet")
-
-
-def _units(cells: Cells, source: ReadingsInput, refusals: _Refusals) -> pa.Array:
-    if cells.unit is None:
-        return pa.repeat(pa.scalar(source.unit), len(cells))
-    unit = pc.utf8_trim_whitespace(pc.fill_null(cells.unit.cast(pa.string()), ""))
-    if source.unit is not None:
-        unit = pc.if_else(pc.equal(unit, ""), source.unit, unit)
-    unknown = pc.invert(pc.is_in(unit, pa.array(READING_UNITS))).to_numpy(zero_copy_only=False)
-    refusals.add("unit", unknown, lambda i: f"unknown unit {_text(unit, i)!r}; known are {', '.join(READING_UNITS)}")
-    return unit
-
-
-def _check_meters(ids: pa.Array, day_start: np.ndarray, meters: pd.DataFrame, in_calendar: np.ndarray, refusals: _Refusals) -> None:
-    """Refuses rows of meters that the register does not know, or that are not in force when the row's day begins."""
-    position = {meter: n for n, meter in enumerate(dict.fromkeys(meters["meter_id"]))}
-    coded = pc.dictionary_encode(pc.fill_null(ids, ""))
-    known = np.array([position.get(one, -1) for one in coded.dictionary.to_pylist()] or [-1], dtype=np.int64)
-    codes = known[coded.indices.to_numpy()]
+    wrong = np.zeros(len(instants), dtype=bool)
+    wrong[rows] = True
+    noun = "meter" if register == "meters.csv" else "device"
     refusals.add(
         "unknown_meter",
-        codes < 0,
-        lambda i: f"meter {_text(ids, i)!r} is not in the register meters.csv; add it there, or correct the file",
-    )
-    in_force = np.zeros(len(codes), dtype=bool)
-    period = meters.groupby("meter_id", sort=False).cumcount()
-    for _, layer in meters.groupby(period, sort=True):
-        begins = np.full(len(position), np.iinfo(np.int64).max)
-        ends = np.full(len(position), np.iinfo(np.int64).max)
-        at = layer["meter_id"].map(position).to_numpy()
-        begins[at] = _microseconds(layer["valid_from_utc"])
-        ended = layer["valid_to_utc"].notna().to_numpy()
-        ends[at[ended]] = _microseconds(layer["valid_to_utc"][ended])
-        in_force |= (begins[codes] <= day_start) & (day_start < ends[codes])
-    outside = in_calendar & (codes >= 0) & ~in_force
-    refusals.add(
-        "unknown_meter",
-        outside,
+        wrong,
+        None,
         lambda i: (
-            f"meter {_text(ids, i)!r} is not in force when the day begins at {_shown(day_start[i])}; see valid_from_utc and valid_to_utc in meters.csv"
+            f"{noun} {subject.text(i)!r} is not in force {when} {_shown(instants[i])}; see valid_from_utc and valid_to_utc in {register}"
         ),
     )
 
 
-def _microseconds(times: pd.Series) -> np.ndarray:
-    return times.to_numpy(dtype="datetime64[us]").astype(np.int64)
+def _told_unknown(subject: Coded, code: int) -> str:
+    word = subject.words[code].as_py()
+    return f"meter {'' if word is None else str(word)[:60]!r} is not in the register meters.csv, nor in devices.csv; add it there, or correct the file"
 
 
-def _shown(instant: int) -> str:
+def _refuse_days(places: _Places, place: np.ndarray, days: SiteDays, refusals: Refusals) -> None:
+    outside = (places.day < 0) | (places.day >= len(days.days))
+    said = f"is outside the site's days, {days.days[0]} to {days.days[-1]}; see [calendar] in the site file"
+    _refuse(refusals, "calendar", outside, place, lambda code: f"{_shown(places.read[code])} {said}")
+
+
+def _refuse_lengths(
+    cells: Cells, source: ReadingsInput, ranks: np.ndarray, route: np.ndarray, places: _Places, place: np.ndarray, interval: int,
+    refusals: Refusals,
+) -> None:  # fmt: skip
+    """Refuses energy of another interval than the site's, as the file or the site file tells it, or the stamps show it."""
+    site = f"the site's interval is {shown_minutes(interval)}; ask for readings of that length"
+    energy = route == INTERVAL
+    if cells.length_s is not None:
+        lengths = cells.length_s
+        wrong = energy & told_lengths(lengths, interval)
+        refusals.add("interval", wrong, lengths, lambda length: f"a reading of {shown_minutes(length * 1_000_000)}; {site}")
+        return
+    if source.interval_minutes is not None:
+        if source.interval_minutes * MINUTE != interval:
+            reason = f"readings of {source.interval_minutes} minutes, as [[readings]] {source.name} declares; {site}"
+            refusals.add("interval", energy, np.zeros(len(energy), dtype=np.int8), lambda _: reason)
+        return
+    rows = slice(None) if not refusals.found and energy.all() else np.flatnonzero(energy & ~refusals.failed)
+    at = place[rows]
+    slots = (places.read - places.day_start) // interval
+    meter = ranks[cells.subject.codes[rows]]
+    found = other_lengths(meter, at, places.read, slots, places.off_grid, interval)
+    if found:
+        steps = np.array([found.get(int(rank), 0) for rank in ranks])[cells.subject.codes]
+        said = "the meter's readings of this file stand"
+        refusals.add("interval", energy & (steps > 0), steps, lambda step: f"{said} {shown_minutes(step)} apart; {site}")
+
+
+def _told_late(places: _Places, code: int, received: int) -> str:
+    what = f"the interval from {_shown(places.read[code])} ends" if places.until[code] != places.read[code] else _shown(places.read[code])
+    verb = "" if "interval" in what else " is"
+    return f"{what}{verb} after the arrival at {_shown(received)}; is the meter's clock or the input's time zone right?"
+
+
+def _told(cells: Cells, source: ReadingsInput, stamps: Stamps, route: np.ndarray) -> list[str]:
+    """What was detected of a file, and what was taken for granted where the site file is silent."""
+    told, declared = list(cells.detected), source.model_fields_set
+    if stamps.naive and "clock" not in declared:
+        told.append(f"times carry no zone and were read on the clock of {source.clock}")
+    if "stamp" not in declared and not cells.starts and len(cells) and bool((route == INTERVAL).any()):
+        told.append("times were taken for the starts of intervals")
+    return told
+
+
+def _shown(instant: int | np.integer) -> str:
     return "an unknown time" if instant == NO_TIME else f"{np.datetime64(int(instant), 'us').astype('datetime64[s]')}Z"
 
 
-def _text(values: pa.Array, i: int) -> str:
-    value = values[i].as_py()
+def _text(cells: Cells, i: int) -> str:
+    value = cells.value[i].as_py()
     return "" if value is None else str(value)[:60]

@@ -30,10 +30,10 @@ class Arrival:
 
 
 def name_pattern(source: ReadingsInput) -> re.Pattern[str]:
-    """The regular expression that the input's file names match; ``*`` stands for anything, csv files may be gzipped."""
+    """The regular expression that the input's file names match; ``*`` stands for anything, text files may be gzipped."""
     parts = re.split(r"(\{received\}|\*)", source.pattern)
     made = "".join(RECEIVED if part == "{received}" else ".*" if part == "*" else re.escape(part) for part in parts)
-    gzipped = r"(\.gz)?" if source.format == "csv" and not source.pattern.endswith(".gz") else ""
+    gzipped = r"(\.gz)?" if source.format != "parquet" and not source.pattern.endswith(".gz") else ""
     return re.compile(made + gzipped)
 
 

@@ -13,13 +13,18 @@ import pandas as pd
 import pyarrow as pa
 
 from grid_assets.foundation.lake import Lake, Written
+from grid_assets.foundation.registers import DEVICES
 from grid_assets.foundation.site import Site
 from grid_assets.foundation.site_sections import ReadingsInput
-from grid_assets.metering.arrival_rules import JudgedRows, SiteDays, judge
+from grid_assets.metering.arrival_rules import MEASUREMENT, JudgedRows, Rules, SiteDays, judge
 from grid_assets.metering.arrivals import Arrival, archive_files, arrival_day, arrived_files, outside_calendar
-from grid_assets.metering.file_formats import BrokenRow, Cells, FileEmpty, FileRefused, FileUnreadable, read_cells
+from grid_assets.metering.cells import BrokenRow, FileEmpty, FileRefused, FileUnreadable
+from grid_assets.metering.file_formats import read_cells
+from grid_assets.metering.known_subjects import KnownSubjects
+from grid_assets.metering.landed_before import EarlierLanding
+from grid_assets.metering.staging import energy_rows, measurement_rows, rejected_row, rejected_rows
 from grid_assets.metering.stamps import EPOCH, NO_TIME, microseconds
-from grid_assets.metering.tables import LANDED_FILES, LANDED_ROWS, REJECTED_READINGS
+from grid_assets.metering.tables import LANDED_FILES, LANDED_MEASUREMENTS, LANDED_ROWS, REJECTED_READINGS
 
 STATUS_OF_FAULT = {FileEmpty: "empty", FileRefused: "refused", FileUnreadable: "unreadable"}
 RULE_OF_STATUS = {"refused": "columns", "unreadable": "unreadable"}
@@ -40,6 +45,8 @@ class DayLanding:
     """Rows of REJECTED_READINGS."""
     staged: dict[str, pa.Table] = field(default_factory=dict)
     """file_id -> rows of LANDED_ROWS."""
+    measured: dict[str, pa.Table] = field(default_factory=dict)
+    """file_id -> rows of LANDED_MEASUREMENTS."""
     ignored: list[str] = field(default_factory=list)
     """Names in the landing folders that tell no time of arrival."""
 
@@ -70,30 +77,34 @@ def rows_by_day_and_outcome(files: list[dict]) -> pd.DataFrame:
     return frame.groupby(day)[["rows_staged", "rows_rejected", "rows_superseded"]].sum()
 
 
-def land_days(site: Site, lake: Lake, meters: pd.DataFrame, days: Sequence[date]) -> Iterator[DayLanding]:
+def land_days(
+    site: Site, lake: Lake, meters: pd.DataFrame, days: Sequence[date], devices: pd.DataFrame | None = None
+) -> Iterator[DayLanding]:
     """Lands the arrivals of some days, each day's when it is asked for; every file is read once.
 
-    ``meters`` is the register. ``lake`` is asked which contents landed before, when a file is no longer in its folder.
-    What landed before stays landed when its file was moved away or overwritten since; see _Earlier.
+    ``meters`` and ``devices`` are the registers; devices that are not given are those of the lake. ``lake`` is asked which contents landed before, when a file is no longer in its folder.
+    What landed before stays landed when its file was moved away or overwritten since; see EarlierLanding.
     Raises ArrivalError where a landing folder or an archive is not there, EmptyRegister where no meter is known.
     """
     if meters.empty:
         raise EmptyRegister("the meters register is empty: materialise the registers job first")
+    devices = lake.read(DEVICES) if devices is None else devices
     calendar = SiteDays.of(site.clock, max(days) + timedelta(days=1))
+    rules = Rules(site.clock, calendar, KnownSubjects.of(meters, "meter_id"), KnownSubjects.of(devices, "device_id"))
     landings = {day: DayLanding(day) for day in days}
     archives = []
     for source in site.readings:
         if source.arrival == "archive":
-            archives += [_Archive(path, source, site, calendar, meters) for path in archive_files(source)]
+            archives += [_Archive(path, source, rules) for path in archive_files(source)]
     folders = [_Folder(source, site, lake) for source in site.readings if source.arrival == "file_name"]
     in_place = {(one.source.name, one.name) for one in archives}
     in_place |= {(folder.source.name, arrival.name) for folder in folders for arrival in folder.arrivals}
     for landing in landings.values():
-        earlier = _Earlier(lake, landing.day, {source.name for source in site.readings})
+        earlier = EarlierLanding(lake, landing.day, {source.name for source in site.readings})
         for archive in archives:
             archive.land(landing, earlier)
         for folder in folders:
-            folder.land(landing, calendar, meters, earlier)
+            folder.land(landing, rules, earlier)
         earlier.keep(landing, in_place)
         yield landing
 
@@ -108,67 +119,10 @@ def write_landing(lake: Lake, landing: DayLanding) -> tuple[Written, Written]:
     """Stages the rows first and names the files last, so that no file is listed whose rows are not there."""
     for file_id, rows in landing.staged.items():
         lake.write(LANDED_ROWS, rows, file_id)
+    for file_id, rows in landing.measured.items():
+        lake.write(LANDED_MEASUREMENTS, rows, file_id)
     rejected = lake.write(REJECTED_READINGS, rejected_frame(landing.rejected), landing.day)
     return lake.write(LANDED_FILES, files_frame(landing.files), landing.day), rejected
-
-
-# -- what landed before ----------------------------------------------------------------------------------------
-
-
-class _Earlier:
-    """What landed on a day before. Rows that were taken over once are never lost because their file went or was overwritten.
-
-    A file that was moved away stays listed. Of a file that was overwritten, every version that landed stays listed: rows
-    that only an earlier version holds still count, and where versions disagree the later one counts, because each version
-    is received a microsecond after the one before (names and archives tell whole seconds). A version that is unreadable,
-    refused or empty takes nothing away.
-    """
-
-    def __init__(self, lake: Lake, day: date, inputs: set[str]):
-        self._lake, self._day = lake, day
-        files = lake.read(LANDED_FILES, day)
-        self._files = files[files["input_name"].isin(inputs)]
-
-    def delay(self, source: ReadingsInput, name: str, file_id: str) -> timedelta:
-        """How much later than its name tells this version of a file counts as received; the last version stays what it was."""
-        known = self._versions(source.name, name)
-        delays = dict(zip(known["file_id"], known["received_utc"].dt.microsecond, strict=True))
-        if not delays:
-            return timedelta()
-        newest = max(delays.values())
-        return timedelta(microseconds=int(newest if delays.get(file_id) == newest else newest + 1))
-
-    def keep(self, landing: DayLanding, in_place: set[tuple[str, str]]) -> None:
-        """Adds to a day's landing what landed before and is not in it now. ``in_place``: input and name of the files still there."""
-        made = {row["file_id"] for row in landing.files} | {row["duplicate_of"] for row in landing.files}
-        now = {(row["input_name"], row["file_name"]): row for row in landing.files}
-        kept = []
-        for row in self._files[~self._files["file_id"].isin(made)].to_dict("records"):
-            place = row["input_name"], row["file_name"]
-            if place not in in_place:
-                kept.append(row)
-            elif row["status"] == "landed":
-                kept.append(row | {"reason": _told_of_versions(row, now.get(place))})
-        if kept:
-            refused = self._lake.read(REJECTED_READINGS, self._day)
-            landing.files += kept
-            landing.rejected += refused[refused["file_id"].isin([row["file_id"] for row in kept])].to_dict("records")
-
-    def _versions(self, input_name: str, file_name: str) -> pd.DataFrame:
-        same = (self._files["input_name"] == input_name) & (self._files["file_name"] == file_name)
-        return self._files[same & (self._files["status"] == "landed")]
-
-
-def _told_of_versions(earlier: dict, now: dict | None) -> str:
-    """The reason of a version that was overwritten; what came in its place is told as well when it could not be taken."""
-    if now is None:
-        return "its file is there under the same name, but its arrival belongs to another day now; its rows stay"
-    if now["status"] in STATUS_OF_FAULT.values():
-        said = f"the {earlier['rows_staged']} rows of the version that landed before ({earlier['file_id']}) stay"
-        now["reason"] = f"{now['reason']}; {said}"
-    return (
-        f"overwritten since by a version that is {now['status']}; its rows stay, and where both hold a reading the later version's counts"
-    )
 
 
 # -- files that tell their arrival ------------------------------------------------------------------------------
@@ -193,15 +147,13 @@ class _Folder:
         for row in landed[landed["status"] == "landed"].itertuples():
             self._landed_before.setdefault(row.file_id, []).append((row.received_utc, row.file_name))
 
-    def land(self, landing: DayLanding, calendar: SiteDays, meters: pd.DataFrame, earlier: _Earlier) -> None:
+    def land(self, landing: DayLanding, rules: Rules, earlier: EarlierLanding) -> None:
         landing.ignored += [f"{self.source.name}: {name}" for name in self.ignored]
         for arrival in self.arrivals:
             if arrival_day(arrival.received_utc, self.site.clock) == landing.day:
-                self._land_file(arrival, landing, calendar, meters, earlier)
+                self._land_file(arrival, landing, rules, earlier)
 
-    def _land_file(
-        self, arrival: Arrival, landing: DayLanding, calendar: SiteDays, meters: pd.DataFrame, earlier: _Earlier
-    ) -> None:  # fmt: skip
+    def _land_file(self, arrival: Arrival, landing: DayLanding, rules: Rules, earlier: EarlierLanding) -> None:
         data = arrival.path.read_bytes()
         digest = content_id(data, self.source)
         own_id = f"{digest}+{hashlib.sha256(arrival.name.encode()).hexdigest()[:8]}"
@@ -229,9 +181,9 @@ class _Folder:
             )
             return
         received = arrival.received_utc + earlier.delay(self.source, arrival.name, digest)
-        judged = judge(cells, self.source, self.site.clock, calendar, meters, microseconds(received))
+        judged = judge(cells, self.source, rules, microseconds(received))
         chosen = np.arange(len(cells))
-        _add_rows(landing, digest, self.source, arrival.name, received, calendar, judged, chosen, cells.broken, cells)
+        _add_rows(landing, digest, self.source, arrival.name, received, rules, judged, chosen, cells.broken)
 
     def _original(self, arrival: Arrival, data: bytes, digest: str) -> str | None:
         """The name of the earliest earlier file with the same content, in the folder or landed before."""
@@ -250,8 +202,9 @@ class _Folder:
 class _Archive:
     """A file that holds a past period, read and judged once, landed slice by slice."""
 
-    def __init__(self, path: Path, source: ReadingsInput, site: Site, calendar: SiteDays, meters: pd.DataFrame):
-        self.name, self.source, self.calendar, self.clock = path.name, source, calendar, site.clock
+    def __init__(self, path: Path, source: ReadingsInput, rules: Rules):
+        self.name, self.source, self.rules = path.name, source, rules
+        calendar = rules.days
         data = path.read_bytes()
         self.digest = content_id(data, source)
         self.fault: Exception | None = None
@@ -260,7 +213,7 @@ class _Archive:
         except tuple(STATUS_OF_FAULT) as fault:
             self.fault = fault
             return
-        self.judged = judge(self.cells, source, site.clock, calendar, meters, None)
+        self.judged = judge(self.cells, source, rules, None)
         inside = (self.judged.day_index >= 0) & (self.judged.day_index < len(calendar.days))
         inside |= self.judged.read == NO_TIME
         if not inside.any() and not self.cells.broken:
@@ -276,14 +229,14 @@ class _Archive:
         self._slices = slices[self._order]
         self.rows_of_other_days = int((~inside).sum())
 
-    def land(self, landing: DayLanding, earlier: _Earlier) -> None:
+    def land(self, landing: DayLanding, earlier: EarlierLanding) -> None:
         slice_id = f"{self.digest}@{landing.day.isoformat()}"
-        at_issue = self.clock.issue_time(landing.day)
+        at_issue = self.rules.clock.issue_time(landing.day)
         if self.fault is not None:
             own_id = f"{slice_id}+{hashlib.sha256(self.name.encode()).hexdigest()[:8]}"
             _add_faulty_file(landing, own_id, self.source, self.name, at_issue, self.fault)
             return
-        index = (landing.day - self.calendar.days[0]).days
+        index = (landing.day - self.rules.days.days[0]).days
         begin, end = np.searchsorted(self._slices, [index, index + 1])
         chosen = np.sort(self._order[begin:end])
         broken = self.cells.broken if index == 0 else []
@@ -295,7 +248,7 @@ class _Archive:
         delay = earlier.delay(self.source, self.name, slice_id)
         received = EPOCH + timedelta(microseconds=int(self.judged.received[chosen].max())) if len(chosen) else at_issue
         judged = replace(self.judged, received=self.judged.received + delay.microseconds) if delay else self.judged
-        _add_rows(landing, slice_id, self.source, self.name, received + delay, self.calendar, judged, chosen, broken, self.cells)
+        _add_rows(landing, slice_id, self.source, self.name, received + delay, self.rules, judged, chosen, broken)
         if index == 0 and self.rows_of_other_days:
             landing.files[-1]["reason"] = (
                 f"{self.rows_of_other_days} rows of the archive speak of days that the site's calendar does not have and stay in it"
@@ -316,7 +269,7 @@ def _file_row(
     row = {
         "file_id": file_id, "input_name": source.name, "file_name": name, "received_utc": pd.Timestamp(received), "status": status,
         "reason": reason, "duplicate_of": None, "rows": 0, "rows_staged": 0, "rows_rejected": 0, "rows_superseded": 0,
-        "days_touched": "", "rows_of_days": "", "measurement_days": "", "rows_of_measurement_days": "",
+        "days_touched": "", "rows_of_days": "", "measurement_days": "", "rows_of_measurement_days": "", "detected": None,
     }  # fmt: skip
     return row | counts
 
@@ -326,51 +279,36 @@ def _add_faulty_file(landing: DayLanding, file_id: str, source: ReadingsInput, n
     status = STATUS_OF_FAULT[type(fault)]
     landing.files.append(_file_row(file_id, source, name, received, status, str(fault)))
     if status in RULE_OF_STATUS:
-        landing.rejected.append(_rejected_row(file_id, name, 0, RULE_OF_STATUS[status], str(fault), "", pd.Timestamp(received)))
-
-
-def _rejected_row(file_id: str, name: str, row: int, rule: str, reason: str, text: str, received: pd.Timestamp, cell: int = 0) -> dict:
-    return {"file_id": file_id, "source_file": name, "source_row": row, "source_cell": cell, "rule": rule, "reason": reason,
-            "raw_text": text, "received_utc": received}  # fmt: skip
+        landing.rejected.append(rejected_row(file_id, name, 0, RULE_OF_STATUS[status], str(fault), "", pd.Timestamp(received)))
 
 
 def _add_rows(
     landing: DayLanding, file_id: str, source: ReadingsInput, name: str, received: datetime,
-    calendar: SiteDays, judged: JudgedRows, chosen: np.ndarray, broken: list[BrokenRow], cells: Cells,
+    rules: Rules, judged: JudgedRows, chosen: np.ndarray, broken: list[BrokenRow],
 ) -> None:  # fmt: skip
     """Splits the chosen readings of a file into staged and refused ones, and lists the file."""
-    refused = [i for i in chosen.tolist() if i in judged.refused] if judged.refused else []
-    good = np.setdiff1d(chosen, np.asarray(refused, dtype=np.int64), assume_unique=True) if refused else chosen
-    seen: dict[tuple[int, str], int] = {}
-    for i in refused:
-        rule, reason = judged.refused[i]
-        row = int(judged.source_row[i])
-        cell = seen[row, rule] = seen.get((row, rule), 0) + 1
-        arrived = pd.Timestamp(int(judged.received[i]), unit="us", tz="UTC")
-        landing.rejected.append(_rejected_row(file_id, name, row, rule, reason, cells.raw_text(row), arrived, cell))
-    for one in broken:
-        landing.rejected.append(_rejected_row(file_id, name, one.source_row, "parse", one.reason, one.text, pd.Timestamp(received), 1))
-    per_day = np.bincount(judged.day_index[good], minlength=len(calendar.days)) if len(good) else np.zeros(0, dtype=int)
-    touched = np.flatnonzero(per_day)
-    if len(good):
-        landing.staged[file_id] = _staged(file_id, name, calendar, judged, good)
+    refused = judged.refusals.among(chosen)
+    good = np.setdiff1d(chosen, refused, assume_unique=True) if len(refused) else chosen
+    landing.rejected += rejected_rows(file_id, name, judged, refused, broken, received)
+    measured = judged.route[good] == MEASUREMENT
+    energy, other = (good[~measured], good[measured]) if measured.any() else (good, good[:0])
+    if len(energy):
+        landing.staged[file_id] = energy_rows(file_id, name, judged, energy, rules)
+    if len(other):
+        landing.measured[file_id] = measurement_rows(file_id, name, judged, other, rules)
+    days, rows_of_days = _told_per_day(judged.day_index[energy], rules)
+    measurement_days, rows_of_measurement_days = _told_per_day(judged.day_index[other], rules)
     landing.files.append(
         _file_row(
-            file_id, source, name, received, "landed",
-            rows=len(chosen) + len(broken), rows_staged=len(good), rows_rejected=len(refused) + len(broken),
-            days_touched=" ".join(calendar.days[n].isoformat() for n in touched), rows_of_days=" ".join(str(per_day[n]) for n in touched),
+            file_id, source, name, received, "landed", rows=len(chosen) + len(broken), rows_staged=len(good),
+            rows_rejected=len(refused) + len(broken), days_touched=days, rows_of_days=rows_of_days, measurement_days=measurement_days,
+            rows_of_measurement_days=rows_of_measurement_days, detected="; ".join(judged.detected)[:1000] or None,
         )
     )  # fmt: skip
 
 
-def _staged(file_id: str, name: str, calendar: SiteDays, judged: JudgedRows, good: np.ndarray) -> pa.Table:
-    taken = pa.array(good)
-    days = pa.array(calendar.days, pa.date32()).take(pa.array(judged.day_index[good]))
-    columns = {
-        "file_id": pa.repeat(pa.scalar(file_id), len(good)), "source_file": pa.repeat(pa.scalar(name), len(good)),
-        "source_row": pa.array(judged.source_row[good]), "day": days, "meter_id": judged.meter_id.take(taken),
-        "read_utc": pa.array(judged.read[good]).cast(pa.timestamp("us", tz="UTC")), "value": pa.array(judged.value[good]),
-        "unit": judged.unit.take(taken), "kind": pa.repeat(pa.scalar("interval"), len(good)),
-        "received_utc": pa.array(judged.received[good]).cast(pa.timestamp("us", tz="UTC")),
-    }  # fmt: skip
-    return pa.table({column: pa.chunked_array([columns[column]]) for column in LANDED_ROWS.columns})
+def _told_per_day(day_index: np.ndarray, rules: Rules) -> tuple[str, str]:
+    """The days that rows speak of, and how many of each, as text."""
+    per_day = np.bincount(day_index, minlength=len(rules.days.days)) if len(day_index) else np.zeros(0, dtype=int)
+    touched = np.flatnonzero(per_day)
+    return " ".join(rules.days.days[n].isoformat() for n in touched), " ".join(str(per_day[n]) for n in touched)

@@ -1,7 +1,8 @@
-"""Time stamps of meter files brought to UTC interval starts."""
+"""Time stamps of meter files brought to UTC instants."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -9,9 +10,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from grid_assets.metering.cells import Coded
+
 NO_TIME = np.iinfo(np.int64).min
 """Stands for a stamp that is no instant; the reason is told beside it."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EXPECTED = "expected ISO 8601 such as 2016-05-25T13:30:00Z"
+
+
+@dataclass(frozen=True)
+class Stamps:
+    """The distinct stamps of a file. A stamp of the hour that occurs twice stands here twice, the second meaning further back."""
+
+    codes: np.ndarray
+    """int32, for every reading which stamp it has."""
+    instants: np.ndarray
+    """UTC microseconds; NO_TIME where it is none."""
+    reasons: list[str]
+    """Why a stamp is no time; "" where it is one."""
+    naive: bool
+    """Whether some stamps carry no offset, so that the input's clock decided."""
 
 
 def microseconds(instant: datetime) -> int:
@@ -20,71 +38,75 @@ def microseconds(instant: datetime) -> int:
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
-def instants_of(stamps: pa.Array, meter_ids: pa.Array, zone: ZoneInfo) -> tuple[np.ndarray, dict[int, str]]:
-    """The UTC microseconds of stamps (text in ISO 8601, or typed), and per failed position the reason.
+def stamps_of(times: Coded, series: np.ndarray, zone: ZoneInfo, time_format: str | None = None) -> Stamps:
+    """The instants of a file's stamps: text in ISO 8601 (or ``time_format``), or typed.
 
-    Stamps without an offset are times of ``zone``. One that the spring change skips is no time; one that the autumn
-    change repeats is the first of the two, and the second where the meter gave it before in the file.
+    ``series`` numbers what each reading belongs to, a meter and quantity. Stamps without an offset are times of ``zone``. One
+    that the spring change skips is no time; one that the autumn change repeats is the first of the two, and the second
+    where the series had it before in the file.
     """
-    if pa.types.is_timestamp(stamps.type) and stamps.type.tz is not None:
-        return _typed(stamps)
-    if pa.types.is_timestamp(stamps.type):
-        stamps = stamps.cast(pa.timestamp("us"), safe=False)
-    coded = stamps.dictionary_encode()
-    codes = pc.fill_null(coded.indices, -1).to_numpy().astype(np.int64)
-    parsed = [_parse(text, zone) for text in coded.dictionary.to_pylist()]
-    first = np.array([one[0] for one in parsed] + [NO_TIME], dtype=np.int64)
-    second = np.array([one[1] for one in parsed] + [NO_TIME], dtype=np.int64)
-    made = first[codes]
-    repeated = np.flatnonzero(made != second[codes])
-    if len(repeated):
-        again = _seen_before(codes[repeated], meter_ids.take(pa.array(repeated)).to_pylist())
-        made[repeated[again]] = second[codes[repeated[again]]]
-    bad = np.flatnonzero(made == NO_TIME)
-    return made, {int(i): parsed[codes[i]][2] if codes[i] >= 0 else "the time is empty" for i in bad}
+    words = times.words
+    if pa.types.is_timestamp(words.type) and words.type.tz is not None:
+        made = words.cast(pa.timestamp("us", tz="UTC"), safe=False).cast(pa.int64())
+        empty = made.is_null().to_numpy(zero_copy_only=False)
+        return Stamps(times.codes, pc.fill_null(made, NO_TIME).to_numpy(), ["the time is empty" if one else "" for one in empty], False)
+    if pa.types.is_timestamp(words.type):
+        words = words.cast(pa.timestamp("us"), safe=False)
+    parsed = [_parse(one, zone, time_format) for one in words.to_pylist()]
+    first = np.array([one[0] for one in parsed], dtype=np.int64)
+    second = np.array([one[1] for one in parsed], dtype=np.int64)
+    codes, naive = times.codes, any(one[3] for one in parsed)
+    twice = first != second
+    if twice.any():
+        rows = np.flatnonzero(twice[codes])
+        again = rows[_seen_before(series[rows], codes[rows])]
+        place = np.full(len(first), -1, dtype=np.int32)
+        place[twice] = len(first) + np.arange(int(twice.sum()), dtype=np.int32)
+        codes = codes.copy()
+        codes[again] = place[codes[again]]
+        first = np.concatenate([first, second[twice]])
+    return Stamps(codes, first, [one[2] for one in parsed] + [""] * (len(first) - len(parsed)), naive)
 
 
-def _typed(stamps: pa.Array) -> tuple[np.ndarray, dict[int, str]]:
-    made = stamps.cast(pa.timestamp("us", tz="UTC"), safe=False).cast(pa.int64())
-    empty = np.flatnonzero(made.is_null().to_numpy(zero_copy_only=False))
-    return pc.fill_null(made, NO_TIME).to_numpy().copy(), {int(i): "the time is empty" for i in empty}
+def _seen_before(series: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Whether the same stamp of the same series occurred earlier in the file."""
+    keys = series.astype(np.int64) * (int(codes.max(initial=0)) + 1) + codes
+    found, first, which = np.unique(keys, return_index=True, return_inverse=True)
+    return first[which] != np.arange(len(keys)) if len(found) else np.zeros(0, dtype=bool)
 
 
-def _seen_before(codes: np.ndarray, ids: list[str | None]) -> np.ndarray:
-    """Whether the same stamp of the same meter occurred earlier in the file."""
-    seen: set[tuple[int, str | None]] = set()
-    again = np.zeros(len(codes), dtype=bool)
-    for n, key in enumerate(zip(codes.tolist(), ids, strict=True)):
-        again[n] = key in seen
-        seen.add(key)
-    return again
-
-
-def _parse(stamp: str | datetime, zone: ZoneInfo) -> tuple[int, int, str]:
-    """First and second meaning of a stamp in microseconds (equal but for an hour that occurs twice), and the fault."""
+def _parse(stamp: str | datetime | None, zone: ZoneInfo, time_format: str | None) -> tuple[int, int, str, bool]:
+    """First and second meaning of a stamp in microseconds (equal but for an hour that occurs twice), the fault, and
+    whether the zone was needed."""
+    if stamp is None:
+        return NO_TIME, NO_TIME, "the time is empty", False
     if isinstance(stamp, str):
         stamp = stamp.strip()
-        if len(stamp) < 12 or not stamp.isascii():
-            return NO_TIME, NO_TIME, f"{stamp[:40]!r} is no time; expected ISO 8601 such as 2016-05-25T13:30:00Z"
         try:
-            when = datetime.fromisoformat(stamp)
+            when = _read(stamp, time_format)
         except ValueError:
-            return NO_TIME, NO_TIME, f"{stamp[:40]!r} is no time; expected ISO 8601 such as 2016-05-25T13:30:00Z"
+            expected = f"expected a time as {time_format}" if time_format else EXPECTED
+            return NO_TIME, NO_TIME, f"{stamp[:40]!r} is no time; {expected}", False
     else:
         when = stamp
     try:
         if when.tzinfo is not None:
-            return microseconds(when), microseconds(when), ""
+            return microseconds(when), microseconds(when), "", False
         first, second = (when.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
     except OverflowError:
-        return NO_TIME, NO_TIME, f"{stamp!s:.40} is beyond the calendar"
+        return NO_TIME, NO_TIME, f"{stamp!s:.40} is beyond the calendar", False
     if first.astimezone(zone).replace(tzinfo=None) != when:
-        return (
-            NO_TIME,
-            NO_TIME,
-            f"{when.isoformat()} does not exist on the clock of {zone.key}: the clocks went forward; declare the input's clock",
-        )
-    return microseconds(first), microseconds(second), ""
+        said = f"{when.isoformat()} does not exist on the clock of {zone.key}: the clocks went forward; declare the input's clock"
+        return NO_TIME, NO_TIME, said, True
+    return microseconds(first), microseconds(second), "", True
+
+
+def _read(stamp: str, time_format: str | None) -> datetime:
+    if time_format is not None:
+        return datetime.strptime(stamp[:100], time_format)  # noqa: DTZ007 - the input's clock is put on where there is no zone
+    if len(stamp) < 12 or not stamp.isascii():
+        raise ValueError(stamp)
+    return datetime.fromisoformat(stamp)
 
 
 def instant_of(text: str) -> datetime:

@@ -105,7 +105,8 @@ def test_odd_bytes_spoil_one_row_only(made):
     file, rejected, staged = landed_one(
         made, (HEADER + GOOD).encode() + b"m\xff1,2021-03-27T10:30:00Z,1,kWh\n" + b"m2,2021-03-27T10:30:00Z,2,kWh"
     )
-    assert (file["rows_staged"], rejected["rule"].tolist(), staged["meter_id"].tolist()) == (2, ["unknown_meter"], ["m1", "m2"])
+    assert (file["rows_staged"], rejected["rule"].tolist(), staged["meter_id"].tolist()) == (2, ["encoding"], ["m1", "m2"])
+    assert rejected["raw_text"].tolist() == ["m\\xff1,2021-03-27T10:30:00Z,1,kWh"]
 
 
 def test_an_enormous_line_and_an_open_quote_spoil_one_row_only(made):

@@ -10,10 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grid_assets.metering.stamps import NO_TIME, instant_of, instants_of, microseconds
+from grid_assets.metering.cells import Coded
+from grid_assets.metering.stamps import NO_TIME, instant_of, microseconds, stamps_of
 
 LONDON = ZoneInfo("Europe/London")
 NAIVE_YEARS = (pd.Timestamp("1990-01-01").to_pydatetime(), pd.Timestamp("2037-01-01").to_pydatetime())
+
+
+def instants_of(stamps, ids, zone):
+    """The instant of each stamp, and why some are none."""
+    made = stamps_of(Coded.of(stamps), Coded.of(ids).codes, zone)
+    instants = made.instants[made.codes]
+    return instants, {i: made.reasons[made.codes[i]] for i in np.flatnonzero(instants == NO_TIME).tolist()}
 
 
 def told(stamps, ids=None, zone=LONDON):
