@@ -109,9 +109,16 @@ class Watcher:
     _closed: list[Alert] = field(default_factory=list)
 
     def carry_over(self, open_alerts: Iterable[Alert]) -> None:
-        """Begins with alerts that are open already."""
+        """Begins with alerts that are open already: what was before they opened is not observed again."""
         for one in open_alerts:
-            self.watch(one.subject).alert = one
+            watch = self.watch(one.subject)
+            watch.alert, watch.at = one, max(watch.at, one.opened_utc)
+
+    def reopen(self, alert: Alert) -> None:
+        """Takes an alert as open that this watcher has closed, or never opened."""
+        self._closed = [one for one in self._closed if one.alert_id != alert.alert_id]
+        watch = self.watch(alert.subject)
+        watch.alert, watch.since = alert, None
 
     def watch(self, subject: str) -> AlertWatch:
         if subject not in self._watches:
@@ -174,21 +181,28 @@ class OutagePattern:
     and most of those went dark together. Where all nodes below a node show it, the node itself is told instead of them.
     """
 
-    def __init__(self, parent: np.ndarray, meters: np.ndarray, rules: AlertsSection):
-        """``parent``: position of the node above, -1 for none; ``meters``: load meters below each node."""
-        self._parent, self._meters, self._rules = parent, meters, rules
+    def __init__(self, parent: np.ndarray, rules: AlertsSection):
+        """``parent``: position of the node above, -1 for none."""
+        self._parent, self._rules, self._depth = parent, rules, _depth(parent)
         self._outage = np.zeros(len(parent), bool)
         self._before = np.zeros(len(parent))
-        self._judged = meters >= rules.outage_meters
-        self._depth = _depth(parent)
 
-    def step(self, dark: np.ndarray, went_dark: np.ndarray) -> np.ndarray:
-        """(nodes,) whether each is to be told in this interval; ``dark``, ``went_dark``: load meters below each node."""
-        enough = self._judged & (100.0 * dark >= self._rules.outage_share_pct * np.maximum(self._meters, 1))
+    def carry_over(self, nodes: np.ndarray) -> None:
+        """These nodes (positions) show an outage already, and all below them that are dark."""
+        self._outage[nodes] = True
+        for _ in range(self._depth):
+            self._outage |= (self._parent >= 0) & self._outage[self._parent]
+
+    def step(self, dark: np.ndarray, went_dark: np.ndarray, meters: np.ndarray) -> np.ndarray:
+        """(nodes,) whether each is to be told in this interval, from the load meters below each node: how many are dark, how
+        many of them were not in the interval before, how many there are.
+        """
+        judged = meters >= self._rules.outage_meters
+        enough = judged & (100.0 * dark >= self._rules.outage_share_pct * np.maximum(meters, 1)) & (dark >= self._rules.outage_meters)
         together = went_dark + self._before >= np.maximum(CORRELATED_SHARE * dark, 1)
         self._before = went_dark.astype(float)
         self._outage = enough & (self._outage | together)
-        whole, inner = self._outage.copy(), self._judged & (self._parent >= 0)
+        whole, inner = self._outage.copy(), judged & (self._parent >= 0)
         for _ in range(self._depth):  # where a part below is well, its outages are told one by one
             whole[self._parent[inner & ~whole]] = False
         told, above = whole.copy(), self._parent
@@ -242,3 +256,9 @@ def meter_watcher(rules: AlertsSection, begin: datetime, interval: timedelta) ->
 def usage_watcher(begin: datetime) -> Watcher:
     """Subjects are meters; a day is unusual or not as a whole, so an alert counts from its first unusual day's begin."""
     return Watcher(UNUSUAL_CONSUMPTION, Hysteresis(timedelta(0), timedelta(0)), begin)
+
+
+def is_part_of(silence: Alert, outage: Alert, silent_for: timedelta, slack: timedelta) -> bool:
+    """Whether a meter's silence, told after ``silent_for``, began with or in an outage of a node above and was still in it when told."""
+    began = silence.opened_utc - silent_for
+    return began >= outage.opened_utc - slack and (outage.closed_utc is None or outage.closed_utc >= silence.opened_utc)

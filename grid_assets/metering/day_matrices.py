@@ -18,6 +18,7 @@ COLUMNS = ("meter_id", "start_utc", "energy_kwh", "quality", "rule_failures")
 CODED = ("meter_id", "quality", "rule_failures")
 QUALITIES = ("absent", "missing", "estimated", "edited", "measured")
 """In the order of their codes; absent: the table has no row of that meter and interval."""
+ZERO_RUN = "zero_run"
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class DayMatrices:
     """Positions in QUALITIES, uint8."""
     arrived: np.ndarray
     """Whether a value had come, a refused one included."""
+    at_zero: np.ndarray
+    """Whether that value is zero; the zeros of a run that was refused count too."""
 
     def is_quality(self, name: str) -> np.ndarray:
         return self.quality == QUALITIES.index(name)
@@ -41,7 +44,7 @@ def day_matrices(readings: pa.Table | pd.DataFrame, meters: pd.DataFrame, starts
     table = readings if isinstance(readings, pa.Table) else pa.Table.from_pandas(readings, preserve_index=False)
     shape = len(meters), len(starts)
     energy, quality = np.full(shape, np.nan), np.zeros(shape, np.uint8)
-    refused = np.zeros(shape, bool)
+    refused, zero_run = np.zeros(shape, bool), np.zeros(shape, bool)
     row, column = _codes(table["meter_id"], meters["meter_id"]), _positions(table["start_utc"], starts)
     here = (row >= 0) & (column >= 0)
     at = row[here] * shape[1] + column[here]
@@ -49,9 +52,13 @@ def day_matrices(readings: pa.Table | pd.DataFrame, meters: pd.DataFrame, starts
     energy.ravel()[at] = values[here]
     quality.ravel()[at] = np.maximum(_codes(table["quality"], QUALITIES), 0)[here].astype(np.uint8)
     if "rule_failures" in table.column_names:
-        refused.ravel()[at] = pc.is_valid(table["rule_failures"]).to_numpy()[here]
+        rules = table["rule_failures"].cast(pa.string()) if pa.types.is_null(table["rule_failures"].type) else table["rule_failures"]
+        told = [text for text in _distinct(rules) if text]
+        failed = _codes(rules, told)[here]
+        refused.ravel()[at] = failed >= 0
+        zero_run.ravel()[at] = np.append([ZERO_RUN in text.split() for text in told], False)[failed]
     arrived = refused | (quality == QUALITIES.index("measured")) | (quality == QUALITIES.index("edited"))
-    return DayMatrices(meters, energy, quality, arrived)
+    return DayMatrices(meters, energy, quality, arrived, (arrived & (energy == 0)) | zero_run)
 
 
 def shards_of_day(lake: Lake, day: date, meters: pd.DataFrame, starts: pd.DatetimeIndex) -> Iterator[DayMatrices]:

@@ -117,8 +117,8 @@ METERS = np.array([40, 20, 20, 10, 10])
 
 
 def told(steps: list[tuple[list[int], list[int]]]) -> list[list[int]]:
-    pattern = alerts.OutagePattern(PARENT, METERS, RULES)
-    return [np.flatnonzero(pattern.step(np.array(dark), np.array(went))).tolist() for dark, went in steps]
+    pattern = alerts.OutagePattern(PARENT, RULES)
+    return [np.flatnonzero(pattern.step(np.array(dark), np.array(went), METERS)).tolist() for dark, went in steps]
 
 
 def test_an_outage_is_told_where_it_is():
@@ -139,12 +139,21 @@ def test_meters_that_were_dark_one_by_one_are_no_outage():
 
 
 def test_few_meters_are_no_area():
-    pattern = alerts.OutagePattern(np.array([-1]), np.array([4]), RULES)
-    assert not pattern.step(np.array([4]), np.array([4])).any()
+    pattern = alerts.OutagePattern(np.array([-1]), RULES)
+    assert not pattern.step(np.array([4]), np.array([4]), np.array([4])).any()
 
 
 def test_a_well_part_two_levels_below_keeps_the_outage_with_its_parts():
     parent, meters = np.array([-1, 0, 1, 1]), np.array([20, 20, 15, 5])
-    pattern = alerts.OutagePattern(parent, meters, RULES)
+    pattern = alerts.OutagePattern(parent, RULES)
     dark = np.array([15, 15, 15, 0])
-    assert np.flatnonzero(pattern.step(dark, dark)).tolist() == [2]
+    assert np.flatnonzero(pattern.step(dark, dark, meters)).tolist() == [2]
+
+
+def test_an_outage_that_was_open_goes_on_though_nothing_went_dark_today():
+    pattern = alerts.OutagePattern(PARENT, RULES)
+    pattern.carry_over(np.array([0]))
+    dark = np.array([39, 19, 20, 9, 10])
+    assert np.flatnonzero(pattern.step(dark, np.zeros(5), METERS)).tolist() == [0]
+    assert not pattern.step(np.zeros(5), np.zeros(5), METERS).any()
+    assert not pattern.step(dark, np.zeros(5), METERS).any()
