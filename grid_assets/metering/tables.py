@@ -304,6 +304,19 @@ NODE_BALANCES = Table(
     ),
 )  # fmt: skip
 
+USAGE_SHAPES = Table(
+    "metering", "usage_shapes", "a load meter's day in a few figures: what unusual days are told from", "site_day", ("meter_id",),
+    (
+        text("meter_id", "the meter"),
+        calendar_day("day", "the site day"),
+        text("customer_class", "class in the register of meters"),
+        number("energy_kwh", "sum of the day's published energy"),
+        number("valid_pct", "measured or edited of the day's intervals"),
+        number("night_kw", "mean power from 1 to 5 o'clock; empty where nothing was measured then", nullable=True),
+        number("variation", "standard deviation of the measured powers against their mean; empty where the mean is 0", unit="-", nullable=True),
+    ),
+)  # fmt: skip
+
 USAGE_ANOMALIES = Table(
     "metering", "usage_anomalies", "a meter's day of unusual consumption", "site_day", ("rank",),
     (
