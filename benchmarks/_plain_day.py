@@ -39,7 +39,8 @@ NODE_COLUMNS = ["node_id", "level", "start_utc", "energy_kwh", "published_pct"]
 SHARE_DAYS = 28
 """As the door of the network: over how many days a meter's energy decides its share of the feeder."""
 METERED = (metering.LANDED_FILES, metering.REJECTED_READINGS, metering.RAW_READINGS, metering.READINGS, metering.FAILED_READINGS,
-           metering.FILE_DAYS, metering.METER_DAYS, metering.QUALITY_PROFILES, metering.NODE_LOADS)  # fmt: skip
+           metering.EDITED_READINGS, metering.FILE_DAYS, metering.METER_DAYS, metering.QUALITY_PROFILES, metering.CLASS_PROFILES,
+           metering.NODE_LOADS)  # fmt: skip
 FORECAST = (weather.OBSERVATIONS, weather.FORECASTS, weather.FEATURES, forecasting.DEMAND_FORECASTS, forecasting.MODELS,
             forecasting.RENEWABLE_FORECASTS, forecasting.RENEWABLE_MODELS, forecasting.FORECAST_ACCURACY)  # fmt: skip
 STUDIED = (network.BUS_VOLTAGES, network.BRANCH_LOADINGS, network.CONSTRAINT_VIOLATIONS, network.FLOW_CERTIFICATES)
@@ -101,9 +102,11 @@ def read_raw(run: PlainDay) -> None:
 
 def validate(run: PlainDay) -> None:
     site, lake = run.site, run.lake
-    history = reading_days.History(lake, site.clock)
+    history, weeks = reading_days.History(lake, site.clock), site.validation.like_day_weeks
     grid = reading_days.day_grid(site.clock, lake.read(METERS), run.day)
-    made = reading_days.reading_day(grid, run.read(metering.RAW_READINGS), history, site.validation, site.interval_minutes)
+    raw = metering.RAW_READINGS.conform(run.read(metering.RAW_READINGS))
+    inputs = reading_days.ShardInputs(raw, past=history.like_days(grid, weeks), class_past=history.classes(grid, weeks))
+    made = reading_days.reading_day(grid, inputs, site.validation)
     for table, frame in made.tables().items():
         run.write(table, frame)
     readings_picture(made.readings, made.meter_days, site.time_zone, site.interval_minutes, f"{site.title}, {run.day}")

@@ -1,230 +1,359 @@
-"""One day of readings: the newest arrival of every interval, validated, its gaps estimated, every row accounted for."""
+"""One day of readings of a shard of meters: the newest arrival of every interval, validated, edited, its gaps estimated, every
+row accounted for.
+
+The form of the computation is portable: Arrow tables in, Arrow tables out, matrices of (meters, intervals) between; nothing
+here knows where the rows come from or on which engine it runs.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date, timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from grid_assets.foundation.calendar import SiteCalendar
-from grid_assets.foundation.lake import Lake
-from grid_assets.foundation.registers import in_force
 from grid_assets.foundation.site_sections import ValidationSection
 from grid_assets.foundation.tables import Table
-from grid_assets.foundation.units import kwh_per_unit
+from grid_assets.metering import quality_codes as codes
+from grid_assets.metering import reading_tables as made_tables
 from grid_assets.metering import validation
-from grid_assets.metering.day_profiles import meter_days, quality_profiles
-from grid_assets.metering.estimation import estimate, like_days
-from grid_assets.metering.tables import FAILED_READINGS, FILE_DAYS, METER_DAYS, QUALITY_PROFILES, READINGS
+from grid_assets.metering.day_axes import DayGrid, day_grid
+from grid_assets.metering.day_profiles import class_part, day_figures, merged_classes, merged_files, merged_quality, quality_part, row_sums
+from grid_assets.metering.editing import ACCEPT, REJECT, REPLACE, Corrections, corrections_on, without_supply
+from grid_assets.metering.estimation import ClassProfiles, estimate
+from grid_assets.metering.history import History, class_profiles_on
+from grid_assets.metering.newest_arrivals import Arrivals, last_of_day_before, place
+from grid_assets.metering.register_reads import Spans, register_day, register_mismatch, spans_of, to_totals
+from grid_assets.metering.scale_test import WH_PER_KWH, scaled_days
+from grid_assets.metering.tables import (
+    CLASS_PROFILES,
+    CORRECTIONS,
+    EDITED_READINGS,
+    FAILED_READINGS,
+    FILE_DAYS,
+    METER_DAYS,
+    OUTAGE_EVENTS,
+    QUALITY_PROFILES,
+    RAW_READINGS,
+    READINGS,
+)
+from grid_assets.metering.validation import BITS
 
-NOT_IN_FORCE = "not_in_force"
+__all__ = ["DayGrid", "History", "ReadingDay", "ShardInputs", "day_grid", "merge_days", "reading_day"]
 
 
 @dataclass
-class DayGrid:
-    """The meters in force and the intervals of a day: the axes of its matrices."""
+class ShardInputs:
+    """What a shard's day is made from; everything but the raw rows may be absent."""
 
-    day: date
-    meters: pd.DataFrame
-    starts: pd.DatetimeIndex
-    hours: float
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return len(self.meters), len(self.starts)
+    raw: pa.Table
+    """RAW_READINGS of the shard's range of meter ids, ids that are not in force included, in any order."""
+    opening: pa.Table = field(default_factory=RAW_READINGS.empty)
+    """RAW_READINGS of the day before, of register reads: the newest of each meter opens the day."""
+    corrections: pd.DataFrame = field(default_factory=lambda: CORRECTIONS.empty().to_pandas())
+    outages: pd.DataFrame = field(default_factory=lambda: OUTAGE_EVENTS.empty().to_pandas())
+    past: Sequence[np.ndarray] = ()
+    """Like days: measured and edited kWh on the day's axes (history.past_matrix)."""
+    class_past: pd.DataFrame = field(default_factory=lambda: CLASS_PROFILES.empty().to_pandas())
+    """CLASS_PROFILES of the like days."""
+    night: np.ndarray | None = None
+    """(intervals,): whether the sun is down (sun.night_intervals); None: not judged."""
 
 
 @dataclass
 class ReadingDay:
-    """A day's tables."""
+    """A shard's day: its tables, and its parts of the tables whose rows several shards add to."""
 
-    readings: pd.DataFrame
-    failed: pd.DataFrame
-    file_days: pd.DataFrame
-    meter_days: pd.DataFrame
-    quality_profiles: pd.DataFrame
+    grid: DayGrid
+    shard_tables: dict[Table, pa.Table]
+    """READINGS, FAILED_READINGS, METER_DAYS and EDITED_READINGS, sorted by their keys; text may be dictionary-encoded."""
+    parts: dict[Table, pa.Table]
+    """For merge_days: FILE_DAYS, QUALITY_PROFILES and CLASS_PROFILES as sums."""
 
-    def tables(self) -> dict[Table, pd.DataFrame]:
-        """In the order in which they are to be written: file_days, which tells what the day was made from, is the last."""
-        return {READINGS: self.readings, FAILED_READINGS: self.failed, METER_DAYS: self.meter_days,
-                QUALITY_PROFILES: self.quality_profiles, FILE_DAYS: self.file_days}  # fmt: skip
+    def tables(self) -> dict[Table, pa.Table]:
+        """The day's tables, were this shard the only one, in the order in which they are to be written: file_days, which
+        tells what the day was made from, is the last.
+        """
+        merged = merge_days([self.parts], self.grid)
+        return {**self.shard_tables, QUALITY_PROFILES: merged[QUALITY_PROFILES], CLASS_PROFILES: merged[CLASS_PROFILES],
+                FILE_DAYS: merged[FILE_DAYS]}  # fmt: skip
+
+    def frame(self, table: Table) -> pd.DataFrame:
+        held = self.shard_tables[table] if table in self.shard_tables else merge_days([self.parts], self.grid)[table]
+        return table.conform(held).to_pandas()
 
     def figures(self) -> dict[str, float]:
         """What an analyst wants to know of the day first."""
-        quality = self.readings["quality"].value_counts()
-        cells = max(len(self.readings), 1)
-        loads = self.meter_days[self.meter_days["kind"] == "load"]
-        return {
-            "energy_kwh": float(loads["energy_kwh"].sum()),
-            "measured_pct": 100.0 * int(quality.get("measured", 0)) / cells,
-            "estimated": int(quality.get("estimated", 0)),
-            "missing": int(quality.get("missing", 0)),
-            "failed_readings": len(self.failed),
-            "meters": len(self.meter_days),
-        }
+        return day_figures(self.shard_tables[METER_DAYS], self.shard_tables[FAILED_READINGS].num_rows)
+
+    # As frames, for pictures and tests; the doors write tables().
+
+    @cached_property
+    def readings(self) -> pd.DataFrame:
+        return self.frame(READINGS)
+
+    @cached_property
+    def failed(self) -> pd.DataFrame:
+        return self.frame(FAILED_READINGS)
+
+    @cached_property
+    def edited(self) -> pd.DataFrame:
+        return self.frame(EDITED_READINGS)
+
+    @cached_property
+    def file_days(self) -> pd.DataFrame:
+        return self.frame(FILE_DAYS)
+
+    @cached_property
+    def meter_days(self) -> pd.DataFrame:
+        return self.frame(METER_DAYS)
+
+    @cached_property
+    def quality_profiles(self) -> pd.DataFrame:
+        return self.frame(QUALITY_PROFILES)
+
+    @cached_property
+    def class_profiles(self) -> pd.DataFrame:
+        return self.frame(CLASS_PROFILES)
 
 
-def day_grid(clock: SiteCalendar, register: pd.DataFrame, day: date) -> DayGrid:
-    start, end = (pd.Timestamp(one) for one in clock.bounds(day))
-    meters = in_force(register, start, end).sort_values("meter_id", ignore_index=True)
-    return DayGrid(day, meters, clock.intervals(day), clock.interval_hours)
-
-
-class History:
-    """Published readings of earlier days, as matrices of measured values on another day's axes; read from the lake once."""
-
-    def __init__(self, lake: Lake, clock: SiteCalendar):
-        self._lake, self._clock = lake, clock
-        self._days: dict[date, tuple[pd.Index, pd.DatetimeIndex, np.ndarray] | None] = {}
-
-    def like_days(self, grid: DayGrid, weeks: int) -> list[np.ndarray]:
-        """The same weekday of the ``weeks`` weeks before, at the same times on the clock: never the day before, so that
-        two days that run at once cannot disturb each other.
-        """
-        found = []
-        for back in range(1, weeks + 1):
-            there = self._day(grid.day - timedelta(days=7 * back))
-            if there is not None:
-                found.append(_on_axes(grid, self._clock, *there))
-        return found
-
-    def _day(self, day: date) -> tuple[pd.Index, pd.DatetimeIndex, np.ndarray] | None:
-        if day not in self._days:
-            rows = self._lake.read(READINGS, day, ["meter_id", "start_utc", "energy_kwh", "quality"])
-            starts = self._clock.intervals(day)
-            self._days[day] = None
-            if len(rows):  # sorted by meter and interval, every interval of every meter is there
-                measured = rows["energy_kwh"].where(rows["quality"] == "measured").to_numpy(dtype=float)
-                ids = pd.Index(rows["meter_id"].to_numpy()[:: len(starts)])
-                self._days[day] = ids, starts, measured.reshape(len(ids), len(starts))
-        return self._days[day]
-
-
-def _on_axes(grid: DayGrid, clock: SiteCalendar, ids: pd.Index, starts: pd.DatetimeIndex, measured: np.ndarray) -> np.ndarray:
-    rows = ids.get_indexer(grid.meters["meter_id"])
-    clock_time = clock.local(starts).strftime("%H:%M")
-    first = ~clock_time.duplicated()  # the hour that autumn repeats counts once
-    columns = np.flatnonzero(first)[np.clip(clock_time[first].get_indexer(clock.local(grid.starts).strftime("%H:%M")), 0, None)]
-    absent = ~np.isin(clock.local(grid.starts).strftime("%H:%M"), clock_time)
-    made = measured[np.clip(rows, 0, None)][:, columns]
-    made[rows < 0] = np.nan
-    made[:, absent] = np.nan
-    return made
-
-
-def reading_day(grid: DayGrid, raw: pd.DataFrame, history: History, rules: ValidationSection, interval_minutes: int) -> ReadingDay:
-    """Validates and estimates a day from its raw readings (rows of RAW_READINGS); nothing is dropped."""
-    chosen = _newest(grid, raw)
-    arrived = _matrix(grid, chosen)
-    past = history.like_days(grid, rules.like_day_weeks) if rules.near_zero_share > 0 or np.isnan(arrived).any() else []
-    failures = rule_failures(grid, arrived, rules, past)
-    failed = np.logical_or.reduce(list(failures.values()))
-    valid = np.where(failed, np.nan, arrived)
-    if not past and np.isnan(valid).any():
-        past = history.like_days(grid, rules.like_day_weeks)
-    energy, method = estimate(valid, rules.linear_gap_minutes // interval_minutes, past)
-    told = _told(failures, grid.shape)
-    outcome = _outcome(chosen, failed)
-    readings = _readings_frame(grid, valid, energy, method, told)
-    days = meter_days(grid, arrived, valid, energy, told)
-    return ReadingDay(
-        readings, _failed_frame(chosen, outcome, told), _file_days_frame(raw, chosen, outcome), days, quality_profiles(grid, valid, energy)
-    )
-
-
-def rule_failures(grid: DayGrid, arrived: np.ndarray, rules: ValidationSection, past: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """Which values fail which rule. A value that cannot be (negative, above the rating) is no evidence for the others."""
-    rating = grid.meters["rating_kw"].to_numpy(dtype=float)
-    is_load = (grid.meters["kind"] == "load").to_numpy()
-    found = {
-        "negative": validation.negative(arrived, grid.meters["net_metered"].to_numpy(dtype=bool)),
-        "above_rating": validation.above_rating(arrived, rating, grid.hours),
+def merge_days(parts: Sequence[dict[Table, pa.Table]], grid: DayGrid) -> dict[Table, pa.Table]:
+    """The tables of a day that its shards share, from their parts; ``grid``: any with the day's intervals."""
+    return {
+        QUALITY_PROFILES: merged_quality([one[QUALITY_PROFILES] for one in parts], grid.day),
+        CLASS_PROFILES: merged_classes([one[CLASS_PROFILES] for one in parts], grid.starts),
+        FILE_DAYS: merged_files([one[FILE_DAYS] for one in parts]),
     }
-    possible = np.where(found["negative"] | found["above_rating"], np.nan, arrived)
-    found["spike"] = validation.spike(possible, rules.spike_ratio, rating, grid.hours)
+
+
+@dataclass
+class Matrices:
+    """The day while it is made. Matrices are (meters, intervals)."""
+
+    arrived: np.ndarray
+    """Energy as it arrived or as registers tell it, kWh; NaN where nothing did."""
+    heard: np.ndarray
+    """Whether anything arrived, usable or not."""
+    by_register: np.ndarray
+    """Cells (flat) whose energy is a difference of register reads."""
+    exchanged: np.ndarray
+    """Cells (flat) whose closing register read was of another register than the one before, and nothing else arrived."""
+    exchanged_kwh: np.ndarray
+    spans: Spans
+    both: np.ndarray
+    """(meters,): meters that sent intervals and register reads."""
+    scaled: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Rows of the meters whose day was sent in Wh."""
+    original: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    """What arrived of those rows."""
+    failures: np.ndarray = field(default_factory=lambda: np.empty((0, 0), dtype=np.uint16))
+    """Bits of the rules (validation.BITS) that each arrived value failed."""
+    valid: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    """Published kWh that is no estimate; NaN elsewhere."""
+
+
+def reading_day(grid: DayGrid, inputs: ShardInputs, rules: ValidationSection) -> ReadingDay:
+    """Validates, edits and estimates a shard's day; no raw row is dropped. Raises UnitError and CorrectionError."""
+    arrivals = place(grid, inputs.raw)
+    day = _arrived(grid, arrivals, inputs.opening, rules)
+    classes = class_profiles_on(grid, inputs.class_past)
+    _rescale(grid, day, inputs, classes, rules)
+    edits = corrections_on(grid, inputs.corrections) if len(inputs.corrections) else None
+    if edits is not None:
+        _take_as_arrived(day, edits)
+    supply = without_supply(grid, inputs.outages)
+    usual_kwh, usual_count = _usual(inputs.past, grid.shape)
+    day.failures = rule_failures(grid, day.arrived, rules, inputs.past, usual_kwh / np.maximum(usual_count, 1), supply, inputs.night)
+    day.failures.ravel()[day.exchanged] |= BITS["meter_exchange"]
+    _judge(day, edits)
+    made = estimate(day.valid, limit_of(grid, rules), inputs.past, classes, near_of(grid))
+    _follow_registers(grid, day, made, rules)
+    if supply is not None:
+        _without_supply(day, made, supply[1])
+    told = _day_flags(grid, day, rules, usual_kwh, usual_count)
+    outcome = made_tables.outcomes(arrivals, day, edits)
+    words = made_tables.published_words(day, made, edits, None if supply is None else supply[0])
+    valid_count = np.count_nonzero(~np.isnan(day.valid), axis=1)
+    shard = {
+        READINGS: made_tables.readings(grid, day, made, words),
+        FAILED_READINGS: made_tables.failed(grid, inputs.raw, arrivals, day, outcome),
+        EDITED_READINGS: made_tables.edited(grid, day, made, words, edits),
+        METER_DAYS: made_tables.meter_days(grid, day, made, words, told),
+    }
+    parts = {
+        FILE_DAYS: made_tables.file_days(inputs.raw, outcome),
+        QUALITY_PROFILES: quality_part(grid, valid_count, made.energy),
+        CLASS_PROFILES: class_part(grid, day.valid),
+    }
+    return ReadingDay(grid, shard, parts)
+
+
+def limit_of(grid: DayGrid, rules: ValidationSection) -> int:
+    """The longest gap that is filled linearly, in intervals."""
+    return int(rules.linear_gap_minutes / (60.0 * grid.hours) + 1e-9)
+
+
+def near_of(grid: DayGrid) -> int:
+    return max(1, round(1.0 / grid.hours))
+
+
+def either_way(grid: DayGrid) -> np.ndarray:
+    """(meters,): whether energy may flow both ways, so that a reading may be negative."""
+    return grid.meters["net_metered"].to_numpy(dtype=bool) | (grid.meters["kind"] == "boundary").to_numpy()
+
+
+def limit_kwh(grid: DayGrid) -> np.ndarray:
+    """(meters,): the most energy that the service can carry in an interval."""
+    return grid.meters["rating_kw"].to_numpy(dtype=float) * grid.hours
+
+
+def _arrived(grid: DayGrid, arrivals: Arrivals, opening: pa.Table, rules: ValidationSection) -> Matrices:
+    """The newest arrivals in their matrix, and between them what the registers tell."""
+    intervals = grid.shape[1]
+    arrived = np.full(grid.shape, np.nan)
+    flat = arrived.ravel()
+    at, cell = arrivals.intervals
+    flat[cell] = arrivals.kwh[at]
+    sent_intervals = np.zeros(grid.shape[0], dtype=bool)
+    sent_intervals[cell // intervals] = True
+    reads, _ = arrivals.registers
+    modulus = grid.column("register_modulus_kwh", rules.register_modulus_kwh).to_numpy(dtype=float)
+    spans = spans_of(
+        arrivals.row[reads], arrivals.column[reads], arrivals.kwh[reads], last_of_day_before(grid, opening), limit_kwh(grid), modulus,
+        either_way(grid),
+    )  # fmt: skip
+    closing = spans.row * intervals + spans.end - 1
+    silent = np.isnan(flat[closing])
+    plain = silent & ~spans.exchanged & (spans.intervals == 1)
+    flat[closing[plain]] = spans.kwh[plain]
+    heard = ~np.isnan(arrived)
+    exchanged = silent & spans.exchanged
+    heard.ravel()[closing[exchanged]] = True
+    both = np.zeros(grid.shape[0], dtype=bool)
+    both[spans.row] = True
+    return Matrices(
+        arrived, heard, closing[plain], closing[exchanged], spans.kwh[exchanged], spans, both & sent_intervals
+    )  # fmt: skip
+
+
+def _rescale(grid: DayGrid, day: Matrices, inputs: ShardInputs, classes: ClassProfiles, rules: ValidationSection) -> None:
+    """Brings days that were sent in Wh to kWh, before any mean of them is taken."""
+    class_kwh = np.full(grid.shape[0], np.nan)
+    known = classes.member >= 0
+    if known.any():
+        class_kwh[known] = np.nanmedian(classes.mean, axis=1)[classes.member[known]]
+    day.scaled = np.flatnonzero(scaled_days(day.arrived, inputs.past, limit_kwh(grid), class_kwh, rules.scale_ratio))
+    day.original = day.arrived[day.scaled]
+    day.arrived[day.scaled] /= WH_PER_KWH
+    wh = np.isin(day.spans.row, day.scaled)
+    day.spans.kwh[wh] /= WH_PER_KWH
+    day.spans.resolution_kwh[wh] /= WH_PER_KWH
+    day.spans.exchanged |= wh & (day.spans.begin <= 0)  # the day before may have been sent in kWh
+
+
+def _take_as_arrived(day: Matrices, edits: Corrections) -> None:
+    """An analyst who accepts a value of a day that the scale test changed accepts what arrived."""
+    where = {int(row): n for n, row in enumerate(day.scaled)}
+    intervals = day.arrived.shape[1]
+    for at in edits.of(ACCEPT):
+        row, column = divmod(int(edits.cell[at]), intervals)
+        if row in where:
+            day.arrived[row, column] = day.original[where[row], column]
+
+
+def _usual(past: Sequence[np.ndarray], shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Sum and number of the known values of the like days, per meter."""
+    total, count = np.zeros(shape[0]), np.zeros(shape[0], dtype=np.int64)
+    for one in past:
+        sums, known = row_sums(one)
+        total, count = total + sums, count + known
+    return np.where(count > 0, total, np.nan), count
+
+
+def rule_failures(
+    grid: DayGrid, arrived: np.ndarray, rules: ValidationSection, past: Sequence[np.ndarray], usual_kwh: np.ndarray,
+    supply: tuple[np.ndarray, np.ndarray] | None, night: np.ndarray | None,
+) -> np.ndarray:  # fmt: skip
+    """Bits of the rules that each value fails. A value that cannot be (negative, above the rating) is no evidence for the others."""
+    rating = grid.meters["rating_kw"].to_numpy(dtype=float)
+    generates = (grid.meters["kind"] == "generation").to_numpy()
+    negative = validation.negative(arrived, either_way(grid))
+    above = validation.above_rating(arrived, rating, grid.hours)
+    impossible = negative | above
+    possible = np.where(impossible, np.nan, arrived) if impossible.any() else arrived
+    found = {"negative": negative, "above_rating": above}
+    found["spike"] = validation.spike(possible, rules.spike_ratio, rating, grid.hours, rules.spike_floor_share)
     found["stuck"] = validation.stuck(possible, rules.stuck_intervals)
-    usual = _row_means(like_days(past, grid.shape))
-    found["near_zero"] = validation.near_zero(possible, usual, rules.near_zero_share, rules.near_zero_intervals, is_load)
-    return found
-
-
-def _row_means(values: np.ndarray) -> np.ndarray:
-    known = ~np.isnan(values)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(known.any(axis=1), np.where(known, values, 0).sum(axis=1) / known.sum(axis=1), np.nan)
-
-
-def _newest(grid: DayGrid, raw: pd.DataFrame) -> pd.DataFrame:
-    """The newest arrival of every meter and interval, with its energy and place in the matrix (row -1: no meter in force).
-
-    Of arrivals at one instant the last by file name and row counts. Source: practice; the newest is the correction.
-    """
-    row = pd.Index(grid.meters["meter_id"]).get_indexer(raw["meter_id"])
-    column = grid.starts.get_indexer(pd.DatetimeIndex(raw["read_utc"]))
-    factor = {unit: kwh_per_unit(unit, grid.hours) for unit in raw["unit"].unique()}
-    kwh = raw["value"].to_numpy(dtype=float) * raw["unit"].map(factor).to_numpy(dtype=float)
-    made = raw.assign(row=row, column=column, arrived_kwh=kwh)
-    made = made.sort_values(["received_utc", "source_file", "file_id", "source_row"], kind="stable")
-    return made.drop_duplicates(["meter_id", "read_utc"], keep="last")
-
-
-def _matrix(grid: DayGrid, chosen: pd.DataFrame) -> np.ndarray:
-    made = np.full(grid.shape, np.nan)
-    placed = chosen[(chosen["row"] >= 0) & (chosen["column"] >= 0)]
-    made[placed["row"], placed["column"]] = placed["arrived_kwh"]
-    return made
-
-
-def _told(failures: dict[str, np.ndarray], shape: tuple[int, int]) -> np.ndarray:
-    """The names of the failed rules of every cell, separated by spaces; None where none failed."""
-    told = np.full(shape, None, dtype=object)
-    for rule in validation.RULES:
-        for at in zip(*np.nonzero(failures[rule]), strict=True):
-            told[at] = f"{told[at]} {rule}" if told[at] else rule
-    return told
-
-
-def _outcome(chosen: pd.DataFrame, failed: np.ndarray) -> np.ndarray:
-    """Published or rejected, for each of the newest arrivals."""
-    row, column = chosen["row"].to_numpy(), chosen["column"].to_numpy()
-    placed = (row >= 0) & (column >= 0)
-    made = np.full(len(chosen), "rejected", dtype=object)
-    made[placed] = np.where(failed[row[placed], column[placed]], "rejected", "published")
-    return made
-
-
-def _readings_frame(grid: DayGrid, valid: np.ndarray, energy: np.ndarray, method: np.ndarray, told: np.ndarray) -> pd.DataFrame:
-    quality = np.where(~np.isnan(valid), "measured", np.where(~np.isnan(energy), "estimated", "missing"))
-    meters, intervals = grid.shape
-    return pd.DataFrame(
-        {
-            "meter_id": np.repeat(grid.meters["meter_id"].to_numpy(dtype=object), intervals),
-            "start_utc": grid.starts[np.tile(np.arange(intervals), meters)],
-            "energy_kwh": energy.ravel(),
-            "quality": quality.ravel(),
-            "method": np.where(method == "", None, method).ravel(),
-            "rule_failures": told.ravel(),
-            "quality_code": np.select([quality.ravel() == "measured", quality.ravel() == "estimated"], ["3.0.0", "3.8.0"], "2.5.259"),
-            "error_kwh": None,
-        },
-        columns=READINGS.columns,
+    found["zero_run"] = validation.zero_run(
+        possible, past, rules.zero_run_usual_kw * grid.hours, rules.zero_run_intervals, generates, None if supply is None else supply[0]
     )
+    if rules.near_zero_share > 0:
+        is_load = (grid.meters["kind"] == "load").to_numpy()
+        found["near_zero"] = validation.near_zero(possible, usual_kwh, rules.near_zero_share, rules.near_zero_intervals, is_load)
+    if night is not None:
+        solar = grid.column("photovoltaic", False).to_numpy(dtype=bool)
+        found["night_generation"] = validation.night_generation(possible, night, solar, rules.night_share * rating * grid.hours)
+    failures = np.zeros(grid.shape, dtype=np.uint16)
+    for rule, where in found.items():
+        if where.any():
+            failures[where] |= BITS[rule]
+    return failures
 
 
-def _failed_frame(chosen: pd.DataFrame, outcome: np.ndarray, told: np.ndarray) -> pd.DataFrame:
-    rejected = chosen[outcome == "rejected"]
-    inside = (rejected["row"] >= 0) & (rejected["column"] >= 0)
-    rules = [told[row, column] if ok else NOT_IN_FORCE for row, column, ok in zip(rejected["row"], rejected["column"], inside, strict=True)]
-    made = rejected.rename(columns={"read_utc": "start_utc"}).assign(rules=rules)
-    return made[FAILED_READINGS.columns]
+def _judge(day: Matrices, edits: Corrections | None) -> None:
+    """What is valid: arrived values that failed nothing, and what analysts say."""
+    day.valid = np.where(day.failures == 0, day.arrived, np.nan)
+    if edits is None:
+        return
+    valid, failures, arrived = day.valid.ravel(), day.failures.ravel(), day.arrived.ravel()
+    accept, reject, replace = (edits.cell[edits.of(one)] for one in (ACCEPT, REJECT, REPLACE))
+    valid[accept] = arrived[accept]
+    valid[reject] = np.nan
+    failures[reject[~np.isnan(arrived[reject])]] |= BITS["correction"]
+    valid[replace] = edits.kwh[edits.of(REPLACE)]
 
 
-def _file_days_frame(raw: pd.DataFrame, chosen: pd.DataFrame, outcome: np.ndarray) -> pd.DataFrame:
-    """Rows = published + rejected + superseded, per file."""
-    totals = raw.groupby("file_id", sort=True).agg(source_file=("source_file", "first"), rows=("source_row", "size"))
-    kept = pd.crosstab(chosen["file_id"], outcome).reindex(index=totals.index, columns=["published", "rejected"], fill_value=0)
-    made = totals.join(kept)
-    made["superseded"] = made["rows"] - made["published"] - made["rejected"]
-    return made.reset_index()[FILE_DAYS.columns]
+def _follow_registers(grid: DayGrid, day: Matrices, made, rules: ValidationSection) -> None:
+    """Estimates between two register reads sum to what the register says."""
+    if len(day.spans.row):
+        even = to_totals(made.energy, made.error, ~np.isnan(day.valid), day.spans, limit_of(grid, rules), either_way(grid))
+        made.method[even] = codes.LINEAR
+
+
+def _without_supply(day: Matrices, made, covered: np.ndarray) -> None:
+    """Nothing flows in an outage: an interval that it covers whole and of which nothing arrived has no energy."""
+    silent = covered & ~day.heard & np.isnan(day.valid)
+    made.energy[silent], made.error[silent], made.method[silent] = 0.0, 0.0, codes.OUTAGE
+
+
+@dataclass
+class DayFlags:
+    """What is told of each meter's day as a whole, (meters,) each."""
+
+    bits: np.ndarray
+    usual_kwh: np.ndarray
+    register_kwh: np.ndarray
+
+
+def _day_flags(grid: DayGrid, day: Matrices, rules: ValidationSection, usual_kwh: np.ndarray, usual_count: np.ndarray) -> DayFlags:
+    """The tests of the day as a whole: scale, sum check and usage. They refuse nothing; people look at them."""
+    meters, intervals = grid.shape
+    bits = np.bitwise_or.reduce(day.failures, axis=1) if intervals else np.zeros(meters, dtype=np.uint16)
+    bits[day.scaled] |= BITS["scaled_wh"]
+    bits[day.spans.row[day.spans.exchanged & ~np.isin(day.spans.row, day.scaled)]] |= BITS["meter_exchange"]
+    by_register = np.where(day.both, register_day(day.spans, meters, intervals), np.nan)
+    finest = np.zeros(meters)
+    np.maximum.at(finest, day.spans.row, day.spans.resolution_kwh)
+    bits[register_mismatch(day.valid, by_register, rules.register_tolerance_pct, finest)] |= BITS["register_mismatch"]
+    sums, count = row_sums(day.valid)
+    enough = 2 * usual_count >= intervals
+    usual = np.where(enough, usual_kwh / np.maximum(usual_count, 1) * intervals, np.nan)
+    own = np.where(5 * count >= 4 * intervals, sums / np.maximum(count, 1) * intervals, np.nan)
+    judged = (grid.meters["kind"] == "load").to_numpy() & ~grid.meters["net_metered"].to_numpy(dtype=bool)
+    high, low = validation.unusual_usage(own, usual, rules.usage_ratio, judged)
+    bits[high] |= BITS["high_usage"]
+    bits[low] |= BITS["low_usage"]
+    return DayFlags(bits, usual, by_register)

@@ -6,16 +6,29 @@ defaults follow the practice of meter data management; the sources are named at 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-RULES = ("negative", "above_rating", "spike", "stuck", "near_zero")
-"""The order in which failures are told; ``not_in_force`` is found before, when the matrix is filled."""
+RULES = (
+    "not_in_force", "off_interval", "negative", "above_rating", "spike", "stuck", "zero_run", "near_zero", "night_generation",
+    "meter_exchange", "correction",
+)  # fmt: skip
+"""Why an arrived value is refused, in the order in which it is told. The first two are found when the matrix is filled, the
+exchange when registers are read; ``correction`` is an analyst's refusal.
+"""
+
+DAY_FLAGS = ("scaled_wh", "register_mismatch", "high_usage", "low_usage")
+"""What is told of a meter's day as a whole, after the rules that its intervals failed."""
+
+BITS = {rule: 1 << n for n, rule in enumerate((*RULES, *DAY_FLAGS))}
+"""A rule's bit in the masks that say which rules a value or a day failed."""
 
 
 def negative(kwh: np.ndarray, net_metered: np.ndarray) -> np.ndarray:
-    """Energy below zero where nothing behind the meter can feed in.
+    """Energy below zero where nothing behind the meter can feed in, and of generation.
 
-    ``net_metered`` (meters,): bool. Source: reason code 3.5.259 (reasonability) of IEC 61968-9.
+    ``net_metered`` (meters,): bool, also of meters at a node's boundary. Source: reason code 3.5.259 (reasonability) of IEC 61968-9.
     """
     return (kwh < 0) & ~net_metered[:, None]
 
@@ -38,28 +51,63 @@ def spike(kwh: np.ndarray, ratio: float, rating_kw: np.ndarray, interval_hours: 
     found = np.zeros(kwh.shape, dtype=bool)
     if kwh.shape[1] < 3 or not len(kwh):
         return found
-    known = np.where(np.isnan(kwh), -np.inf, kwh)
-    top = np.sort(known, axis=1)[:, -3:]
-    third, first = top[:, 0], top[:, 2]
-    wrong = np.isfinite(third) & (first > 0) & (first > ratio * np.maximum(third, 0)) & (first > floor_share * rating_kw * interval_hours)
-    rows = np.flatnonzero(wrong)
-    found[rows, known[rows].argmax(axis=1)] = True
+    floor = np.maximum(floor_share * rating_kw * interval_hours, 0)
+    high = np.flatnonzero(np.fmax.reduce(kwh, axis=1) > floor)  # the few rows that are worth sorting
+    known = kwh[high]
+    known[np.isnan(known)] = -np.inf
+    top = np.partition(known, -3, axis=1)[:, -3:]
+    third, first = top.min(axis=1), top.max(axis=1)
+    wrong = np.isfinite(third) & (first > ratio * np.maximum(third, 0))
+    found[high[wrong], known[wrong].argmax(axis=1)] = True
     return found
 
 
 def stuck(kwh: np.ndarray, intervals: int) -> np.ndarray:
     """Runs of at least ``intervals`` equal values that are not zero.
 
-    Source: practice of meter data teams; runs of zero are an outage or an empty house (ERCOT's matrix counts zero as
-    valid with an outage flag) and are left alone.
+    Source: practice of meter data teams; runs of zero are an outage, an empty house or a dead meter and have their own rule.
     """
-    same = np.zeros(kwh.shape, dtype=bool)
-    same[:, 1:] = (kwh[:, 1:] == kwh[:, :-1]) & (kwh[:, 1:] != 0)
+    found = np.zeros(kwh.shape, dtype=bool)
+    equal = (kwh[:, 1:] == kwh[:, :-1]) & (kwh[:, 1:] != 0)
+    rows = np.flatnonzero(np.count_nonzero(equal, axis=1) >= intervals - 1)  # the few rows that may hold such a run
+    same = np.zeros((len(rows), kwh.shape[1]), dtype=bool)
+    same[:, 1:] = equal[rows]
     # a run of n equal values has n-1 marks in a row; give its first value one too
     marked = same.copy()
     marked[:, :-1] |= same[:, 1:]
-    starts = marked & ~same
-    return _long_runs(marked, starts, intervals)
+    found[rows] = _long_runs(marked, marked & ~same, intervals)
+    return found
+
+
+def zero_run(
+    kwh: np.ndarray, past: Sequence[np.ndarray], usual_kwh: float, intervals: int, may_rest: np.ndarray, excused: np.ndarray | None
+) -> np.ndarray:
+    """Runs of at least ``intervals`` zeros of a meter that does not rest: a meter that counts no more, though energy flows.
+
+    ``past``: like days, (meters, intervals) of kWh. A meter rests when on one of them it stayed within ``usual_kwh`` of zero
+    for half of such a run; without a like day that is at least half known nothing is said. ``may_rest`` (meters,): meters that
+    are not judged, such as generation. Zeros that ``excused`` (meters, intervals) covers, an outage's, are right.
+    Source: ERCOT's matrix of estimation practice takes zeros as valid with an outage's flag; the comparison with the
+    meter's own past is ours.
+    """
+    found = np.zeros(kwh.shape, dtype=bool)
+    zeros = (kwh == 0) & ~may_rest[:, None]
+    if excused is not None:
+        zeros &= ~excused
+    rows = np.flatnonzero(np.count_nonzero(zeros, axis=1) >= intervals)
+    if not len(rows) or not past:
+        return found
+    found[rows] = _long_runs(zeros[rows], None, intervals)
+    rows = rows[found[rows].any(axis=1)]
+    known = np.zeros(len(rows), dtype=np.int64)
+    rests = np.zeros(len(rows), dtype=bool)
+    for day in past:
+        mine = day[rows]
+        known = np.maximum(known, np.count_nonzero(~np.isnan(mine), axis=1))
+        with np.errstate(invalid="ignore"):
+            rests |= _long_runs(np.abs(mine) <= usual_kwh, None, max(intervals // 2, 1)).any(axis=1)
+    found[rows[rests | (known < kwh.shape[1] / 2)]] = False
+    return found
 
 
 def near_zero(kwh: np.ndarray, usual_kwh: np.ndarray, share: float, intervals: int, is_load: np.ndarray) -> np.ndarray:
@@ -75,9 +123,37 @@ def near_zero(kwh: np.ndarray, usual_kwh: np.ndarray, share: float, intervals: i
     return _long_runs(low, None, intervals)
 
 
+def night_generation(kwh: np.ndarray, night: np.ndarray, photovoltaic: np.ndarray, limit_kwh: np.ndarray) -> np.ndarray:
+    """More than ``limit_kwh`` (meters,), in either direction, from a photovoltaic plant while the sun is down.
+
+    ``night`` (intervals,), ``photovoltaic`` (meters,): bool. Source: plausibility check of solar data practice (a wrong clock,
+    a swapped channel); the sun's elevation is computed, its bound a parameter.
+    """
+    found = np.zeros(kwh.shape, dtype=bool)
+    rows, columns = np.flatnonzero(photovoltaic), np.flatnonzero(night)
+    if len(rows) and len(columns):
+        with np.errstate(invalid="ignore"):
+            found[np.ix_(rows, columns)] = np.abs(kwh[np.ix_(rows, columns)]) > limit_kwh[rows, None]
+    return found
+
+
+def unusual_usage(day_kwh: np.ndarray, usual_kwh: np.ndarray, ratio: float, judged: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Days of more than ``ratio`` times, and of less than that part of, the usual energy; (meters,) each.
+
+    NaN, and meters not ``judged`` (net meters, whose days sum to nearly nothing, and generation, which the weather makes),
+    fail neither. Source: the high/low usage checks of Itron IEE and Oracle Utilities Meter Data Management.
+    """
+    with np.errstate(invalid="ignore"):
+        high = judged & (usual_kwh > 0) & (day_kwh > ratio * usual_kwh)
+        low = judged & (usual_kwh > 0) & (day_kwh < usual_kwh / ratio)
+    return high, low
+
+
 def _long_runs(marked: np.ndarray, starts: np.ndarray | None, intervals: int) -> np.ndarray:
     """The marks that belong to runs of at least ``intervals``; a mark in ``starts`` begins a new run."""
     rows, columns = marked.shape
+    if not rows or not columns:
+        return np.zeros(marked.shape, dtype=bool)
     begin = marked.copy()
     begin[:, 1:] &= ~marked[:, :-1] if starts is None else (~marked[:, :-1] | starts[:, 1:])
     run = np.cumsum(begin.ravel()) * marked.ravel()

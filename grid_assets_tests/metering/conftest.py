@@ -98,8 +98,11 @@ class MadeSite:
         self.lake.write(RAW_READINGS, rows, day)
         made_from = staleness.inputs_of_day(self.lake, day)
         grid = reading_days.day_grid(self.site.clock, self.register, day)
-        history = reading_days.History(self.lake, self.site.clock)
-        made = reading_days.reading_day(grid, self.lake.read(RAW_READINGS, day), history, self.site.validation, self.site.interval_minutes)
+        history, weeks = reading_days.History(self.lake, self.site.clock), self.site.validation.like_day_weeks
+        inputs = reading_days.ShardInputs(
+            self.lake.read_arrow(RAW_READINGS, day), past=history.like_days(grid, weeks), class_past=history.classes(grid, weeks)
+        )
+        made = reading_days.reading_day(grid, inputs, self.site.validation)
         for table, frame in made.tables().items():
             self.lake.write(table, frame, day)
         self.lake.write(NODE_LOADS, aggregation.node_loads(made.readings, grid.meters, self.nodes, grid.starts, "v"), day)

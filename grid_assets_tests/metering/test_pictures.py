@@ -7,7 +7,7 @@ import pytest
 from grid_assets.figures.readings import landing_picture, node_loads_picture, readings_picture
 from grid_assets.metering.aggregation import node_loads, summary
 from grid_assets.metering.landing import rows_by_day_and_outcome
-from grid_assets.metering.reading_days import History, day_grid, reading_day
+from grid_assets.metering.reading_days import ShardInputs, day_grid, reading_day
 from grid_assets.metering.tables import RAW_READINGS
 from grid_assets_tests.metering.conftest import FIRST
 
@@ -19,9 +19,8 @@ def test_a_day_with_nothing_to_draw_has_its_pictures(made, meters, nodes):
     register = made.register if meters == "all" else made.register[made.register["meter_id"] == "old"]  # not in force any more
     tree = made.nodes if nodes == "all" else made.nodes.iloc[:0]
     grid = day_grid(made.site.clock, register, FIRST)
-    history = History(made.lake, made.site.clock)
-    day = reading_day(grid, RAW_READINGS.empty().to_pandas(), history, made.site.validation, made.site.interval_minutes)
-    loads = node_loads(day.readings, grid.meters, tree, grid.starts)
+    day = reading_day(grid, ShardInputs(RAW_READINGS.empty()), made.site.validation)
+    loads = node_loads(day.readings, grid.meters, tree, grid.starts, "v")
     assert summary(loads, grid.hours)["nodes"] == len(tree)
     assert readings_picture(day.readings, day.meter_days, "Europe/London", 30, "nothing").startswith(PNG)
     assert node_loads_picture(loads, "Europe/London", 30, "nothing").startswith(PNG)
@@ -29,10 +28,8 @@ def test_a_day_with_nothing_to_draw_has_its_pictures(made, meters, nodes):
 
 def test_a_system_without_a_value_has_its_picture(made):
     grid = day_grid(made.site.clock, made.register, FIRST)
-    readings = reading_day(
-        grid, RAW_READINGS.empty().to_pandas(), History(made.lake, made.site.clock), made.site.validation, made.site.interval_minutes
-    ).readings
-    loads = node_loads(readings, grid.meters, made.nodes, grid.starts)
+    readings = reading_day(grid, ShardInputs(RAW_READINGS.empty()), made.site.validation).readings
+    loads = node_loads(readings, grid.meters, made.nodes, grid.starts, "v")
     loads[["energy_kwh", "generation_kwh"]] = float("nan")
     assert node_loads_picture(loads, "Europe/London", 30, "nothing").startswith(PNG)
 

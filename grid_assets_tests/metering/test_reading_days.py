@@ -6,6 +6,7 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,9 +15,9 @@ from grid_assets.foundation.site_sections import ValidationSection
 from grid_assets.metering.accounting import day_faults, faults_of_day, faults_of_landing
 from grid_assets.metering.aggregation import node_loads
 from grid_assets.metering.raw_days import raw_readings, rows_of_files
+from grid_assets.metering.reading_days import DayGrid, ShardInputs, reading_day
 from grid_assets.metering.staleness import stale_days
-from grid_assets.metering.reading_days import DayGrid, reading_day
-from grid_assets.metering.tables import FAILED_READINGS, FILE_DAYS, LANDED_FILES, METER_DAYS, QUALITY_PROFILES, READINGS
+from grid_assets.metering.tables import FAILED_READINGS, FILE_DAYS, LANDED_FILES, METER_DAYS, QUALITY_PROFILES, RAW_READINGS, READINGS
 from grid_assets_tests.metering.conftest import FIRST, LAST, as_csv, day_rows
 
 RULES = ValidationSection()  # type: ignore[call-arg]
@@ -33,11 +34,6 @@ METERS = pd.DataFrame(
 )
 
 
-class NoHistory:
-    def like_days(self, grid, weeks):
-        return []
-
-
 def grid() -> DayGrid:
     return DayGrid(FIRST, METERS, STARTS, 0.5)
 
@@ -51,7 +47,8 @@ def raw_frame(rows) -> pd.DataFrame:
 
 
 def made_of(raw):
-    return reading_day(grid(), raw, NoHistory(), RULES, 30)  # type: ignore[arg-type]
+    rows = pa.Table.from_pandas(raw[RAW_READINGS.columns], RAW_READINGS.schema, preserve_index=False)
+    return reading_day(grid(), ShardInputs(rows), RULES)
 
 
 ROWS = st.lists(
@@ -244,7 +241,7 @@ def test_loads_add_up_the_tree_and_generation_stands_apart(made):
     starts = made.site.clock.intervals(FIRST)
     register = made.register
     register = register[register["meter_id"] != "old"]
-    loads = node_loads(readings, register, made.nodes, starts)
+    loads = node_loads(readings, register, made.nodes, starts, "v")
     sums = loads.groupby("node_id")[["energy_kwh", "generation_kwh"]].sum()
     by_meter = readings.groupby("meter_id")["energy_kwh"].sum()
     assert sums.loc["f1", "energy_kwh"] == pytest.approx(by_meter["m1"] + by_meter["m2"])

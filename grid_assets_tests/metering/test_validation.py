@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from grid_assets.metering import validation as rules
-from grid_assets.metering.estimation import estimate, like_days, linear
 
 NAN = np.nan
 FALSE = np.array([False])
@@ -75,29 +73,3 @@ def test_stuck_finds_exactly_the_runs_that_a_loop_finds(values, least):
             expected += range(n, end + 1)
         n = end + 1
     assert marks(rules.stuck(np.array([values]), least)) == expected
-
-
-def test_linear_bridges_short_gaps_between_neighbours_only():
-    kwh = np.array([[NAN, 1.0, NAN, NAN, 4.0, NAN, NAN, NAN, 8.0, NAN]])
-    made = linear(kwh, 2)
-    assert made[0, 2:4].tolist() == [2.0, 3.0]
-    assert np.isnan(np.delete(made[0], [2, 3])).all()
-
-
-def test_like_days_are_averaged_where_they_are_known_and_never_scaled():
-    history = [np.array([[1.0, NAN, NAN]]), np.array([[3.0, 5.0, NAN]])]
-    assert like_days(history, (1, 3)).tolist()[0][:2] == [2.0, 5.0]
-    filled, method = estimate(np.array([[100.0, NAN, NAN]]), 0, history)
-    assert filled.tolist()[0][:2] == [100.0, 5.0]
-    assert np.isnan(filled[0, 2])
-    assert method.tolist() == [["", "like_days", ""]]
-
-
-@pytest.mark.parametrize("limit", [0, 3])
-def test_what_was_valid_is_never_changed(limit):
-    kwh = np.array([[1.0, NAN, 2.0, NAN, NAN, 9.0]])
-    filled, method = estimate(kwh, limit, [np.full((1, 6), 7.0)])
-    known = ~np.isnan(kwh)
-    assert (filled[known] == kwh[known]).all()
-    assert (method[known] == "").all()
-    assert not np.isnan(filled).any()

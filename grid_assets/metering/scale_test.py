@@ -1,0 +1,70 @@
+"""The meter-day scale test: days that were sent in Wh and said kWh, found before any other mean is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+WH_PER_KWH = 1000.0
+QUARTILES = (25, 50, 75)
+MINIMUM_VALUES = 8
+"""So many values other than zero a day needs to be judged."""
+
+
+def scaled_days(
+    kwh: np.ndarray, past: Sequence[np.ndarray], limit_kwh: np.ndarray, class_kwh: np.ndarray, ratio: float
+) -> np.ndarray:  # fmt: skip
+    """Which meter days stand near 1000 times what they should be; (meters,) bool.
+
+    ``kwh``: (meters, intervals) as arrived; ``past``: like days in the same shape; ``limit_kwh`` (meters,): the most that the
+    service can carry in an interval; ``class_kwh`` (meters,): median of the class profile, NaN where there is none.
+    With a past: all three quartiles of the day's sizes, zeros left out, lie between ``ratio`` and 1000^2 / ``ratio`` times
+    those of the past, so that neither a spike nor a house that wakes up counts. Without: most values are above the service's
+    limit, and a thousandth of them is not; or some are, and the median is so many times the class's.
+    Source: kW read as kWh and Wh as kWh are known faults of meter feeds; the test is ours.
+    """
+    found = np.zeros(len(kwh), dtype=bool)
+    size = _mean_size([kwh])
+    usual = _mean_size(past) if past else np.full(len(kwh), np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        compared = np.flatnonzero(size > np.sqrt(ratio) * usual)
+        alone = np.flatnonzero(np.isnan(usual) & (np.fmax.reduce(np.abs(kwh), axis=1) > limit_kwh))
+    for row in compared:
+        found[row] = _stands_above(kwh[row], np.concatenate([day[row] for day in past]), ratio)
+    for row in alone:
+        found[row] = _too_large(kwh[row], limit_kwh[row], class_kwh[row], ratio)
+    return found
+
+
+def _mean_size(days: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean size of each meter's values; NaN where there are none."""
+    total, count = np.zeros(len(days[0])), np.zeros(len(days[0]))
+    for day in days:
+        known = ~np.isnan(day)
+        total += np.abs(day).sum(axis=1, where=known)
+        count += np.count_nonzero(known, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(count > 0, total / count, np.nan)
+
+
+def _sizes(values: np.ndarray) -> np.ndarray:
+    sizes = np.abs(values)
+    return sizes[sizes > 0]  # NaN is not
+
+
+def _stands_above(values: np.ndarray, past: np.ndarray, ratio: float) -> bool:
+    own, usual = _sizes(values), _sizes(past)
+    if len(own) < MINIMUM_VALUES or len(usual) < MINIMUM_VALUES:
+        return False
+    times = np.percentile(own, QUARTILES) / np.percentile(usual, QUARTILES)
+    return bool((times >= ratio).all() and (times <= WH_PER_KWH**2 / ratio).all())
+
+
+def _too_large(values: np.ndarray, limit_kwh: float, class_kwh: float, ratio: float) -> bool:
+    own = _sizes(values)
+    if len(own) < MINIMUM_VALUES:
+        return False
+    quarter, median, _ = np.percentile(own, QUARTILES)
+    possible = median / WH_PER_KWH <= limit_kwh
+    return bool(possible and (quarter > limit_kwh or ratio <= median / class_kwh <= WH_PER_KWH**2 / ratio))
