@@ -1,4 +1,4 @@
-"""The command line: grid-assets daily | ui | bench | contracts."""
+"""The command line: grid-assets daily | ui | correct | bench | contracts."""
 
 from __future__ import annotations
 
@@ -95,6 +95,50 @@ def _run_until_told(command: list[str], environment: dict[str, str]) -> int:
     with suppress(ProcessLookupError):  # what outlives its parent
         os.killpg(child.pid, signal.SIGKILL)
     return 0 if code in (0, -signal.SIGTERM) else code
+
+
+@main.command()
+@site_option
+@click.argument("meter")
+@click.argument("start")
+@click.argument("end")
+@click.option("--replace", "energy_kwh", type=float, metavar="KWH", help="Publish this energy in each interval.")
+@click.option("--reject", is_flag=True, help="Take the arrived values for wrong: they are estimated.")
+@click.option("--accept", is_flag=True, help="Take the arrived values for right, whatever rules they fail.")
+@click.option("--author", required=True, help="Who corrects.")
+@click.option("--reason", required=True, help="Why.")
+def correct(
+    site_name: str, meter: str, start: str, end: str, energy_kwh: float | None, reject: bool, accept: bool, author: str, reason: str
+) -> None:
+    """Correct the readings of METER from START to END (2016-05-24T15:00, on the site's clock where no offset is given).
+
+    The correction is kept and holds for every later run; the days that it touches are made again by the next one.
+    """
+    from grid_assets.foundation.lake import Lake
+    from grid_assets.foundation.registers import RegisterError
+    from grid_assets.jobs import utc_now
+    from grid_assets.metering.corrections import CorrectionError, correction_of, enter_for_site
+
+    chosen = [name for name, given in (("replace", energy_kwh is not None), ("reject", reject), ("accept", accept)) if given]
+    if len(chosen) != 1:
+        raise click.UsageError("give one of --replace KWH, --reject and --accept")
+    _, site = _open_site(site_name)
+    told = {
+        "meter_id": meter,
+        "start": start,
+        "end": end,
+        "action": chosen[0],
+        "energy_kwh": energy_kwh,
+        "author": author,
+        "reason": reason,
+    }
+    try:
+        made = correction_of(site.clock, now=utc_now(), **told)
+        days = enter_for_site(site, Lake(site.lake_root), made)
+    except (CorrectionError, RegisterError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{made.correction_id}: {chosen[0]} {meter} from {made.start_utc:%Y-%m-%dT%H:%MZ} to {made.end_utc:%Y-%m-%dT%H:%MZ}")
+    click.echo(f"stale until they are made again: {', '.join(day.isoformat() for day in days)}; the next `grid-assets daily` does so")
 
 
 @main.command()

@@ -6,10 +6,11 @@ A day, an event and a study have different partitions, so they are different job
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 
+from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.site import Site
 from grid_assets.foundation.tables import Table
@@ -161,3 +162,37 @@ def study_of(site: Site, day: date) -> str | None:
 def utc_now() -> datetime:
     """The clock, for doors and commands; the domain takes ``now`` as an argument."""
     return datetime.now(UTC)
+
+
+class ReadingsCorrection(dg.Config):
+    """A correction of a meter's readings. Times with their offset, such as 2016-05-24T15:00:00+02:00."""
+
+    meter_id: str
+    start: str
+    """First interval that is corrected."""
+    end: str
+    """End of the last interval that is corrected."""
+    action: Literal["replace", "reject", "accept"]
+    energy_kwh: float | None = None
+    """Energy of each interval, for replace."""
+    author: str
+    reason: str
+
+
+@dg.op(description="Adds a correction to the site's folder of corrections, and says which days to materialise.")
+def enter_correction(context: dg.OpExecutionContext, config: ReadingsCorrection, platform: Platform) -> None:
+    from grid_assets.metering.corrections import correction_of, enter_for_site
+
+    made = correction_of(platform.site.clock, now=utc_now(), **config.model_dump())
+    days = [day.isoformat() for day in enter_for_site(platform.site, platform.lake, made)]
+    context.log.info(f"{made.correction_id} entered; materialise the metering assets of {', '.join(days)}, or leave it to late_data_sensor")
+    context.add_output_metadata({"correction_id": made.correction_id, "days_to_materialise": ", ".join(days)})
+
+
+@dg.job(
+    name="correct_readings",
+    description="An analyst's correction: who, what and why go into its configuration.",
+    executor_def=dg.in_process_executor,
+)
+def correct_readings() -> None:
+    enter_correction()

@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from grid_assets.foundation.calendar import SiteCalendar, days_between
 from grid_assets.foundation.lake import Lake, put_atomically
-from grid_assets.foundation.registers import METERS
+from grid_assets.foundation.registers import METERS, read_register
 from grid_assets.foundation.site import Site
 from grid_assets.metering.entries import NO_TIME, Entry, RefusedEntry, entered_time, read_entries
 from grid_assets.metering.tables import CORRECTIONS
@@ -104,6 +104,49 @@ def read_corrections(folder: Path | None, clock: SiteCalendar, meters: Collectio
 def corrections_of(site: Site, lake: Lake) -> Corrections:
     """The corrections of a site's folder, held against its register of meters."""
     return read_corrections(site.metering.corrections, site.clock, set(lake.read(METERS, columns=["meter_id"])["meter_id"]))
+
+
+def correction_of(
+    clock: SiteCalendar,
+    *,
+    meter_id: str,
+    start: str,
+    end: str,
+    action: str,
+    author: str,
+    reason: str,
+    now: datetime,
+    energy_kwh: float | None = None,
+) -> Correction:
+    """A correction from what a person typed. A time without an offset is one of the site's clock.
+
+    Raises CorrectionError for a time that is none, or that the autumn change repeats.
+    """
+    moments = [_typed_time(name, text, clock) for name, text in (("start", start), ("end", end))]
+    return Correction(meter_id.strip(), *moments, action, author.strip(), reason.strip(), now, energy_kwh)
+
+
+def _typed_time(name: str, text: str, clock: SiteCalendar) -> datetime:
+    try:
+        when = datetime.fromisoformat(text.strip())
+    except ValueError as error:
+        raise CorrectionError(f"{name} = {text!r}: expected a time such as 2016-05-24T15:00, with or without an offset") from error
+    if when.tzinfo is None:
+        first, second = (when.replace(tzinfo=clock.zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+        if first != second:
+            raise CorrectionError(f"{name} = {text!r}: the clocks change there; give the offset, such as {text.strip()}+01:00")
+        when = first
+    return when.astimezone(UTC)
+
+
+def enter_for_site(site: Site, lake: Lake, correction: Correction) -> list[date]:
+    """Adds a correction to a site's folder, its meter held against the register; returns the site days that it touches."""
+    if site.metering.corrections is None:
+        raise CorrectionError(f"site {site.name} takes no corrections; name their folder in the site file: [metering] corrections")
+    meters = set(lake.read(METERS, columns=["meter_id"])["meter_id"]) or set(
+        read_register(site.registers.folder, METERS)["meter_id"].to_pylist()
+    )
+    return enter_correction(site.metering.corrections, correction, site.clock, meters)
 
 
 def enter_correction(folder: Path, correction: Correction, clock: SiteCalendar, meters: Collection[str] | None = None) -> list[date]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import pandas as pd
-import pyarrow.compute as pc
 
 from grid_assets.foundation.lake import Lake, content_hash
 from grid_assets.foundation.site import Site
@@ -21,6 +20,7 @@ from grid_assets.metering.corrections import Corrections, corrections_of
 from grid_assets.metering.outages import Outages, outages_of
 from grid_assets.metering.raw_days import is_finished, measurement_rows_of_files, rows_of_files
 from grid_assets.metering.tables import (
+    CLOSING_REGISTERS,
     CORRECTIONS,
     FILE_DAYS,
     MEASUREMENT_FILE_DAYS,
@@ -33,7 +33,6 @@ from grid_assets.metering.tables import (
 UP_TO_DATE = "up_to_date"
 """Name of the check on the readings that lists the stale days of the lake."""
 SHOWN_FILES = 5
-REGISTER_COLUMNS = ["meter_id", "read_utc", "value", "unit", "kind", "received_utc"]
 
 
 # -- what a day is made from ------------------------------------------------------------------------------------
@@ -41,11 +40,9 @@ REGISTER_COLUMNS = ["meter_id", "read_utc", "value", "unit", "kind", "received_u
 
 def inputs_of_day(lake: Lake, day: date) -> dict[str, str]:
     """What a day's readings are made from, as the lake has it now: a hash of each. Ask before reading any of it."""
-    before = day - timedelta(days=1)
     return {
-        "raw_hash": lake.content_hash(RAW_READINGS, day) or "", "opening_hash": _closing_hash(lake, before),
-        "closing_hash": _register_hash(lake, day), "corrections_hash": _hash_in_lake(lake, CORRECTIONS, day),
-        "outages_hash": _hash_in_lake(lake, OUTAGE_EVENTS, day),
+        "raw_hash": lake.content_hash(RAW_READINGS, day) or "", "opening_hash": _hash_in_lake(lake, CLOSING_REGISTERS, day - timedelta(days=1)),
+        "corrections_hash": _hash_in_lake(lake, CORRECTIONS, day), "outages_hash": _hash_in_lake(lake, OUTAGE_EVENTS, day),
     }  # fmt: skip
 
 
@@ -62,25 +59,6 @@ def _hash_in_lake(lake: Lake, table: Table, day: date) -> str:
 
 def _hash_of_rows(table: Table, rows: pd.DataFrame) -> str:
     return content_hash(table.stored_form(rows)) if len(rows) else ""
-
-
-def _closing_hash(lake: Lake, day: date) -> str:
-    """A hash of a day's register reads; of a day that was made it is noted and need not be computed."""
-    noted = _noted(lake, day)
-    if noted and noted["raw_hash"] == (lake.content_hash(RAW_READINGS, day) or ""):
-        return noted["closing_hash"]
-    return _register_hash(lake, day)
-
-
-def _register_hash(lake: Lake, day: date) -> str:
-    if lake.pointer(RAW_READINGS, day) is None:
-        return ""
-    is_register = pc.equal(lake.read_between(RAW_READINGS, day, None, None, ["kind"], ["kind"])["kind"], "register")
-    if not pc.any(is_register).as_py():
-        return ""
-    coded = ["meter_id", "unit", "kind"]
-    rows = lake.read_between(RAW_READINGS, day, None, None, REGISTER_COLUMNS, coded).filter(is_register)
-    return content_hash(rows.drop_columns("kind"))
 
 
 def _noted(lake: Lake, day: date) -> dict | None:
@@ -174,8 +152,9 @@ class _Look:
     def _changed_inputs(self, day: date, noted: Mapping[str, str]) -> Iterator[str]:
         if noted["raw_hash"] != (self.lake.content_hash(RAW_READINGS, day) or ""):
             yield "its raw readings are newer than its readings"
-        if noted["opening_hash"] != _closing_hash(self.lake, day - timedelta(days=1)):
-            yield f"the register reads of {day - timedelta(days=1)}, which open it, changed"
+        before = day - timedelta(days=1)
+        if noted["opening_hash"] != _hash_in_lake(self.lake, CLOSING_REGISTERS, before):
+            yield f"the register reads of {before}, which open it, changed"
         for table, key, entered in ((CORRECTIONS, "corrections_hash", self.corrections), (OUTAGE_EVENTS, "outages_hash", self.outages)):
             in_lake = _hash_in_lake(self.lake, table, day)
             now = _hash_of_rows(table, entered.of_day(self.site.clock, day)) if entered and self.site else in_lake
@@ -207,6 +186,7 @@ class _Look:
         """A hash of which files hold how many rows, of the inputs and of the readings that there are."""
         told = [f"{one}:{rows}" for rows_of in (self.landed, self.measured) for one, rows in sorted(rows_of.get(day, {}).items())]
         told += [self.lake.content_hash(table, day) or "" for table in (READINGS, RAW_READINGS, CORRECTIONS, OUTAGE_EVENTS, READING_INPUTS)]
+        told.append(_hash_in_lake(self.lake, CLOSING_REGISTERS, day - timedelta(days=1)))
         for table, entered in ((CORRECTIONS, self.corrections), (OUTAGE_EVENTS, self.outages)):
             if entered and self.site:
                 told.append(_hash_of_rows(table, entered.of_day(self.site.clock, day)))
