@@ -70,8 +70,12 @@ def _raw(site, lake, days: list[date]) -> None:
 
 def _readings(site, lake, days: list[date]) -> None:
     from grid_assets.metering import shards
+    from grid_assets.metering.outages import outages_of
+    from grid_assets.metering.tables import OUTAGE_EVENTS
 
+    outages = outages_of(site, lake)
     for day in days:
+        lake.write(OUTAGE_EVENTS, outages.of_day(site.clock, day), day)
         shards.make_reading_day(site, lake, day)
 
 

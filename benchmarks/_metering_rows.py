@@ -81,7 +81,7 @@ def peer_rows(folder: Path, day: date, bounds: Sequence[Any], ours: Any, peers: 
     import pyarrow.parquet as pq
 
     truth, readings = read_truth(folder, day), _readings(folder, day)
-    left_out = _beyond_base_rules(folder, truth, readings)
+    left_out = _beyond_base_rules(folder, day, truth, readings)
     found = [row("first day, without history: the platform", ours.used.seconds, "s", f"{ours.used.peak_mib:.0f} MiB, {ours.used.processor_seconds:.1f} s of processor; all rules, quarantine and accounts in it")]  # fmt: skip
     bound = _mean([one.stages["day"]["seconds"] for one in bounds])
     for name, used in peers.items():
@@ -93,13 +93,14 @@ def peer_rows(folder: Path, day: date, bounds: Sequence[Any], ours: Any, peers: 
     return found
 
 
-def _beyond_base_rules(folder: Path, truth: DayTruth, readings: Any) -> list[str]:
-    """Meters of which more than the base rules speak: registers, days scaled from Wh, and those with an outage event."""
+def _beyond_base_rules(folder: Path, day: date, truth: DayTruth, readings: Any) -> list[str]:
+    """Meters of which more than the base rules speak: registers, days scaled from Wh, and those with an outage event that day."""
     import pandas as pd
     import pyarrow.compute as pc
 
     scaled = readings.filter(pc.equal(readings["quality"], "edited"))["meter_id"].unique().to_pylist()
     events = pd.read_csv(folder / "outages" / "outages.csv", dtype=str)
+    events = events[events["outage_id"].str.contains(f"{day:%Y%m%d}")]
     meters = pd.read_csv(folder / "registers" / "meters.csv", usecols=["meter_id", "node_id"])
     dark = meters.loc[meters["node_id"].isin(events["node_id"].dropna()), "meter_id"]
     return sorted({*truth.meter_id[truth.is_register].tolist(), *scaled, *events["meter_id"].dropna(), *dark})

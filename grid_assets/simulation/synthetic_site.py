@@ -20,7 +20,7 @@ from grid_assets.foundation.calendar import SiteCalendar
 from grid_assets.foundation.lake import put_atomically
 from grid_assets.foundation.site import load_site
 from grid_assets.simulation import fault_rates as rates
-from grid_assets.simulation.meter_feed import FAULTS, FeedDay, FeedMeters, feed_day, opening_rows, sent_rows, unknown_rows
+from grid_assets.simulation.meter_feed import CODE, FAULTS, FeedDay, FeedMeters, feed_day, opening_rows, sent_rows, unknown_rows
 from grid_assets.simulation.outage_events import Outage, outages_file
 from grid_assets.simulation.register_standings import first_standings
 from grid_assets.simulation.synthetic_meters import METERS_PER_FEEDER, Population, clean_day, population
@@ -78,6 +78,8 @@ class DayTruth:
     customer_class: np.ndarray
     """(meters,) words."""
     is_register: np.ndarray
+    rolled_over: np.ndarray
+    """Whether the register passed its highest standing in the interval."""
 
     def had(self, fault: str) -> np.ndarray:
         return self.fault == FAULTS.index(fault)
@@ -142,12 +144,15 @@ def _put(file: Path, rows: pa.Table) -> None:
 def _write_truth(folder: Path, day: date, one: FeedDay, made: Population) -> None:
     order = np.argsort(made.meters["meter_id"].to_numpy(str))
     folder.mkdir(parents=True, exist_ok=True)
-    matrices = {"clean_kwh": one.clean_kwh, "sent_kwh": one.sent_kwh, "fault": one.fault, "arrived": one.delay >= 0, "resent": one.extra,
+    registers = made.meters["register_modulus_kwh"].notna().to_numpy()
+    rolled = np.zeros(one.clean_kwh.shape, bool)
+    rolled[:, registers] = (np.diff(one.standing_kwh, axis=0) < 0) & (one.fault[:, registers] != CODE["exchange"])
+    matrices = {"rolled_over": rolled, "clean_kwh": one.clean_kwh, "sent_kwh": one.sent_kwh, "fault": one.fault, "arrived": one.delay >= 0, "resent": one.extra,
                 "corrupt": one.corrupt}  # fmt: skip
     np.savez(
         folder / f"{day}.npz", meter_id=made.meters["meter_id"].to_numpy(str)[order], start=one.start_utc.asi8,
         customer_class=made.meters["customer_class"].to_numpy(str)[order],
-        is_register=made.meters["register_modulus_kwh"].notna().to_numpy()[order],
+        is_register=registers[order],
         **{name: np.ascontiguousarray(matrix.T[order]) for name, matrix in matrices.items()},
     )  # fmt: skip
 
