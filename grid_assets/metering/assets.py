@@ -6,14 +6,16 @@ from grid_assets.figures import readings as pictures
 from grid_assets.foundation.dagster.doors import RANGED, asset_of, days_of, report, spec_of
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import DEVICES, METERS, NODES
-from grid_assets.metering import aggregation, landing, measurements, raw_days, reading_days, shards, staleness
+from grid_assets.metering import aggregation, day_profiles, landing, measurements, raw_days, reading_days, shards, staleness
 from grid_assets.metering.corrections import corrections_of
 from grid_assets.metering.outages import outages_of
 from grid_assets.metering.quality_suite import docs_page
 from grid_assets.metering.stamps import instant_of
 from grid_assets.metering.tables import (
+    CLASS_PROFILES,
     CORRECTIONS,
     DEVICE_DAYS,
+    EDITED_READINGS,
     FAILED_READINGS,
     FILE_DAYS,
     LANDED_FILES,
@@ -134,27 +136,29 @@ def raw_readings(context: dg.AssetExecutionContext, platform: Platform, config: 
     name="metering__readings",
     specs=[
         spec_of(table, deps=[RAW_READINGS, CORRECTIONS, OUTAGE_EVENTS, METERS])
-        for table in (READINGS, FAILED_READINGS, FILE_DAYS, METER_DAYS, QUALITY_PROFILES)
+        for table in (READINGS, FAILED_READINGS, EDITED_READINGS, FILE_DAYS, METER_DAYS, QUALITY_PROFILES, CLASS_PROFILES)
     ],
     can_subset=False,
     backfill_policy=RANGED,
 )
 def readings(context: dg.AssetExecutionContext, platform: Platform):
     site, lake, days = platform.site, platform.lake, days_of(context, platform)
-    history, register = reading_days.History(lake, site.clock), lake.read(METERS)
     written = []
     for day in days:
         made_from = staleness.inputs_of_day(lake, day)
-        grid = reading_days.day_grid(site.clock, register, day)
-        made = reading_days.reading_day(grid, lake.read(RAW_READINGS, day), history, site.validation, site.interval_minutes)
-        written.append({table: lake.write(table, frame, day) for table, frame in made.tables().items()})
+        written.append(shards.make_reading_day(site, lake, day))
         staleness.note_inputs(lake, day, made_from)
-    picture = pictures.readings_picture(made.readings, made.meter_days, site.time_zone, site.interval_minutes, f"{site.title}, {days[-1]}")
-    for table, frame in made.tables().items():
-        shown = {"figures": made.figures()} | ({"picture": picture} if table is READINGS else {})
-        if table is QUALITY_PROFILES:
-            shown["figures"] |= {"data_docs": dg.MetadataValue.url(platform.artefact_url(docs_page(site.artefacts)))}
-        yield report(platform, table, [one[table] for one in written], frame, inputs={RAW_READINGS: days, METERS: None}, **shown)
+    meter_days = lake.read_arrow(METER_DAYS, days[-1])
+    figures = day_profiles.day_figures(meter_days, written[-1][FAILED_READINGS].rows) | {"shards": len(written[-1][READINGS].files)}
+    shown = lake.read(READINGS, days[-1], ["meter_id", "start_utc", "energy_kwh", "quality"])
+    picture = pictures.readings_picture(shown, meter_days.to_pandas(), site.time_zone, site.interval_minutes, f"{site.title}, {days[-1]}")
+    inputs = {RAW_READINGS: days, CORRECTIONS: days, OUTAGE_EVENTS: days, METERS: None}
+    for table in written[-1]:
+        extra = {"data_docs": dg.MetadataValue.url(platform.artefact_url(docs_page(site.artefacts)))} if table is QUALITY_PROFILES else {}
+        yield report(
+            platform, table, [one[table] for one in written], inputs=inputs, figures=figures | extra,
+            picture=picture if table is READINGS else None,
+        )  # fmt: skip
 
 
 @dg.asset(**asset_of(NODE_LOADS, deps=[READINGS, METERS, NODES]), backfill_policy=RANGED)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 
 import numpy as np
@@ -16,11 +16,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from grid_assets.foundation.lake import Lake, Shard, Written
-from grid_assets.foundation.registers import METERS
+from grid_assets.foundation.registers import METERS, NODES, PLANTS
 from grid_assets.foundation.site import Site
-from grid_assets.foundation.tables import order_codes
+from grid_assets.foundation.tables import Table, order_codes
+from grid_assets.metering.day_axes import DayGrid, day_grid
 from grid_assets.metering.engines import run_shards
-from grid_assets.metering.tables import LANDED_ROWS, RAW_READINGS
+from grid_assets.metering.history import PAST_COLUMNS, like_days_of, past_matrix
+from grid_assets.metering.reading_days import ShardInputs, merge_days, reading_day
+from grid_assets.metering.sun import night_intervals
+from grid_assets.metering.tables import (
+    CLASS_PROFILES,
+    CLOSING_REGISTERS,
+    CORRECTIONS,
+    EDITED_READINGS,
+    FAILED_READINGS,
+    FILE_DAYS,
+    LANDED_ROWS,
+    METER_DAYS,
+    OUTAGE_EVENTS,
+    QUALITY_PROFILES,
+    RAW_READINGS,
+    READINGS,
+)  # fmt: skip
 
 CODED = ("file_id", "source_file", "meter_id", "unit", "kind")
 
@@ -59,15 +76,19 @@ def tasks_of(site: Site, lake: Lake, day: date, files: Sequence[str] = (), known
 def make_raw_day(site: Site, lake: Lake, day: date, files: Sequence[str], known_until: datetime | None = None) -> Written:
     """Gathers a day's rows from the landed files that speak of it (RAW_READINGS), only those that had arrived by ``known_until``."""
     made = run_shards(site.metering, raw_shard, tasks_of(site, lake, day, files, known_until))
-    return lake.point_at(RAW_READINGS, day, made)
+    lake.point_at(CLOSING_REGISTERS, day, [closing for _, closing in made])
+    return lake.point_at(RAW_READINGS, day, [rows for rows, _ in made])
 
 
-def raw_shard(task: ShardTask) -> Shard:
+def raw_shard(task: ShardTask) -> tuple[Shard, Shard]:
+    """Writes a shard's part of RAW_READINGS, and of CLOSING_REGISTERS, which spares the next day to read them all again."""
     lake = Lake(task.site.lake_root)
     parts = [part for file in task.files if (part := _rows_of_file(lake, task, file)).num_rows]
     parts.sort(key=lambda part: (part["received_utc"][0].as_py(), part["file_id"][0].as_py()))
     rows = pa.concat_tables(parts) if parts else RAW_READINGS.empty()
-    return lake.put_shard(RAW_READINGS, _by_meter_and_time(rows.unify_dictionaries()), task.day, task.number)
+    rows = _by_meter_and_time(rows.unify_dictionaries())
+    closing = lake.put_shard(CLOSING_REGISTERS, _closing_registers(rows), task.day, task.number)
+    return lake.put_shard(RAW_READINGS, rows, task.day, task.number), closing
 
 
 def _rows_of_file(lake: Lake, task: ShardTask, file: str) -> pa.Table:
@@ -76,6 +97,17 @@ def _rows_of_file(lake: Lake, task: ShardTask, file: str) -> pa.Table:
     if task.known_until is not None:
         wanted = pc.and_(wanted, pc.less_equal(rows["received_utc"], pa.scalar(task.known_until, pa.timestamp("us", tz="UTC"))))
     return rows.filter(wanted).select(RAW_READINGS.columns)
+
+
+def _closing_registers(rows: pa.Table) -> pa.Table:
+    """The register reads at the last instant at which each meter's register was read."""
+    reads = rows.filter(pc.equal(rows["kind"], "register"))
+    if not reads.num_rows:
+        return reads
+    meter, read = order_codes(reads["meter_id"]), reads["read_utc"].cast(pa.int64()).to_numpy()
+    last = np.full(meter.max() + 1, np.iinfo(np.int64).min)
+    np.maximum.at(last, meter, read)
+    return reads.filter(pa.array(read == last[meter]))
 
 
 def _by_meter_and_time(rows: pa.Table) -> pa.Table:
@@ -88,3 +120,60 @@ def _by_meter_and_time(rows: pa.Table) -> pa.Table:
     read = rows["read_utc"].cast(pa.int64()).to_numpy()
     key = order_codes(rows["meter_id"]) * (read.max() - read.min() + 1) + (read - read.min())
     return rows.take(pa.array(np.argsort(key, kind="stable")))
+
+
+# -- readings ---------------------------------------------------------------------------------------------------
+
+SHARDED = (READINGS, FAILED_READINGS, EDITED_READINGS, METER_DAYS)
+MERGED = (QUALITY_PROFILES, CLASS_PROFILES, FILE_DAYS)
+"""FILE_DAYS, which tells what the day was made from, is pointed at last."""
+
+
+@dataclass(frozen=True)
+class ShardMade:
+    """What a shard of readings leaves: the parts that it wrote, and what its neighbours add to."""
+
+    written: dict[Table, Shard]
+    parts: dict[Table, pa.Table]
+
+
+def make_reading_day(site: Site, lake: Lake, day: date) -> dict[Table, Written]:
+    """Validates, edits and estimates a day, shard by shard. Returns what was written of each table.
+
+    Until the last shard is written the day keeps the tables that it had; then they are replaced one by one.
+    """
+    made = run_shards(site.metering, reading_shard, tasks_of(site, lake, day))
+    merged = merge_days([one.parts for one in made], day_grid(site.clock, METERS.empty().to_pandas(), day))
+    written = {table: lake.point_at(table, day, [one.written[table] for one in made]) for table in SHARDED}
+    return written | {table: lake.write(table, merged[table], day) for table in MERGED}
+
+
+def reading_shard(task: ShardTask) -> ShardMade:
+    """Makes and writes a shard's part of the day's readings."""
+    site, lake = task.site, Lake(task.site.lake_root)
+    register = lake.read_between(METERS, None, task.lower, task.upper).to_pandas()
+    grid = day_grid(site.clock, register, task.day, lake.read(NODES), lake.read(PLANTS))
+    made = reading_day(grid, _inputs(task, lake, grid), site.validation)
+    written = {table: lake.put_shard(table, made.shard_tables[table], task.day, task.number) for table in SHARDED}
+    return ShardMade(written, made.parts)
+
+
+def _inputs(task: ShardTask, lake: Lake, grid: DayGrid) -> ShardInputs:
+    site, day = task.site, task.day
+    raw = lake.read_between(RAW_READINGS, day, task.lower, task.upper, coded=CODED)
+    opening = lake.read_between(CLOSING_REGISTERS, day - timedelta(days=1), task.lower, task.upper, coded=CODED)
+    weeks = like_days_of(day, site.validation.like_day_weeks)
+    past = [matrix for one in weeks if (matrix := _past(task, lake, grid, one)) is not None]
+    night = None
+    if site.weather is not None:
+        night = night_intervals(
+            site.weather.latitude, site.weather.longitude, grid.starts, grid.hours, site.validation.night_elevation_degrees
+        )  # fmt: skip
+    return ShardInputs(
+        raw, opening, lake.read(CORRECTIONS, day), lake.read(OUTAGE_EVENTS, day), past, lake.read(CLASS_PROFILES, weeks), night
+    )  # fmt: skip
+
+
+def _past(task: ShardTask, lake: Lake, grid: DayGrid, day: date) -> np.ndarray | None:
+    rows = lake.read_between(READINGS, day, task.lower, task.upper, PAST_COLUMNS, ("meter_id", "quality", "quality_code"))
+    return past_matrix(rows, task.site.clock.intervals(day), grid) if rows.num_rows else None

@@ -103,14 +103,16 @@ def test_warnings_do_not_block_and_say_what_is_wrong(made):
 
 def test_lost_rows_stop_the_run_before_the_node_loads(fed, monkeypatch):
     monkeypatch.setattr(checks, "judge_profiles", lambda *_: _no_docs(fed))
-    honest = assets.reading_days.reading_day
+    honest = assets.shards.reading_day
 
     def forgetful(*arguments):
         day = honest(*arguments)
-        day.file_days["published"] -= 1
+        part = day.parts[FILE_DAYS]
+        at = part.column_names.index("published")
+        day.parts[FILE_DAYS] = part.set_column(at, "published", pc.subtract(part["published"], 1))
         return day
 
-    monkeypatch.setattr(assets.reading_days, "reading_day", forgetful)
+    monkeypatch.setattr(assets.shards, "reading_day", forgetful)
     result = executed(fed, FIRST, FIRST)
     assert not result.success
     assert checks_of(result)["readings.rows_accounted"] is False
