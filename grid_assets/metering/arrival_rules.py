@@ -86,9 +86,9 @@ class JudgedRows:
     place: np.ndarray
     """Which of ``instants`` is the reading's."""
     instants: np.ndarray
+    day_of_place: np.ndarray
     value: np.ndarray
     meanings: Meanings
-    day_index: np.ndarray
     received: np.ndarray | int
     """UTC microseconds of each row's arrival, or of the file's."""
     refusals: Refusals
@@ -98,6 +98,11 @@ class JudgedRows:
     def read(self) -> np.ndarray:
         """Interval start, or when it was read; UTC microseconds, NO_TIME where unreadable."""
         return self.instants[self.place]
+
+    @property
+    def day_index(self) -> np.ndarray:
+        """Position of each reading's day; -1 before the first and the number of days after the last."""
+        return self.day_of_place[self.place]
 
     def received_at(self, row: int) -> int:
         return int(self.received if isinstance(self.received, int) else self.received[row])
@@ -134,7 +139,6 @@ def judge(cells: Cells, source: ReadingsInput, rules: Rules, received: int | Non
     _refuse_meanings(meanings, refusals)
     if np.any(registers):
         refuse_registers_of_power(meanings, route == REGISTER, refusals)
-    day_index = places.day[place]
     _refuse_subjects(cells, ranks, route, places, place, rules, refusals)
     arrived: np.ndarray | int
     if received is None:
@@ -149,10 +153,8 @@ def judge(cells: Cells, source: ReadingsInput, rules: Rules, received: int | Non
     _refuse_lengths(cells, source, ranks, route, places, place, days.interval, refusals)
     said = f"is not on the site's grid of {rules.clock.interval_minutes} minutes from midnight; see interval_minutes and the input's stamp"
     _refuse(refusals, "clock", places.off_grid, place, lambda code: f"{_shown(places.read[code])} {said}")
-    meter = ranks[subject.codes]
-    return JudgedRows(
-        cells, meter, route, place, places.read, value, meanings, day_index, arrived, refusals, _told(cells, source, stamps, route)
-    )
+    told = _told(cells, source, stamps, route)
+    return JudgedRows(cells, ranks[subject.codes], route, place, places.read, places.day, value, meanings, arrived, refusals, told)
 
 
 def _per_reading(of_word: np.ndarray, codes: np.ndarray) -> np.ndarray:

@@ -66,15 +66,16 @@ def csv_cells(data: bytes, source: ReadingsInput, name: str) -> Cells:
 
 def _cells(table: _Table, layout: Layout, source: ReadingsInput, lines: _RawText, detected: list[str]) -> Cells:
     columns: dict[str, pa.ChunkedArray | Coded] = {}
+    quotes = lines.has_quotes()
     values = set(layout.wide) or {layout.long["value"]}
     for column, chunks in table.parts.items():
         text = pa.chunked_array(chunks, pa.string())
         table.parts[column] = []
         if column in values:
-            columns[column] = _bare_values(text) if _has_quotes(text) else text
+            columns[column] = _bare_values(text) if quotes else text
         else:
             coded = Coded.of(text)
-            columns[column] = coded.mapped(_bare) if _has_quotes(coded.words) else coded
+            columns[column] = coded.mapped(_bare) if quotes else coded
     numbers = np.concatenate(table.numbers) if table.numbers else np.zeros(0, np.int64)
     cells = cells_of(columns, numbers, layout, source, lines.raw_text)
     cells.broken = table.broken
@@ -114,13 +115,12 @@ class _Reader:
         self.row = 0  # non-empty lines read so far
 
     def read(self, begin: int) -> None:
-        view = pa.py_buffer(self.data)
         while begin < len(self.data):
             end = self._block_end(begin)
             if end - begin > LONGEST_ROW and self._is_one_line(begin, end):
                 self._too_long(begin, end)
             else:
-                end = self._read_block(view, begin, end)
+                end = self._read_block(begin, end)
             begin = end
 
     def _block_end(self, begin: int) -> int:
@@ -140,9 +140,9 @@ class _Reader:
         reason = f"the row has {end - begin} bytes; expected less than {LONGEST_ROW}; is a line end missing?"
         self.table.broken.append(BrokenRow(self.row, reason, shown(self.data[begin : begin + RAW_TEXT_LENGTH])))
 
-    def _read_block(self, view: pa.Buffer, begin: int, end: int) -> int:
+    def _read_block(self, begin: int, end: int) -> int:
         """Takes the block's rows; up to a new header where there is one. Returns where to go on."""
-        block, faults = broken_encoding(view.slice(begin, end - begin))
+        block, faults = broken_encoding(self.data, begin, end)
         skipped: list[tuple[int, str]] = []
         made = _parsed(block, self.header, self.wanted, self.delimiter, skipped)
         place = self._header_row(made, skipped, faults)
@@ -150,7 +150,7 @@ class _Reader:
             at = _offset_of_row(self.data[begin:end], place)
             if not at:
                 return self._change_header(begin)
-            self._read_block(view, begin, begin + at)
+            self._read_block(begin, begin + at)
             return begin + at
         self._take(made, skipped, faults, begin, end)
         return end
@@ -267,22 +267,34 @@ def _parsed(block: pa.Buffer, header: list[str], wanted: list[str], delimiter: s
 
 
 class _RawText:
-    """The lines of a file by number; split only where a row is refused."""
+    """The lines of a file by number; looked for only where a row is refused."""
 
     def __init__(self, data: bytes, blocks: list[_Block]):
         self._data, self._blocks = data, blocks
         self._firsts = [one.first_row for one in blocks]
-        self._held: tuple[int, list[bytes]] = (-1, [])
+        self._held: tuple[int, np.ndarray] = (-1, np.zeros(0, dtype=np.int64))
+
+    def has_quotes(self) -> bool:
+        return bool(self._blocks) and self._data.find(b'"', self._blocks[0].begin) >= 0
 
     def raw_text(self, source_row: int) -> str:
         at = int(np.searchsorted(self._firsts, source_row, side="right")) - 1
+        block = self._blocks[at]
         if self._held[0] != at:
-            self._held = (at, _lines(self._data[self._blocks[at].begin : self._blocks[at].end]))
-        return shown(self._held[1][source_row - self._firsts[at]][: 4 * RAW_TEXT_LENGTH])[:RAW_TEXT_LENGTH]
+            self._held = (at, _line_begins(np.frombuffer(self._data, np.uint8)[block.begin : block.end]))
+        begin = block.begin + int(self._held[1][source_row - block.first_row])
+        end = min(_line_end(self._data, begin), begin + 4 * RAW_TEXT_LENGTH)
+        return shown(self._data[begin:end].rstrip(b"\r\n"))[:RAW_TEXT_LENGTH]
 
 
-def _lines(block: bytes) -> list[bytes]:
-    return [line for one in block.split(b"\n") if (line := one.rstrip(b"\r"))]
+def _line_begins(block: np.ndarray) -> np.ndarray:
+    """Where the non-empty lines of a block begin."""
+    ends = np.flatnonzero(block == ord("\n"))
+    begins, ends = np.concatenate([[0], ends + 1]), np.append(ends, len(block))
+    length = ends - begins
+    alone = length == 1
+    length[alone] -= block[begins[alone]] == ord("\r")
+    return begins[length > 0]
 
 
 def _line_end(data: bytes, begin: int) -> int:
@@ -321,9 +333,9 @@ def _is_number(cell: str) -> bool:
     return cell.replace(",", "").replace(".", "").lstrip("+-").isdigit()
 
 
-def _has_quotes(values: pa.Array | pa.ChunkedArray) -> bool:
-    return bool(len(values)) and bool(pc.any(pc.match_substring(values, '"')).as_py())
-
-
 def _bare_values(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.replace_substring_regex(values, r'^\s*"(.*)"\s*$', r"\1")
+    """Values without the quotes around them."""
+    quoted = pc.starts_with(pc.utf8_trim_whitespace(values), '"')
+    if not pc.any(quoted).as_py():
+        return values
+    return pc.if_else(quoted, pc.replace_substring_regex(values, r'^\s*"(.*)"\s*$', r"\1"), values)

@@ -296,8 +296,8 @@ def _add_rows(
         landing.staged[file_id] = energy_rows(file_id, name, judged, energy, rules)
     if len(other):
         landing.measured[file_id] = measurement_rows(file_id, name, judged, other, rules)
-    days, rows_of_days = _told_per_day(judged.day_index[energy], rules)
-    measurement_days, rows_of_measurement_days = _told_per_day(judged.day_index[other], rules)
+    days, rows_of_days = _told_per_day(judged, energy, rules)
+    measurement_days, rows_of_measurement_days = _told_per_day(judged, other, rules)
     landing.files.append(
         _file_row(
             file_id, source, name, received, "landed", rows=len(chosen) + len(broken), rows_staged=len(good),
@@ -307,8 +307,10 @@ def _add_rows(
     )  # fmt: skip
 
 
-def _told_per_day(day_index: np.ndarray, rules: Rules) -> tuple[str, str]:
+def _told_per_day(judged: JudgedRows, rows: np.ndarray, rules: Rules) -> tuple[str, str]:
     """The days that rows speak of, and how many of each, as text."""
-    per_day = np.bincount(day_index, minlength=len(rules.days.days)) if len(day_index) else np.zeros(0, dtype=int)
+    per_place = np.bincount(judged.place[rows], minlength=len(judged.day_of_place))
+    at = np.flatnonzero(per_place)
+    per_day = np.bincount(judged.day_of_place[at], weights=per_place[at], minlength=len(rules.days.days)).astype(int)
     touched = np.flatnonzero(per_day)
     return " ".join(rules.days.days[n].isoformat() for n in touched), " ".join(str(per_day[n]) for n in touched)

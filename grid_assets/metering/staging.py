@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from grid_assets.metering.arrival_rules import REGISTER, JudgedRows, Rules
-from grid_assets.metering.cells import BrokenRow
+from grid_assets.metering.cells import BrokenRow, Coded
 from grid_assets.metering.tables import LANDED_MEASUREMENTS, LANDED_ROWS
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
@@ -21,40 +21,65 @@ def energy_rows(file_id: str, name: str, judged: JudgedRows, good: np.ndarray, r
 
     Words that repeat are dictionaries: a file of ten million rows holds its own name once.
     """
-    order = _order([judged.meter[good], _rank(judged.instants)[judged.place[good]]], good)
-    kinds = pa.array(["interval", "register"])
-    columns = _common(file_id, name, judged, order, rules) | {
-        "meter_id": pa.DictionaryArray.from_arrays(pa.array(judged.meter[order]), rules.meters.ids),
-        "kind": pa.DictionaryArray.from_arrays(pa.array((judged.route[order] == REGISTER).astype(np.int8)), kinds),
+    order, meter, place = _sorted_by_meter_and_time(judged, good)
+    registers = judged.route.any()
+    kind = (judged.route[order] == REGISTER).astype(np.int8) if registers else np.zeros(len(order), dtype=np.int8)
+    columns = _common(file_id, name, judged, order, place, rules) | {
+        "meter_id": pa.DictionaryArray.from_arrays(pa.array(meter), rules.meters.ids),
+        "kind": pa.DictionaryArray.from_arrays(pa.array(kind), pa.array(["interval", "register"])),
     }
     return pa.table({column: columns[column] for column in LANDED_ROWS.columns})
+
+
+def _sorted_by_meter_and_time(judged: JudgedRows, good: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """``good`` sorted by meter, time and itself, with the meter and the place in time of each.
+
+    The three are packed into one integer, so that one sort does and the sorted meters need not be gathered.
+    """
+    meter, place = judged.meter[good], judged.place[good]
+    by_time = np.argsort(judged.instants, kind="stable")
+    rank = np.empty(len(by_time), dtype=np.int64)
+    rank[by_time] = np.arange(len(by_time))
+    time_bits, row_bits = len(by_time).bit_length(), int(good.max(initial=0)).bit_length()
+    if int(meter.max(initial=0)).bit_length() + time_bits + row_bits > 62:
+        order = good[np.lexsort((good, rank[place], meter))]
+        return order, judged.meter[order], judged.place[order]
+    packed = meter.astype(np.int64)
+    packed <<= time_bits
+    packed |= rank[place]
+    packed <<= row_bits
+    packed |= good
+    packed.sort()
+    order = packed & ((1 << row_bits) - 1)
+    packed >>= row_bits
+    place = by_time[packed & ((1 << time_bits) - 1)].astype(np.int32)
+    packed >>= time_bits
+    return order, packed.astype(np.int32), place
 
 
 def measurement_rows(file_id: str, name: str, judged: JudgedRows, good: np.ndarray, rules: Rules) -> pa.Table:
     """LANDED_MEASUREMENTS of the readings at ``good``, sorted by device, quantity, time and row."""
     subject, meanings = judged.cells.subject, judged.meanings
     quantities = meanings.each("quantity")
-    keys = [
-        _rank(np.array(subject.words.to_pylist(), dtype=object))[subject.codes[good]], _rank(quantities)[meanings.codes[good]],
-        _rank(judged.instants)[judged.place[good]],
-    ]  # fmt: skip
-    order = _order(keys, good)
-    columns = _common(file_id, name, judged, order, rules) | {
+    by = (good, _rank(judged.instants)[judged.place[good]], _rank(quantities)[meanings.codes[good]], _rank_of_words(subject)[good])
+    order = good[np.lexsort(by)]
+    columns = _common(file_id, name, judged, order, judged.place[order], rules) | {
         "device_id": pa.DictionaryArray.from_arrays(pa.array(subject.codes[order]), subject.words),
         "quantity": pa.DictionaryArray.from_arrays(pa.array(meanings.codes[order]), meanings.words("quantity")),
     }
     return pa.table({column: columns[column] for column in LANDED_MEASUREMENTS.columns})
 
 
-def _common(file_id: str, name: str, judged: JudgedRows, order: np.ndarray, rules: Rules) -> dict[str, pa.Array]:
-    days = pa.array(rules.days.days, pa.date32())
-    received = judged.received if isinstance(judged.received, np.ndarray) else np.array([judged.received])
+def _common(file_id: str, name: str, judged: JudgedRows, order: np.ndarray, place: np.ndarray, rules: Rules) -> dict[str, pa.Array]:
+    days = pa.DictionaryArray.from_arrays(pa.array(judged.day_of_place.astype(np.int32)[place]), pa.array(rules.days.days, pa.date32()))
+    received = judged.received[order] if isinstance(judged.received, np.ndarray) else np.full(len(order), judged.received, dtype=np.int64)
+    units = judged.meanings.words("unit")
+    codes = judged.meanings.codes[order] if len(units) > 1 else np.zeros(len(order), dtype=np.int8)
     return {
         "file_id": _one_word(file_id, len(order)), "source_file": _one_word(name, len(order)),
-        "source_row": pa.array(judged.cells.source_row[order]), "day": days.take(pa.array(judged.day_index[order])),
-        "read_utc": pa.array(judged.instants[judged.place[order]]).cast(TIMESTAMP), "value": pa.array(judged.value[order]),
-        "unit": pa.DictionaryArray.from_arrays(pa.array(judged.meanings.codes[order]), judged.meanings.words("unit")),
-        "received_utc": pa.array(received[order] if len(received) > 1 else np.full(len(order), received[0])).cast(TIMESTAMP),
+        "source_row": pa.array(judged.cells.source_row[order]), "day": days.dictionary_decode(),
+        "read_utc": pa.array(judged.instants[place]).cast(TIMESTAMP), "value": pa.array(judged.value[order]),
+        "unit": pa.DictionaryArray.from_arrays(pa.array(codes), units), "received_utc": pa.array(received).cast(TIMESTAMP),
     }  # fmt: skip
 
 
@@ -64,22 +89,11 @@ def _one_word(word: str, rows: int) -> pa.DictionaryArray:
 
 def _rank(words: np.ndarray) -> np.ndarray:
     """The place of each word among the distinct ones, sorted."""
-    return np.unique(words, return_inverse=True)[1].astype(np.int64)
+    return np.unique(words, return_inverse=True)[1]
 
 
-def _order(keys: Sequence[np.ndarray], good: np.ndarray) -> np.ndarray:
-    """``good``, sorted by small whole numbers and then by itself: one sort of packed integers where they fit."""
-    packed = keys[0].astype(np.int64)
-    size = int(packed.max(initial=0)) + 1
-    for key in [*keys[1:], good]:
-        width = int(key.max(initial=0)) + 1
-        size *= width
-        if size >= 2**63:
-            return good[np.lexsort([good, *reversed(keys)])]
-        packed = packed * width + key
-    if len(packed) < 2 or bool((packed[1:] > packed[:-1]).all()):
-        return good
-    return np.sort(packed) % (int(good.max(initial=0)) + 1)
+def _rank_of_words(column: Coded) -> np.ndarray:
+    return _rank(np.array(column.words.to_pylist(), dtype=object))[column.codes]
 
 
 def rejected_rows(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import codecs
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from grid_assets.foundation.site_sections import ReadingsInput
 from grid_assets.metering.cells import FileUnreadable
@@ -48,15 +48,15 @@ def _undecodable(line: bytes) -> bool:
     return False
 
 
-def broken_encoding(block: pa.Buffer) -> tuple[pa.Buffer, dict[int, tuple[str, str]]]:
-    """A block without the lines that are no text; why, and the line, by its position among the non-empty lines, 1 the first.
+def broken_encoding(data: bytes, begin: int, end: int) -> tuple[pa.Buffer, dict[int, tuple[str, str]]]:
+    """A block of a file without the lines that are no text; why, and the line, by its position among the non-empty lines, 1 the first.
 
     In their place stands NO_ROW, so that the other lines keep their positions.
     """
-    whole = pa.Array.from_buffers(pa.binary(), 1, [None, pa.py_buffer(_offsets(block.size)), block])
-    if _is_text(whole) and not pc.match_substring(whole, b"\0")[0].as_py() and not pc.match_substring(whole, REPLACED)[0].as_py():
+    block = pa.py_buffer(data).slice(begin, end - begin)
+    if data.find(b"\0", begin, end) < 0 and data.find(REPLACED, begin, end) < 0 and _is_text(block):
         return block, {}
-    lines, faults, row = bytes(block).split(b"\n"), {}, 0
+    lines, faults, row = data[begin:end].split(b"\n"), {}, 0
     for n, one in enumerate(lines):
         if not one.rstrip(b"\r"):
             continue
@@ -71,13 +71,10 @@ def broken_encoding(block: pa.Buffer) -> tuple[pa.Buffer, dict[int, tuple[str, s
     return pa.py_buffer(b"\n".join(lines)), faults
 
 
-def _offsets(size: int) -> bytes:
-    return (0).to_bytes(4, "little") + size.to_bytes(4, "little")
-
-
-def _is_text(whole: pa.Array) -> bool:
+def _is_text(block: pa.Buffer) -> bool:
+    whole = pa.Array.from_buffers(pa.large_binary(), 1, [None, pa.py_buffer(np.array([0, block.size])), block])
     try:
-        whole.cast(pa.string())
+        whole.cast(pa.large_string())
     except pa.ArrowInvalid:
         return False
     return True
