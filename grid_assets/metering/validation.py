@@ -63,19 +63,21 @@ def spike(kwh: np.ndarray, ratio: float, rating_kw: np.ndarray, interval_hours: 
 
 
 def stuck(kwh: np.ndarray, intervals: int) -> np.ndarray:
-    """Runs of at least ``intervals`` equal values that are not zero.
+    """Runs of at least ``intervals`` equal values that are not zero; what did not arrive in between does not end a run.
 
     Source: practice of meter data teams; runs of zero are an outage, an empty house or a dead meter and have their own rule.
     """
     found = np.zeros(kwh.shape, dtype=bool)
     equal = (kwh[:, 1:] == kwh[:, :-1]) & (kwh[:, 1:] != 0)
-    rows = np.flatnonzero(np.count_nonzero(equal, axis=1) >= intervals - 1)  # the few rows that may hold such a run
-    same = np.zeros((len(rows), kwh.shape[1]), dtype=bool)
-    same[:, 1:] = equal[rows]
-    # a run of n equal values has n-1 marks in a row; give its first value one too
-    marked = same.copy()
-    marked[:, :-1] |= same[:, 1:]
-    found[rows] = _long_runs(marked, marked & ~same, intervals)
+    # the few rows that are worth a closer look: most of such a run is without gaps
+    rows = np.flatnonzero(np.count_nonzero(equal, axis=1) >= (intervals - 1) // 2)
+    row, column = np.nonzero(~np.isnan(kwh[rows]))
+    values = kwh[rows[row], column]
+    goes_on = np.zeros(len(values), dtype=bool)
+    goes_on[1:] = (values[1:] == values[:-1]) & (row[1:] == row[:-1])
+    run = np.cumsum(~goes_on)
+    long = (np.bincount(run)[run] >= intervals) & (values != 0) if len(run) else goes_on
+    found[rows[row[long]], column[long]] = True
     return found
 
 

@@ -47,7 +47,7 @@ def test_edrp_around_the_clock_change(shared_data, tmp_path):
         assert measured + failed == pytest.approx(own["energy_kwh"].astype(float).sum(), rel=1e-9)
         assert result.figures()["measured_pct"] > 99.5
         starts = made.site.clock.intervals(day)
-        loads = node_loads(result.readings, made.register, made.nodes, starts)
+        loads = node_loads(result.readings, made.register, made.nodes, starts, "v")
         by_level = loads.groupby("level")["energy_kwh"].sum()
         assert by_level["system"] == pytest.approx(by_level["feeder"]) == pytest.approx(result.readings["energy_kwh"].sum())
     assert made.lake.read(FILE_DAYS, change)["rows"].sum() == 560 * 46
@@ -71,7 +71,7 @@ def test_plymouth_dead_measurement_is_refused_and_estimated(shared_data, tmp_pat
         demand = result.readings[result.readings["meter_id"] == "plymouth-demand"].set_index("start_utc")
         dead = source["demand_mw"].reindex(demand.index) == 0
         assert dead.sum() > 20
-        assert set(demand.loc[dead.to_numpy(), "rule_failures"]) == {"near_zero"}
+        assert set(demand.loc[dead.to_numpy(), "rule_failures"]) == {"zero_run near_zero"}
         assert set(demand.loc[dead.to_numpy(), "quality"]) == {"estimated"}
         weeks = [source["demand_mw"].reindex(demand.index - pd.Timedelta(f"{7 * back}D")).to_numpy() * 500 for back in (1, 2, 3)]
         at = dead.to_numpy() & (demand["method"] == "like_days").to_numpy()

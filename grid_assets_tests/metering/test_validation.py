@@ -42,7 +42,8 @@ def test_stuck_needs_the_whole_run_and_spares_zeros():
     assert marks(rules.stuck(np.array([[1.0, 2.0, 2.0, 2.0, 3.0]]), 3)) == [1, 2, 3]
     assert marks(rules.stuck(np.array([[1.0, 2.0, 2.0, 3.0]]), 3)) == []
     assert marks(rules.stuck(np.array([[0.0] * 9]), 3)) == []
-    assert marks(rules.stuck(np.array([[2.0, 2.0, NAN, 2.0, 2.0]]), 3)) == []
+    assert marks(rules.stuck(np.array([[2.0, 2.0, NAN, 2.0, 1.0]]), 3)) == [0, 1, 3]  # what did not arrive ends no run
+    assert marks(rules.stuck(np.array([[2.0, 2.0, NAN, NAN, 1.0]]), 3)) == []
     assert marks(rules.stuck(np.array([[1.0, 1.0, 2.0, 2.0, 2.0]]), 3)) == [2, 3, 4]  # two runs side by side
     assert rules.stuck(np.array([[1.0, 2.0, 2.0], [2.0, 1.0, 1.0]]), 3).sum() == 0  # a run does not reach into the next meter
 
@@ -64,12 +65,92 @@ def test_the_longest_run_is_the_longest(cells):
 
 @given(st.lists(st.sampled_from([0.0, 1.0, 2.0, NAN]), min_size=1, max_size=40), st.integers(2, 6))
 def test_stuck_finds_exactly_the_runs_that_a_loop_finds(values, least):
+    at = [n for n, value in enumerate(values) if value == value]
+    given_values, values = values, [values[n] for n in at]
     expected, n = [], 0
     while n < len(values):
         end = n
         while end + 1 < len(values) and values[end + 1] == values[n]:
             end += 1
         if values[n] > 0 and end - n + 1 >= least:
-            expected += range(n, end + 1)
+            expected += [at[one] for one in range(n, end + 1)]
         n = end + 1
-    assert marks(rules.stuck(np.array([values]), least)) == expected
+    found = marks(rules.stuck(np.array([given_values]), least))
+    assert set(found) <= set(expected)
+    if len(at) == len(given_values):
+        assert found == expected
+
+
+def zeros(
+    past: list[float], *, zero_from: int = 2, zero_to: int = 8, may_rest: bool = False, excused: list[int] | None = None, run: int = 4
+):
+    kwh = np.full((1, 10), 1.0)
+    kwh[0, zero_from:zero_to] = 0.0
+    cover = None
+    if excused is not None:
+        cover = np.zeros((1, 10), dtype=bool)
+        cover[0, excused] = True
+    days = [np.full((1, 10), level) if np.isscalar(level) else np.array([level]) for level in past]
+    return marks(rules.zero_run(kwh, days, 0.02, run, np.array([may_rest]), cover))
+
+
+def test_zeros_of_a_meter_that_never_rests_are_faults():
+    assert zeros([1.0]) == [2, 3, 4, 5, 6, 7]
+    assert zeros([1.0], run=6) == [2, 3, 4, 5, 6, 7]
+    assert zeros([1.0], run=7) == []
+    assert zeros([1.0], may_rest=True) == []
+
+
+def test_zeros_are_believed_where_the_past_has_such_runs_or_is_unknown():
+    resting = [1.0, 1.0, 0.01, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    assert zeros([1.0, resting]) == []
+    one_low = [1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    assert zeros([1.0, one_low]) == [2, 3, 4, 5, 6, 7]
+    assert zeros([]) == []
+    assert zeros([NAN]) == []
+    half = [1.0] * 5 + [NAN] * 5
+    assert zeros([half]) == [2, 3, 4, 5, 6, 7]
+    assert zeros([[1.0] * 4 + [NAN] * 6]) == []
+
+
+def test_an_outage_excuses_its_zeros_and_no_more():
+    assert zeros([1.0], excused=[2, 3, 4, 5, 6, 7]) == []
+    assert zeros([1.0], excused=[2, 3]) == [4, 5, 6, 7]
+    assert zeros([1.0], excused=[2, 3, 4]) == []  # three zeros are no run
+
+
+def test_a_net_meters_zeros_are_judged_though_its_values_pass_through_zero():
+    crossing = [1.0, 0.5, 0.01, -0.5, -1.0, -0.5, 0.01, 0.5, 1.0, 1.0]
+    assert zeros([crossing]) == [2, 3, 4, 5, 6, 7]
+
+
+def test_generation_at_night_is_for_photovoltaic_meters_only():
+    kwh = np.array([[0.2, 0.2, 0.0, NAN], [0.2, 0.2, 0.0, 0.0], [-0.2, 0.05, 0.2, 0.2]])
+    night = np.array([True, True, False, True])
+    found = rules.night_generation(kwh, night, np.array([True, False, True]), np.array([0.1, 0.1, 0.1]))
+    assert np.argwhere(found).tolist() == [[0, 0], [0, 1], [2, 0], [2, 3]]
+    assert not rules.night_generation(kwh, np.zeros(4, dtype=bool), np.ones(3, dtype=bool), np.zeros(3)).any()
+
+
+def test_days_of_unusual_energy_are_told_of_judged_meters_only():
+    day = np.array([41.0, 40.0, 2.4, 2.5, 99.0, NAN, 0.0])
+    usual = np.array([10.0, 10.0, 10.0, 10.0, 10.0, 10.0, NAN])
+    judged = np.array([True, True, True, True, False, True, True])
+    high, low = rules.unusual_usage(day, usual, 4.0, judged)
+    assert np.flatnonzero(high).tolist() == [0]
+    assert np.flatnonzero(low).tolist() == [2]
+
+
+def test_every_rule_has_its_own_bit_within_the_masks():
+    assert len(set(rules.BITS.values())) == len(rules.RULES) + len(rules.DAY_FLAGS)
+    assert max(rules.BITS.values()) < 1 << 16
+
+
+@given(st.lists(st.floats(0, 20) | st.just(NAN), min_size=3, max_size=30))
+def test_a_spike_is_exactly_what_sorting_finds(values):
+    known = sorted((value for value in values if value == value), reverse=True)
+    found = marks(rules.spike(np.array([values]), 1.8, np.array([20.0]), 0.5))
+    if len(known) >= 3 and known[0] > 1.8 * known[2] and known[0] > 5.0:
+        assert found == [values.index(known[0])]
+    else:
+        assert found == []
