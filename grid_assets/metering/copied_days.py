@@ -9,7 +9,7 @@ makes the like once in 2^n. Sources: repeats and flat runs are among the anomali
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date
 
 import numpy as np
@@ -26,6 +26,8 @@ LINE_BITS = 24.0
 LINE_INTERVALS = 8
 LONGEST_PERIOD = 8
 """Values after which a pattern begins again: a mean in whole Wh repeats within a few."""
+LARGEST_RANGE = 0.1
+"""Of a pattern's mean. A mean that was spread is even; a refrigerator in an empty home (7, 7, 7, 14 Wh in EDRP) is not."""
 
 FOUND = ["meter_id", "pattern", "evidence", "explanation"]
 STRETCHES = ["row", "first", "intervals", "kind", "period", "mean_kwh", "bits"]
@@ -65,40 +67,44 @@ def _units(kwh: np.ndarray) -> np.ndarray:
 # -- copied days ------------------------------------------------------------------------------------------------
 
 
-def equal_days(today: pd.DataFrame, earlier: pd.DataFrame) -> pd.DataFrame:
-    """Earlier days of the same meter with the same energy: candidates, columns meter_id and day.
+def equal_days(today: pd.DataFrame, earlier: pd.DataFrame) -> list[str]:
+    """The meters whose day has the same energy as an earlier one: candidates for a copy.
 
-    Both in rows of METER_DAYS. Only days whose every interval was measured count: an estimate from one like day repeats it
-    by right. Days without energy are left out: zero needs no copy.
+    Both in rows of METER_DAYS, a row a meter. Only days whose every interval was measured count: an estimate from one like day
+    repeats it by right. Days without energy are left out: zero needs no copy.
     """
-    columns = ["meter_id", "day", "units", "expected_intervals"]
-    one, other = _whole_days(today)[columns], _whole_days(earlier)[columns]
-    made = one.merge(other, on=["meter_id", "units", "expected_intervals"], suffixes=("_today", ""))
-    return made.loc[made["day"] != made["day_today"], ["meter_id", "day"]].reset_index(drop=True)
+    at = pd.Index(today["meter_id"]).get_indexer(pd.Index(earlier["meter_id"]))
+    there = np.flatnonzero((at >= 0) & _whole(earlier))
+    here = at[there]
+    equal = _whole(today)[here] & (_energy(today)[here] == _energy(earlier)[there])
+    equal &= today["expected_intervals"].to_numpy()[here] == earlier["expected_intervals"].to_numpy()[there]
+    return sorted(today["meter_id"].iloc[here[equal]])
 
 
-def _whole_days(days: pd.DataFrame) -> pd.DataFrame:
-    whole = (days["valid_intervals"] == days["expected_intervals"]) & (days["energy_kwh"] > 0)
-    kept = days[whole]
-    return kept.assign(units=_units(kept["energy_kwh"].to_numpy(dtype=float)), meter_id=kept["meter_id"].astype(str))
+def _whole(days: pd.DataFrame) -> np.ndarray:
+    return ((days["valid_intervals"] == days["expected_intervals"]) & (days["energy_kwh"] > 0)).to_numpy(dtype=bool)
 
 
-def copied_days(day: date, today: pd.DataFrame, earlier: pd.DataFrame, profiles: Profiles, minimum_bits: float = COPY_BITS) -> pd.DataFrame:
+def _energy(days: pd.DataFrame) -> np.ndarray:
+    return _units(np.nan_to_num(days["energy_kwh"].to_numpy(dtype=float)))
+
+
+def copied_days(
+    day: date, today: pd.DataFrame, earlier: Iterable[tuple[date, pd.DataFrame]], profiles: Profiles, minimum_bits: float = COPY_BITS
+) -> pd.DataFrame:
     """Meters whose day repeats an earlier one of theirs exactly: meter_id, copied_from (the latest), bits.
 
-    ``today``, ``earlier``: METER_DAYS of the day and of those before; ``profiles`` is asked for the candidates' readings only.
-    A day of another length (a clock change) is never called a copy. Days of less than ``minimum_bits`` could be equal by chance.
+    ``today``: METER_DAYS of the day; ``earlier``: those of each day before; ``profiles`` is asked for the candidates' readings
+    only. A day of another length (a clock change) is never called a copy. Days of less than ``minimum_bits`` could be equal by
+    chance.
     """
-    candidates, found = equal_days(today, earlier), []
-    if len(candidates):
-        ids = sorted(set(candidates["meter_id"]))
-        mine = dict(zip(ids, profiles(day, ids), strict=True))
-        for other, group in candidates.groupby("day", sort=True):
-            theirs = sorted(group["meter_id"])
-            then = profiles(other, theirs)
-            now = np.array([mine[one] for one in theirs])
-            equal = same_profiles(now, then)
-            found += [(theirs[n], other, bits) for n, bits in zip(np.flatnonzero(equal), repetition_bits(now[equal]), strict=True)]
+    found = []
+    for other, rows in sorted(earlier, key=lambda one: one[0]):
+        ids = equal_days(today, rows)
+        if ids:
+            now = profiles(day, ids)
+            equal = same_profiles(now, profiles(other, ids))
+            found += [(ids[n], other, bits) for n, bits in zip(np.flatnonzero(equal), repetition_bits(now[equal]), strict=True)]
     made = pd.DataFrame(found, columns=["meter_id", "copied_from", "bits"])
     made = made[made["bits"] >= minimum_bits].drop_duplicates("meter_id", keep="last")
     return made.sort_values("meter_id", ignore_index=True)
@@ -119,7 +125,7 @@ def filled_stretches(kwh: np.ndarray) -> pd.DataFrame:
     """Stretches that were filled and not measured, each with its place, kind and evidence (STRETCHES).
 
     ``kwh`` (meters, intervals), NaN where not measured. Kinds: constant (equal values that are not zero), ramp (a straight line,
-    as far as the meter's steps allow) and pattern (a few values over and over, as a mean in whole Wh gives it).
+    as far as the meter's steps allow) and pattern (a few nearly equal values over and over, as a mean in whole Wh gives it).
     """
     made = pd.concat([constant_runs(kwh), ramps(kwh), repeated_patterns(kwh)], ignore_index=True)
     return made.sort_values(["row", "first", "kind"], ignore_index=True)
@@ -182,7 +188,7 @@ def _all_in_windows(known: np.ndarray, intervals: int) -> np.ndarray:
 
 
 def repeated_patterns(kwh: np.ndarray, longest_period: int = LONGEST_PERIOD, minimum_bits: float = PATTERN_BITS) -> pd.DataFrame:
-    """Stretches in which 2 to ``longest_period`` values come over and over, by the shortest period that tells them.
+    """Stretches in which 2 to ``longest_period`` nearly equal values come over and over, by the shortest period that tells them.
 
     Each repeated value is worth what the stretch's own changes tell (repetition_bits); ``minimum_bits`` in all. A pattern of
     two values is worth 1 bit an interval, so it must be long; an even distribution of a mean is found within hours.
@@ -197,6 +203,8 @@ def repeated_patterns(kwh: np.ndarray, longest_period: int = LONGEST_PERIOD, min
             whole = slice(first, first + length + period)
             if any(one[0] == row and one[1] < whole.stop and first < one[1] + one[2] for one in made):
                 continue  # a shorter period tells it
+            if np.ptp(units[row, whole]) > LARGEST_RANGE * units[row, whole].mean():
+                continue
             bits = _bits_of_repeats(units[row, whole], length)
             if bits >= minimum_bits:
                 made.append((row, first, length + period, "pattern", period, bits))

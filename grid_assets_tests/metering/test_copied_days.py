@@ -38,9 +38,9 @@ def days_frame(days: dict[date, np.ndarray], ids: list[str]) -> pd.DataFrame:
 
 
 def found_copies(days: dict[date, np.ndarray], ids: list[str]) -> pd.DataFrame:
-    frame = days_frame(days, ids)
+    frames = {day: days_frame({day: kwh}, ids) for day, kwh in days.items()}
     asked = lambda day, wanted: days[day][[ids.index(one) for one in wanted]]  # noqa: E731
-    return copied_days.copied_days(TODAY, frame[frame["day"] == TODAY], frame[frame["day"] < TODAY], asked)
+    return copied_days.copied_days(TODAY, frames[TODAY], [one for one in frames.items() if one[0] < TODAY], asked)
 
 
 # -- copied days ------------------------------------------------------------------------------------------------
@@ -68,8 +68,7 @@ def test_equal_energy_alone_is_no_copy(seed):
     ordered, mixed = household(seed), household(seed)
     mixed = mixed[:, ::-1].copy()
     days = {TODAY: ordered, TODAY - timedelta(days=1): mixed}
-    frame = days_frame(days, ["a"])
-    assert len(equal_days(frame[frame["day"] == TODAY], frame[frame["day"] < TODAY])) == 1
+    assert equal_days(*(days_frame({day: kwh}, ["a"]) for day, kwh in days.items())) == ["a"]
     assert found_copies(days, ["a"]).empty
 
 
@@ -157,6 +156,11 @@ def test_rhythm_of_a_refrigerator_is_not_called_filled():
     kwh = household(2, 96)
     kwh[0, :16] = beat  # four hours of night
     assert filled_stretches(kwh).empty
+
+
+def test_a_refrigerator_in_an_empty_home_is_not_called_filled():
+    assert filled_stretches(np.resize([0.007, 0.007, 0.007, 0.014], (1, 96))).empty
+    assert filled_stretches(np.resize([0.006, 0.007], (1, 96))).empty
 
 
 def test_a_gap_never_belongs_to_a_stretch():
