@@ -91,7 +91,6 @@ def land_days(
     devices = lake.read(DEVICES) if devices is None else devices
     calendar = SiteDays.of(site.clock, max(days) + timedelta(days=1))
     rules = Rules(site.clock, calendar, KnownSubjects.of(meters, "meter_id"), KnownSubjects.of(devices, "device_id"))
-    landings = {day: DayLanding(day) for day in days}
     archives = []
     for source in site.readings:
         if source.arrival == "archive":
@@ -99,8 +98,9 @@ def land_days(
     folders = [_Folder(source, site, lake) for source in site.readings if source.arrival == "file_name"]
     in_place = {(one.source.name, one.name) for one in archives}
     in_place |= {(folder.source.name, arrival.name) for folder in folders for arrival in folder.arrivals}
-    for landing in landings.values():
-        earlier = EarlierLanding(lake, landing.day, {source.name for source in site.readings})
+    for day in days:
+        landing = DayLanding(day)  # let go once it is landed: a range of days must not stay in memory
+        earlier = EarlierLanding(lake, day, {source.name for source in site.readings})
         for archive in archives:
             archive.land(landing, earlier)
         for folder in folders:
