@@ -131,11 +131,13 @@ def detection_rows(folder: Path, days: Sequence[date]) -> list[Row]:
 
 
 def share_rows(shares: dict[str, detection.Share]) -> list[Row]:
-    """A row for each kind of fault, against its target."""
+    """A row for each kind of fault, against its target; a kind that the day has none of meets and misses nothing."""
     rows = []
     for name, one in shares.items():
         said = f"{one.caught:,} of {one.of:,}"
-        if name in LEAST_CAUGHT:
+        if not one.of:
+            rows.append(row(TITLES[name], "-", "of 1", "none that day"))
+        elif name in LEAST_CAUGHT:
             rows.append(row(TITLES[name], one.share, "of 1", said, f">= {LEAST_CAUGHT[name]:g}", one.share >= LEAST_CAUGHT[name]))
         elif name in MOST_REFUSED:
             rows.append(row(TITLES[name], one.share, "of 1", said, f"<= {MOST_REFUSED[name]:g}", one.share <= MOST_REFUSED[name]))
