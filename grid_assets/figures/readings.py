@@ -36,58 +36,47 @@ def landing_picture(rows: pd.DataFrame, title: str) -> bytes:
     return style.png(made)
 
 
-def readings_picture(readings: pd.DataFrame, meter_days: pd.DataFrame, zone: str, interval_minutes: int, title: str) -> bytes:
-    """A day's load of all load meters, and below it the share of readings by quality."""
+def readings_picture(curve: pd.DataFrame, zone: str, interval_minutes: int, title: str) -> bytes:
+    """A day's load of all load meters, and below it the share of readings by quality.
+
+    ``curve``: start_utc, quality, readings (how many) and energy_kwh (of load meters), a row per interval and quality.
+    """
     made, (load, share) = style.figure(height=4.6, rows=2)
-    loads = readings[readings["meter_id"].isin(meter_days.loc[meter_days["kind"] == "load", "meter_id"])]
-    sums = loads.pivot_table(index="start_utc", columns="quality", values="energy_kwh", aggfunc="sum", fill_value=0.0, observed=True)
-    kw = {name: sums[name] * 60 / interval_minutes for name in ("measured", "estimated") if name in sums}
     width = pd.Timedelta(minutes=interval_minutes)
-    if kw:
-        edges = [*sums.index, sums.index[-1] + width]
-        below = np.zeros(len(sums))
-        for name, values in kw.items():
-            top = below + values.to_numpy()
-            load.fill_between(
-                edges,
-                np.append(below, below[-1]),
-                np.append(top, top[-1]),
-                step="post",
-                color=style.QUALITY[name],
-                alpha=0.85,
-                linewidth=0,
-                label=name,
-            )
-            below = top
-        load.set_ylim(min(0, below.min()), max(below.max(), 1e-9) * 1.22)
-        load.set_xlim(edges[0], edges[-1] - JUST_BEFORE)
+    kw = curve.pivot(index="start_utc", columns="quality", values="energy_kwh").fillna(0.0) * 60 / interval_minutes
+    counts = curve.pivot(index="start_utc", columns="quality", values="readings").fillna(0.0)
+    any_known = any(counts[name].any() for name in ("measured", "edited", "estimated") if name in counts)
+    if any_known:
+        named = [name for name in ("measured", "edited", "estimated") if name in kw and counts[name].any()]
+        low, high = _stacked(load, kw, named, width)
+        load.set_ylim(min(0, low), max(high, 1e-9) * 1.22)
         style.legend(load)
     style.heading(load, title, "kW, all load meters")
-    counts = readings.groupby(["start_utc", "quality"], observed=True).size().unstack(fill_value=0)
-    _stack_shares(share, counts, width)
+    shares = 100.0 * counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
+    named = [name for name in ("edited", "estimated", "missing") if name in shares and shares[name].any()]
+    _, high = _stacked(share, shares, named, width)
+    style.heading(share, "Readings not measured", "% of meters")
+    share.set_ylim(0, max(1.0, high * 1.35))
+    if named:
+        style.legend(share)
     for axis in (load, share):
         style.clock_axis(axis, zone)
     return style.png(made)
 
 
-def _stack_shares(axis, counts: pd.DataFrame, width: pd.Timedelta) -> None:
-    """The share of readings that were not simply measured, in %, per interval and quality."""
-    total = counts.sum(axis=1).to_numpy()
-    edges = [*counts.index, counts.index[-1] + width] if len(counts) else []
-    below = np.zeros(len(counts))
-    for name in ("estimated", "missing"):
-        if name in counts and counts[name].any():
-            top = below + 100.0 * counts[name].to_numpy() / total
-            axis.fill_between(
-                edges, np.append(below, below[-1]), np.append(top, top[-1]), step="post", color=style.QUALITY[name], linewidth=0, label=name
-            )
-            below = top
-    style.heading(axis, "Readings not measured", "% of meters")
-    axis.set_ylim(0, max(1.0, float(below.max(initial=0.0)) * 1.35))
-    if edges:
-        axis.set_xlim(edges[0], edges[-1] - JUST_BEFORE)
-    if below.any():
-        style.legend(axis)
+def _stacked(axis, values: pd.DataFrame, names: list[str], width: pd.Timedelta) -> tuple[float, float]:
+    """Columns stacked over the day as steps, in the colours of their quality; gives the lowest and highest level."""
+    if not len(values):
+        return 0.0, 0.0
+    edges = [*values.index, values.index[-1] + width]
+    below, low, high = np.zeros(len(values)), 0.0, 0.0
+    for name in names:
+        top = below + values[name].to_numpy()
+        lower, upper = (np.append(one, one[-1]) for one in (below, top))
+        axis.fill_between(edges, lower, upper, step="post", color=style.QUALITY[name], alpha=0.85, linewidth=0, label=name)
+        below, low, high = top, min(low, float(top.min())), max(high, float(top.max()))
+    axis.set_xlim(edges[0], edges[-1] - JUST_BEFORE)
+    return low, high
 
 
 def node_loads_picture(loads: pd.DataFrame, zone: str, interval_minutes: int, title: str) -> bytes:

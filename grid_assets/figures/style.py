@@ -12,7 +12,7 @@ INK, MUTED, GRID, PAPER = "#1b2733", "#6b7a89", "#e3e8ed", "#ffffff"
 BLUE, ORANGE, GREEN, RED, YELLOW, VIOLET = "#2f6fb0", "#d9822b", "#3d8b57", "#b8343b", "#c99700", "#7b5ea7"
 SERIES = (BLUE, ORANGE, GREEN, VIOLET, RED, YELLOW)
 DEMAND, SOLAR, WIND, STORAGE, PRICE, LIMIT = INK, YELLOW, GREEN, BLUE, VIOLET, RED
-QUALITY = {"measured": GREEN, "estimated": YELLOW, "missing": RED}
+QUALITY = {"measured": GREEN, "edited": BLUE, "estimated": YELLOW, "missing": RED}
 
 
 def figure(width: float = 8.0, height: float = 3.4, rows: int = 1) -> tuple[Figure, list]:

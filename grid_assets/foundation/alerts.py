@@ -88,7 +88,9 @@ class AlertStore:
         ]
         odd = [row["alert_id"] for row in rows if row["severity"] not in SEVERITIES]
         if odd or len({row["alert_id"] for row in rows}) < len(rows):
-            raise AlertError(f"{area}, {partition}: {odd or 'ids twice'}; expected each alert once, its severity one of {', '.join(SEVERITIES)}")
+            raise AlertError(
+                f"{area}, {partition}: {odd or 'ids twice'}; expected each alert once, its severity one of {', '.join(SEVERITIES)}"
+            )
         rows = [row | {name: _stored(row[name]) for name in INSTANTS} for row in rows]
         self._make_table()
         with self._engine.begin() as connection:

@@ -153,3 +153,12 @@ def summary(loads: pd.DataFrame, interval_hours: float) -> dict[str, float]:
         "peak_kw": float(system["energy_kwh"].max() / interval_hours),
         "lowest_valid_pct": float(system["valid_pct"].min()),
     }
+
+
+def valid_shares(meter_days: pd.DataFrame) -> pd.DataFrame:
+    """The share of valid readings of each node's own meters over the day, the worst first: node_id, meters, valid_pct."""
+    sums = meter_days.groupby("node_id").agg(
+        meters=("expected_intervals", "size"), valid=("valid_intervals", "sum"), expected=("expected_intervals", "sum")
+    )
+    sums["valid_pct"] = 100.0 * sums.pop("valid") / sums.pop("expected").clip(lower=1)
+    return sums.reset_index().sort_values(["valid_pct", "node_id"], kind="stable", ignore_index=True)

@@ -37,11 +37,13 @@ class DaySignals:
         self._meters = np.zeros(len(nodes))
         self.dark_at_end: dict[str, bool] = {}
         self.silences: list[pd.DataFrame] = []
+        self.meter_ids: set[str] = set()
 
     def add(self, shard: DayMatrices) -> None:
         """Takes up a shard. A load meter is dark where nothing arrived or it stands at zero, by a refused run of zeros too."""
         ids, nodes = shard.meters["meter_id"].to_numpy(object), self.tree.positions(shard.meters["node_id"])
         load = (shard.meters["kind"] == "load").to_numpy()
+        self.meter_ids |= set(ids)
         self.silences.append(_runs(~shard.arrived, ids, nodes))
         dark = (~shard.arrived | shard.at_zero)[load]
         earlier = np.array([self._dark_before.get(one, True) for one in ids[load]], bool)
@@ -94,7 +96,9 @@ class AlertInputs:
     reports: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({"device_id": [], "read_utc": pd.DatetimeIndex([], tz="UTC")}))
     """device_id, read_utc: when devices reported on the two days."""
     reporting_s: dict[str, float] = field(default_factory=dict)
-    """Seconds between the reports of the devices in force; empty: no devices are watched."""
+    """Seconds between the reports of the devices in force."""
+    devices_known: bool = True
+    """Whether it is known what devices reported. If not, their alerts stay as they are."""
     anomalies: pd.DataFrame | None = None
     """USAGE_ANOMALIES of the day that are strong enough for an alert; None: not known."""
     anomalies_cut: bool = False
@@ -118,6 +122,12 @@ def day_alerts(inputs: AlertInputs, rules: AlertsSection) -> pd.DataFrame:
     found = [*_low_valid_shares(inputs, rules), *outages, *_silent_devices(inputs, rules), *silent]
     frame = pd.DataFrame([_row(one, inputs, rules) for one in found] + _unusual(inputs), columns=ALERTS.columns)
     return frame.sort_values(["opened_utc", "alert_id"], ignore_index=True)
+
+
+def summary(found: pd.DataFrame) -> dict[str, int]:
+    """Key figures of a day's alerts: how many there were of each kind, how many are open at its end."""
+    counts = found["kind"].value_counts()
+    return {"alerts": len(found), "open": int(found["closed_utc"].isna().sum())} | {kind: int(counts.get(kind, 0)) for kind in alerts.KINDS}
 
 
 def found_alerts(frame: pd.DataFrame) -> list[FoundAlert]:
@@ -202,7 +212,9 @@ def _area_outages(inputs: AlertInputs, rules: AlertsSection) -> list[Alert]:
 def _silent_meters(inputs: AlertInputs, rules: AlertsSection, runs: pd.DataFrame) -> list[Alert]:
     first, _, end = inputs.span
     interval = inputs.today.starts[1] - inputs.today.starts[0]
-    left_open = [one for one in _left_open(inputs, alerts.DEVICE_OFFLINE) if one.subject not in inputs.reporting_s]
+    left_open = [
+        one for one in _left_open(inputs, alerts.DEVICE_OFFLINE) if one.subject not in inputs.reporting_s or not inputs.devices_known
+    ]
     feed = _DayFeed(alerts.meter_watcher(rules, first, interval.to_pytimedelta()), inputs, left_open)
     delay = feed.watcher.rule.opens_after
     long = runs.loc[runs["until"] - runs["since"] >= delay, "meter_id"].unique()
@@ -211,8 +223,9 @@ def _silent_meters(inputs: AlertInputs, rules: AlertsSection, runs: pd.DataFrame
         begun = min(since, known.opened_utc - delay) if known and since <= max(first, known.opened_utc) else since
         feed.tell(one.meter_id, Condition.OVER, since)
         feed.tell(one.meter_id, Condition.HOLDS, until, (until - begun).total_seconds())
-    for meter in {*long, *feed.left_open}:
-        feed.tell(meter, Condition.OVER, end)
+    for meter in {*long, *feed.left_open}:  # what is no longer in a register is silent no more
+        is_unknown = meter not in inputs.today.meter_ids and not inputs.devices_known
+        feed.tell(meter, Condition.BETWEEN if is_unknown else Condition.OVER, end)
     return feed.alerts()
 
 
@@ -242,8 +255,12 @@ def silent_runs(days: Iterable[DaySignals]) -> pd.DataFrame:
     for one in days:
         step = one.starts[1] - one.starts[0]
         ends = one.starts.append(one.starts[-1:] + step)
-        runs = pd.concat(one.silences, ignore_index=True) if one.silences else _runs(np.zeros((0, 1), bool), np.empty(0, object), np.empty(0))
-        parts.append(pd.DataFrame({"meter_id": runs["meter_id"], "node": runs["node"], "since": ends[runs["first"]], "until": ends[runs["after"]]}))
+        runs = (
+            pd.concat(one.silences, ignore_index=True) if one.silences else _runs(np.zeros((0, 1), bool), np.empty(0, object), np.empty(0))
+        )
+        parts.append(
+            pd.DataFrame({"meter_id": runs["meter_id"], "node": runs["node"], "since": ends[runs["first"]], "until": ends[runs["after"]]})
+        )
     found = pd.concat(parts, ignore_index=True).sort_values(["meter_id", "since"], ignore_index=True)
     joins = (found["meter_id"] == found["meter_id"].shift()) & (found["since"] == found["until"].shift())
     group = (~joins).cumsum()
@@ -252,6 +269,8 @@ def silent_runs(days: Iterable[DaySignals]) -> pd.DataFrame:
 
 def _silent_devices(inputs: AlertInputs, rules: AlertsSection) -> list[Alert]:
     first, begin, end = inputs.span
+    if not inputs.devices_known:
+        return []
     watcher = alerts.device_watcher(rules, first, inputs.reporting_s)
     feed = _DayFeed(watcher, inputs, [one for one in _left_open(inputs, alerts.DEVICE_OFFLINE) if one.subject in inputs.reporting_s])
     reports = inputs.reports[inputs.reports["device_id"].isin(inputs.reporting_s)].sort_values("read_utc", kind="stable")

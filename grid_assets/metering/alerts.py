@@ -16,7 +16,12 @@ import numpy as np
 
 from grid_assets.foundation.site_sections import AlertsSection
 
-LOW_VALID_SHARE, DEVICE_OFFLINE, AREA_OUTAGE, UNUSUAL_CONSUMPTION = "low_valid_share", "device_offline", "area_outage", "unusual_consumption"
+LOW_VALID_SHARE, DEVICE_OFFLINE, AREA_OUTAGE, UNUSUAL_CONSUMPTION = (
+    "low_valid_share",
+    "device_offline",
+    "area_outage",
+    "unusual_consumption",
+)
 KINDS = (LOW_VALID_SHARE, DEVICE_OFFLINE, AREA_OUTAGE, UNUSUAL_CONSUMPTION)
 MISSED_REPORTS = 1.5
 """A device is not late before one and a half of its reporting times: reports jitter."""

@@ -81,7 +81,9 @@ def usage_anomalies(
     found.append(_candidates("flat", ids, -signed, over))
     usual = pd.Series(_median(energy[:, :-1]), index=ids)
     found.append(_register_mismatches(meter_days, register_tolerance_pct))
-    rows = pd.concat([one for one in found if len(one)] or found[:1], ignore_index=True).sort_values(["evidence", "meter_id"], ascending=[False, True], kind="stable")
+    rows = pd.concat([one for one in found if len(one)] or found[:1], ignore_index=True).sort_values(
+        ["evidence", "meter_id"], ascending=[False, True], kind="stable"
+    )
     rows = rows.drop_duplicates("meter_id").head(listed).reset_index(drop=True)
     return _told(rows, meter_days, usual)
 
@@ -107,7 +109,9 @@ def evidence(values: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.nd
         deviation = _deviations(before - centre[:, None], known)
         weight = np.sqrt(np.maximum(seen, 1) / (1 + DAY_TO_DAY * (np.maximum(seen, 1) - 1)))
         score = (_mean(recent) - centre) / deviation * weight
-        together = (np.sign(recent - centre[:, None]) == np.sign(score)[:, None]).sum(axis=1) == seen  # all on one side, or no lasting change
+        together = (np.sign(recent - centre[:, None]) == np.sign(score)[:, None]).sum(
+            axis=1
+        ) == seen  # all on one side, or no lasting change
         usable = (known >= LEAST_DAYS) & (seen == days) & together & ~np.isnan(rest[:, -1])
         better = usable & (np.abs(np.nan_to_num(score)) > np.abs(best))
         best, over = np.where(better, score, best), np.where(better, days, over)

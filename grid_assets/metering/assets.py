@@ -1,17 +1,35 @@
-"""The door of metering: landing, entries, raw readings, validated readings and measurements, node loads. All take a range of days in one call."""
+"""The door of metering: landing, entries, raw readings, validated readings and measurements, node loads, alerts. All take a range of days in one call."""
+
+from datetime import UTC, date, datetime
 
 import dagster as dg
+import pandas as pd
 
+from grid_assets.figures import quality as quality_pictures
 from grid_assets.figures import readings as pictures
-from grid_assets.foundation.dagster.doors import RANGED, asset_of, days_of, report, spec_of
+from grid_assets.foundation.dagster.doors import RANGED, asset_of, days_of, picture_metadata, report, spec_of
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import DEVICES, METERS, NODES
-from grid_assets.metering import aggregation, day_profiles, landing, measurements, raw_days, reading_days, shards, staleness
+from grid_assets.foundation.tables import Table
+from grid_assets.metering import (
+    aggregation,
+    alert_days,
+    alert_inputs,
+    balances,
+    day_matrices,
+    day_profiles,
+    landing,
+    measurements,
+    raw_days,
+    shards,
+    staleness,
+)
 from grid_assets.metering.corrections import corrections_of
 from grid_assets.metering.outages import outages_of
 from grid_assets.metering.quality_suite import docs_page
 from grid_assets.metering.stamps import instant_of
 from grid_assets.metering.tables import (
+    ALERTS,
     CLASS_PROFILES,
     CORRECTIONS,
     DEVICE_DAYS,
@@ -22,12 +40,15 @@ from grid_assets.metering.tables import (
     MEASUREMENT_FILE_DAYS,
     MEASUREMENTS,
     METER_DAYS,
+    NODE_BALANCES,
     NODE_LOADS,
     OUTAGE_EVENTS,
     QUALITY_PROFILES,
     RAW_READINGS,
     READINGS,
     REJECTED_READINGS,
+    USAGE_ANOMALIES,
+    USAGE_SHAPES,
 )
 
 
@@ -39,7 +60,7 @@ class KnownUntil(dg.Config):
 
 @dg.multi_asset(
     name="metering__landing",
-    specs=[spec_of(LANDED_FILES, deps=[METERS]), spec_of(REJECTED_READINGS, deps=[METERS])],
+    specs=[spec_of(LANDED_FILES, deps=[METERS, DEVICES]), spec_of(REJECTED_READINGS, deps=[METERS, DEVICES])],
     can_subset=False,
     backfill_policy=RANGED,
 )
@@ -150,35 +171,87 @@ def readings(context: dg.AssetExecutionContext, platform: Platform):
         staleness.note_inputs(lake, day, made_from)
     meter_days = lake.read_arrow(METER_DAYS, days[-1])
     figures = day_profiles.day_figures(meter_days, written[-1][FAILED_READINGS].rows) | {"shards": len(written[-1][READINGS].files)}
-    shown = lake.read(READINGS, days[-1], ["meter_id", "start_utc", "energy_kwh", "quality"])
-    picture = pictures.readings_picture(shown, meter_days.to_pandas(), site.time_zone, site.interval_minutes, f"{site.title}, {days[-1]}")
+    pictured = pictures_of_readings(platform, days[-1], meter_days.to_pandas())
     inputs = {RAW_READINGS: days, CORRECTIONS: days, OUTAGE_EVENTS: days, METERS: None}
     for table in written[-1]:
         extra = {"data_docs": dg.MetadataValue.url(platform.artefact_url(docs_page(site.artefacts)))} if table is QUALITY_PROFILES else {}
         yield report(
             platform, table, [one[table] for one in written], inputs=inputs, figures=figures | extra,
-            picture=picture if table is READINGS else None,
+            picture=pictured.get(table),
         )  # fmt: skip
 
 
-@dg.asset(**asset_of(NODE_LOADS, deps=[READINGS, METERS, NODES]), backfill_policy=RANGED)
-def node_loads(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+def pictures_of_readings(platform: Platform, day: date, meter_days: pd.DataFrame) -> dict[Table, bytes]:
+    """The day's load by quality, and the meters with the fewest valid readings."""
+    site, lake, starts = platform.site, platform.lake, platform.site.clock.intervals(day)
+    meters = alert_inputs.meters_of(site, lake.read(METERS), day)
+    curve = day_matrices.day_curve(day_matrices.shards_of_day(lake, day, meters, starts), starts)
+    worst = alert_inputs.worst_meters(meter_days, quality_pictures.MOST_NODES)
+    qualities = alert_inputs.qualities_of(lake, day, worst["meter_id"].tolist(), starts)
+    title = f"{site.title}, {day}"
+    return {
+        READINGS: pictures.readings_picture(curve, site.time_zone, site.interval_minutes, title),
+        METER_DAYS: quality_pictures.worst_meters_picture(worst, qualities, starts, len(meter_days), site.time_zone, f"{day}"),
+    }
+
+
+@dg.multi_asset(
+    name="metering__node_loads",
+    specs=[spec_of(table, deps=[READINGS, METERS, NODES]) for table in (NODE_LOADS, NODE_BALANCES)],
+    can_subset=False,
+    backfill_policy=RANGED,
+)
+def node_loads(context: dg.AssetExecutionContext, platform: Platform):
     site, lake, days = platform.site, platform.lake, days_of(context, platform)
     nodes, register = lake.read(NODES), lake.read(METERS)
     written = []
     for day in days:
-        grid = reading_days.day_grid(site.clock, register, day)
-        frame = aggregation.node_loads(lake.read(READINGS, day), grid.meters, nodes, grid.starts, lake.content_hash(READINGS, day) or "")
-        written.append(lake.write(NODE_LOADS, frame, day))
+        sums = aggregation.sums_of_day(lake, day, alert_inputs.meters_of(site, register, day), nodes, site.clock.intervals(day))
+        loads = sums.node_loads(lake.content_hash(READINGS, day) or "")
+        balanced = balances.node_balances(sums, loads)
+        written.append({NODE_BALANCES: lake.write(NODE_BALANCES, balanced, day), NODE_LOADS: lake.write(NODE_LOADS, loads, day)})
         raw_days.finish_day(lake, day)
-    picture = pictures.node_loads_picture(frame, site.time_zone, site.interval_minutes, f"{site.title}, {days[-1]}")
-    figures = aggregation.summary(frame, grid.hours)
-    return report(
-        platform,
-        NODE_LOADS,
-        written,
-        frame[frame["level"] == "system"],
-        inputs={READINGS: days, METERS: None, NODES: None},
-        picture=picture,
-        figures=figures,
-    )
+    inputs, title, zone = {READINGS: days, METERS: None, NODES: None}, f"{site.title}, {days[-1]}", site.time_zone
+    quality = quality_pictures.node_quality_picture(loads, site.validation.minimum_valid_pct, zone, f"{days[-1]}")
+    figures = aggregation.summary(loads, site.clock.interval_hours) | {"quality": picture_metadata(quality)}
+    picture = pictures.node_loads_picture(loads, zone, site.interval_minutes, title)
+    shown = loads[loads["level"] == "system"]
+    yield report(platform, NODE_LOADS, [one[NODE_LOADS] for one in written], shown, inputs=inputs, picture=picture, figures=figures)
+    by_day = balances.day_balances(balanced)
+    tolerance = site.alerts.balance_tolerance_pct
+    picture = quality_pictures.balances_picture(balanced, by_day, tolerance, zone, site.interval_minutes, f"{days[-1]}")
+    figures = balances.summary(balanced)
+    yield report(platform, NODE_BALANCES, [one[NODE_BALANCES] for one in written], by_day, inputs=inputs, picture=picture, figures=figures)
+
+
+@dg.multi_asset(
+    name="metering__usage",
+    specs=[spec_of(USAGE_SHAPES, deps=[READINGS, METERS]), spec_of(USAGE_ANOMALIES, deps=[READINGS, METER_DAYS, METERS])],
+    can_subset=False,
+    backfill_policy=RANGED,
+)
+def usage(context: dg.AssetExecutionContext, platform: Platform):
+    site, lake, days = platform.site, platform.lake, days_of(context, platform)
+    written = []
+    for day in days:
+        shapes = lake.write(USAGE_SHAPES, alert_inputs.shapes_of_day(site, lake, day), day)
+        found = alert_inputs.anomalies_of_day(site, lake, day)
+        written.append({USAGE_SHAPES: shapes, USAGE_ANOMALIES: lake.write(USAGE_ANOMALIES, found, day)})
+    figures = {"unusual_meters": int((found["evidence"] >= site.alerts.anomaly_deviations).sum()), "listed": len(found)}
+    for table, shown in ((USAGE_SHAPES, None), (USAGE_ANOMALIES, found)):
+        yield report(platform, table, [one[table] for one in written], shown, inputs={READINGS: days, METERS: None}, figures=figures)
+
+
+@dg.asset(**asset_of(ALERTS, deps=[READINGS, METERS, NODES, DEVICES, USAGE_ANOMALIES, MEASUREMENTS, OUTAGE_EVENTS]), backfill_policy=RANGED)
+def alerts(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    site, lake, days = platform.site, platform.lake, days_of(context, platform)
+    written, before = [], None
+    for day in days:
+        inputs = alert_inputs.alert_inputs(site, lake, day, before)
+        found, before = alert_days.day_alerts(inputs, site.alerts), inputs.today
+        written.append(lake.write(ALERTS, found, day))
+        platform.alerts.record(ALERTS.area, day.isoformat(), alert_days.found_alerts(found), datetime.now(UTC))
+    bounds = tuple(pd.Timestamp(one) for one in site.clock.bounds(days[-1]))
+    picture = quality_pictures.alerts_picture(found, bounds, site.time_zone, f"{site.title}, {days[-1]}")
+    figures = alert_days.summary(found)
+    return report(platform, ALERTS, written, found, inputs={READINGS: days, USAGE_ANOMALIES: days}, picture=picture, figures=figures)

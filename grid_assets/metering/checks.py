@@ -5,9 +5,9 @@ from datetime import date, datetime
 import dagster as dg
 
 from grid_assets.foundation.dagster.checks import ERROR, WARN, recorded
-from grid_assets.foundation.dagster.doors import partition_keys
+from grid_assets.foundation.dagster.doors import markdown_table, partition_keys
 from grid_assets.foundation.dagster.platform import Platform
-from grid_assets.metering import accounting, landing, staleness
+from grid_assets.metering import accounting, aggregation, balances, landing, staleness
 from grid_assets.metering.corrections import corrections_of
 from grid_assets.metering.outages import outages_of
 from grid_assets.metering.quality_suite import judge_profiles
@@ -18,6 +18,7 @@ from grid_assets.metering.tables import (
     LANDED_FILES,
     MEASUREMENTS,
     METER_DAYS,
+    NODE_BALANCES,
     NODE_LOADS,
     OUTAGE_EVENTS,
     QUALITY_PROFILES,
@@ -143,13 +144,17 @@ def files_readable(context: dg.AssetCheckExecutionContext, platform: Platform) -
 def valid_share(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     minimum, faults, observed = platform.site.validation.minimum_valid_pct, {}, {}
     for key in partition_keys(context):
-        days = platform.lake.read(METER_DAYS, key, ["expected_intervals", "valid_intervals"])
+        days = platform.lake.read(METER_DAYS, key, ["node_id", "expected_intervals", "valid_intervals"])
         share = 100.0 * days["valid_intervals"].sum() / max(days["expected_intervals"].sum(), 1)
+        nodes = aggregation.valid_shares(days)
         observed[key] = f"{share:.2f} % valid"
         faults[key] = "" if share >= minimum else f"{share:.2f} % valid, below {minimum} %"
+    low = nodes[nodes["valid_pct"] < minimum]
+    metadata = {"valid_pct": float(share), "nodes_below": len(low), "worst_nodes": dg.MetadataValue.md(markdown_table(nodes.head(10)))}
     return recorded(
-        context, platform, METER_DAYS, "valid_share", faults, expected=f"at least {minimum} % valid", severity=WARN, observed=observed
-    )
+        context, platform, METER_DAYS, "valid_share", faults, expected=f"at least {minimum} % valid", severity=WARN, observed=observed,
+        metadata=metadata,
+    )  # fmt: skip
 
 
 @dg.asset_check(
@@ -166,3 +171,20 @@ def quality_suite(context: dg.AssetCheckExecutionContext, platform: Platform) ->
     return recorded(
         context, platform, QUALITY_PROFILES, "quality_suite", faults, expected="all expectations hold", severity=WARN, metadata=metadata
     )
+
+
+@dg.asset_check(
+    asset=NODE_BALANCES.key,
+    name="balanced",
+    description="What boundary meters measured is accounted for by the meters below, within the site's tolerance, over the day.",
+)
+def balanced(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    tolerance, faults, observed = platform.site.alerts.balance_tolerance_pct, {}, {}
+    for key in partition_keys(context):
+        found = platform.lake.read(NODE_BALANCES, key)
+        faults[key] = "; ".join(balances.faults(found, tolerance))
+        observed[key] = f"{found['node_id'].nunique()} nodes balanced" if len(found) else "no node has a boundary meter"
+    return recorded(
+        context, platform, NODE_BALANCES, "balanced", faults, expected=f"residual within {tolerance:g} % of the measured energy",
+        severity=WARN, observed=observed,
+    )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 
@@ -82,6 +82,22 @@ def shards_of_day(lake: Lake, day: date, meters: pd.DataFrame, starts: pd.Dateti
         yield day_matrices(rows, meters[here].reset_index(drop=True), starts)
     if left.any():
         yield day_matrices(READINGS.empty(), meters[left].reset_index(drop=True), starts)
+
+
+def day_curve(shards: Iterable[DayMatrices], starts: pd.DatetimeIndex) -> pd.DataFrame:
+    """A day in a few rows, for pictures: start_utc, quality, readings (of all meters), energy_kwh (of load meters)."""
+    counts, energy = (np.zeros((len(QUALITIES), len(starts))) for _ in range(2))
+    for shard in shards:
+        load = (shard.meters["kind"] == "load").to_numpy()[:, None]
+        used = np.where(load & ~np.isnan(shard.energy_kwh), shard.energy_kwh, 0.0)
+        for code in range(len(QUALITIES)):
+            here = shard.quality == code
+            counts[code] += here.sum(axis=0)
+            energy[code] += (used * here).sum(axis=0)
+    names = np.repeat(["missing" if name == "absent" else name for name in QUALITIES], len(starts))
+    at = starts[np.tile(np.arange(len(starts)), len(QUALITIES))]
+    made = pd.DataFrame({"start_utc": at, "quality": names, "readings": counts.ravel(), "energy_kwh": energy.ravel()})
+    return made.groupby(["start_utc", "quality"], as_index=False).sum()
 
 
 def _chunks(values: pa.ChunkedArray) -> Iterator[pa.DictionaryArray]:

@@ -59,6 +59,7 @@ def naive(meters: pd.DataFrame, readings: pd.DataFrame) -> pd.DataFrame:
         mine = [one for one in meters.itertuples() if below(node, one.node_id)]
         loads = [one.meter_id for one in mine if one.kind == "load"]
         for start in STARTS:
+
             def total(kind, mine=mine, start=start):
                 return sum(value[one.meter_id, start].energy_kwh for one in mine if one.kind == kind
                            and (one.meter_id, start) in value and value[one.meter_id, start].quality != "missing")  # fmt: skip

@@ -196,7 +196,11 @@ def test_unusual_consumption_lasts_as_long_as_its_days():
         frame = day_alerts(AlertInputs(world.signals(day), None, left, anomalies=usage(listed)), RULES)
         found.append(told(frame, alerts.UNUSUAL_CONSUMPTION))
         left = frame[frame["closed_utc"].isna()]
-    assert found == [[("a", at(0, 0), None), ("b", at(0, 0), None)], [("a", at(0, 0), at(1, 0)), ("b", at(0, 0), None)], [("b", at(0, 0), at(2, 0))]]
+    assert found == [
+        [("a", at(0, 0), None), ("b", at(0, 0), None)],
+        [("a", at(0, 0), at(1, 0)), ("b", at(0, 0), None)],
+        [("b", at(0, 0), at(2, 0))],
+    ]
 
 
 def test_a_cut_list_closes_nothing():
@@ -235,6 +239,8 @@ def test_a_gateway_that_is_told_minute_by_minute_has_the_same_alerts():
                 silent.observe(meter, Condition.OVER if world.arrived[row, slot] else Condition.HOLDS, until)
     assert len(live) > 6  # they came as they happened, opened and closed
     told_live = {(one.kind, one.subject, one.opened_utc, one.closed_utc) for one in [*share.alerts(), *outage.alerts(), *silent.alerts()]}
-    told_batch = {(one.kind, one.subject, one.opened_utc, None if pd.isna(one.closed_utc) else one.closed_utc) for one in batch.itertuples()}
+    told_batch = {
+        (one.kind, one.subject, one.opened_utc, None if pd.isna(one.closed_utc) else one.closed_utc) for one in batch.itertuples()
+    }
     assert told_live == told_batch
     assert {one[0] for one in told_batch} == {alerts.LOW_VALID_SHARE, alerts.AREA_OUTAGE, alerts.DEVICE_OFFLINE}

@@ -28,7 +28,10 @@ def fed(conditions: str, step: int, slices: int = 1, opens: float = 15, closes: 
     for n, letter in enumerate(conditions):
         for part in range(1, slices + 1):
             watcher.observe("one", words[letter], BEGIN + minutes(step * n + step * part / slices), float(n))
-    return [((one.opened_utc - BEGIN) / minutes(1), one.closed_utc and (one.closed_utc - BEGIN) / minutes(1), one.worst) for one in watcher.alerts()]
+    return [
+        ((one.opened_utc - BEGIN) / minutes(1), one.closed_utc and (one.closed_utc - BEGIN) / minutes(1), one.worst)
+        for one in watcher.alerts()
+    ]
 
 
 def test_a_condition_must_hold_and_be_over_for_its_time():
@@ -87,7 +90,10 @@ def silent_device(reports: list[float], end: float, every: float | None = None):
         else:
             watcher.tick(BEGIN + minutes(at))
     watcher.tick(BEGIN + minutes(end))
-    return [((one.opened_utc - BEGIN) / minutes(1), one.closed_utc and (one.closed_utc - BEGIN) / minutes(1), one.worst) for one in watcher.alerts()]
+    return [
+        ((one.opened_utc - BEGIN) / minutes(1), one.closed_utc and (one.closed_utc - BEGIN) / minutes(1), one.worst)
+        for one in watcher.alerts()
+    ]
 
 
 def test_a_device_is_offline_five_minutes_after_its_last_report():

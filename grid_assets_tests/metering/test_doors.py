@@ -73,7 +73,7 @@ def test_a_range_runs_in_one_call_and_a_day_again_changes_nothing(fed):
     assert checks_of(result) == dict.fromkeys(
         ("landed_files.rows_accounted", "landed_files.files_readable", "readings.rows_accounted", "readings.up_to_date",
          "measurements.rows_accounted", "corrections.entries_readable", "outage_events.entries_readable",
-         "meter_days.valid_share", "quality_profiles.quality_suite"), True,
+         "meter_days.valid_share", "quality_profiles.quality_suite", "node_balances.balanced"), True,
     )  # fmt: skip
     assert [len(fed.lake.read(READINGS, day)) for day in (FIRST, CHANGE, LAST)] == [240, 230, 240]
     assert len(fed.lake.read(NODE_LOADS)) == 4 * (48 + 46 + 48)

@@ -6,6 +6,7 @@ import pytest
 
 from grid_assets.figures.readings import landing_picture, node_loads_picture, readings_picture
 from grid_assets.metering.aggregation import node_loads, summary
+from grid_assets.metering.day_matrices import day_curve, day_matrices
 from grid_assets.metering.landing import rows_by_day_and_outcome
 from grid_assets.metering.reading_days import ShardInputs, day_grid, reading_day
 from grid_assets.metering.tables import RAW_READINGS
@@ -22,7 +23,9 @@ def test_a_day_with_nothing_to_draw_has_its_pictures(made, meters, nodes):
     day = reading_day(grid, ShardInputs(RAW_READINGS.empty()), made.site.validation)
     loads = node_loads(day.readings, grid.meters, tree, grid.starts, "v")
     assert summary(loads, grid.hours)["nodes"] == len(tree)
-    assert readings_picture(day.readings, day.meter_days, "Europe/London", 30, "nothing").startswith(PNG)
+    curve = day_curve([day_matrices(day.readings, grid.meters, grid.starts)], grid.starts)
+    assert set(curve["energy_kwh"]) == {0.0}
+    assert readings_picture(curve, "Europe/London", 30, "nothing").startswith(PNG)
     assert node_loads_picture(loads, "Europe/London", 30, "nothing").startswith(PNG)
 
 
