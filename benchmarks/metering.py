@@ -51,13 +51,15 @@ def measure(folder: Path, meters: int, say: Callable[[str], None]) -> list[Row]:
     ]
     bench.write_site(meters)
     first = [bench.run_days("synthetic.toml", f"registers,{STAGES}" if n == 0 else STAGES, [day]) for n, day in enumerate(HISTORY)]
-    shutil.copytree(folder / "state", folder / "capped")
+    for other in ("capped", "spark"):
+        shutil.copytree(folder / "state", folder / other)
     bounds = [bench.bound()]
     made = bench.run_days("synthetic.toml", STAGES, [DAY])
     checked = bench.run_days("synthetic.toml", "checks", [DAY])
     bounds.append(bench.bound())
     rows += bound_rows(bounds) + day_rows(bounds, made, checked)
     rows += bench.capped_rows(made)
+    rows += bench.spark_rows()
     rows += bench.four_days_rows([*first, made])
     rows += detection_rows(folder, [*HISTORY, DAY])
     return rows + peer_rows(folder, HISTORY[0], bounds, first[0], bench.peers())
@@ -85,6 +87,7 @@ class Bench:
         capped = text.replace('state = "state"', 'state = "capped"') + CAPPED + "\n"
         (self.folder / "capped.toml").write_text(capped)
         (self.folder / "together.toml").write_text(text.replace('state = "state"', 'state = "together"'))
+        (self.folder / "spark.toml").write_text(text.replace('state = "state"', 'state = "spark"') + 'engine = "spark"\n')
 
     def run_days(self, site: str, stages: str, days: list[date] | tuple[date, ...]) -> Measured:
         self.say(f"{stages} of {', '.join(map(str, days))} ({site}) ...")
@@ -122,6 +125,34 @@ class Bench:
                 "resident, the highest sample",
                 "<= 1024",
                 capped.used.peak_mib <= 1024,
+            ),
+        ]
+
+    def spark_rows(self) -> list[Row]:
+        """The same day by the same functions on local Spark, where PySpark and Java are there; its tables must be the same."""
+        if not (importlib.util.find_spec("pyspark") and shutil.which("java")):
+            return [row("the same day on Spark", "-", "", "PySpark (extra spark) or Java is not installed")]
+        from grid_assets.foundation.lake import Lake
+        from grid_assets.metering import tables
+
+        used = self.run_days("spark.toml", STAGES, [DAY]).used
+        here, there = (Lake(str(self.folder / name / "lake")) for name in ("state", "spark"))
+        made = (tables.RAW_READINGS, tables.READINGS, tables.FAILED_READINGS, tables.EDITED_READINGS, tables.METER_DAYS, tables.FILE_DAYS)
+        other = [table.name for table in made if here.content_hash(table, DAY) != there.content_hash(table, DAY)]
+        return [
+            row(
+                "the same day on Spark: time",
+                used.seconds,
+                "s",
+                f"local[2]; {used.peak_mib:.0f} MiB, {used.processor_seconds:.1f} s of processor",
+            ),
+            row(
+                "tables that Spark makes otherwise",
+                len(other),
+                "tables",
+                ", ".join(other) or f"content hashes of {len(made)}",
+                "0",
+                not other,
             ),
         ]
 

@@ -122,15 +122,15 @@ def synthetic_day(made: Population, day: date, clock: SiteCalendar, seed: int) -
 
 
 def _write_landing(folder: Path, clock: SiteCalendar, day: date, one: FeedDay, meters: FeedMeters, seed: int) -> None:
-    """Several files of the readings in time, the first with the openings and the unknown ids, and one for each later arrival."""
+    """Several files of the readings in time, the first with the openings, and one for each later arrival."""
     arrival = pd.Timestamp(clock.midnight(day + timedelta(days=1))) + pd.Timedelta(hours=2)
     for delay in range(rates.LATEST_DAYS + 1):
         step = METERS_PER_FILE if delay == 0 else len(meters)
         for number, begin in enumerate(range(0, len(meters), step)):
             rows = sent_rows(one, meters, delay, slice(begin, begin + step))
+            rows = pa.concat_tables([rows, unknown_rows(day, rows, seed + 10 * delay + number)])
             if delay == 0 and number == 0:
-                unknown = unknown_rows(day, rows, seed)
-                rows = pa.concat_tables([opening_rows(one, meters), rows, unknown])
+                rows = pa.concat_tables([opening_rows(one, meters), rows])
             received = arrival + pd.Timedelta(hours=delay, seconds=number)
             _put(folder / f"reads_{received:%Y%m%dT%H%M%SZ}.parquet", rows)
 
