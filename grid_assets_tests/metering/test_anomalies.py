@@ -57,7 +57,7 @@ class Population:
 
     def meter_days(self) -> pd.DataFrame:
         energy = self.energy[-1].sum(axis=1)
-        frame = pd.DataFrame({name: None for name in METER_DAYS.columns}, index=range(len(self.ids)))
+        frame = pd.DataFrame(dict.fromkeys(METER_DAYS.columns), index=range(len(self.ids)))
         return frame.assign(meter_id=self.ids, day=FIRST + timedelta(days=self.days - 1), kind="load", node_id="f1", energy_kwh=energy)
 
     def anomalies(self, listed: int = 50, tolerance: float = 2.0, meter_days: pd.DataFrame | None = None) -> pd.DataFrame:
