@@ -115,7 +115,9 @@ def validate(run: PlainDay) -> None:
 def aggregate(run: PlainDay) -> None:
     site, lake = run.site, run.lake
     grid = reading_days.day_grid(site.clock, lake.read(METERS), run.day)
-    frame = aggregation.node_loads(run.read(metering.READINGS), grid.meters, lake.read(NODES), grid.starts)
+    frame = aggregation.node_loads(
+        run.read(metering.READINGS), grid.meters, lake.read(NODES), grid.starts, lake.content_hash(metering.READINGS, run.day) or ""
+    )
     run.write(metering.NODE_LOADS, frame)
     node_loads_picture(frame, site.time_zone, site.interval_minutes, f"{site.title}, {run.day}")
 
@@ -151,8 +153,9 @@ def forecast_demand(run: PlainDay) -> None:
     nodes = sorted(set(run.lake.read(NODES, columns=["node_id"])["node_id"]) | set(loads["node_id"]))
     known = inputs.with_day(run.lake, weather.FEATURES, run.history)
     made = demand.forecast_demand(loads, known, nodes, clock, day, country=site.country, known_until=clock.issue_time(day))
-    run.write(forecasting.DEMAND_FORECASTS, made.forecasts)
-    run.write(forecasting.MODELS, made.models)
+    version = run.lake.version_of(metering.NODE_LOADS, run.history)
+    run.write(forecasting.DEMAND_FORECASTS, made.forecasts.assign(readings_version=version))
+    run.write(forecasting.MODELS, made.models.assign(readings_version=version))
     demand_fan(made.forecasts, loads, clock, day, site.title)
 
 
@@ -162,8 +165,9 @@ def forecast_renewables(run: PlainDay) -> None:
     generation = inputs.of_meters(run.lake, metering.READINGS, run.history, plants["meter_id"].tolist())
     known, until = inputs.with_day(run.lake, weather.FEATURES, run.history), clock.issue_time(day)
     made = renewables.forecast_renewables(generation, plants, known, clock, day, country=site.country, known_until=until)
-    run.write(forecasting.RENEWABLE_FORECASTS, made.forecasts)
-    run.write(forecasting.RENEWABLE_MODELS, made.models)
+    version = run.lake.version_of(metering.READINGS, run.history)
+    run.write(forecasting.RENEWABLE_FORECASTS, made.forecasts.assign(readings_version=version))
+    run.write(forecasting.RENEWABLE_MODELS, made.models.assign(readings_version=version))
     renewable_fan(renewables.totals_by_kind(made.forecasts, plants), clock, day, site.title)
 
 
@@ -175,7 +179,8 @@ def score_forecasts(run: PlainDay) -> None:
     stored = (run.lake.read(forecasting.DEMAND_FORECASTS, issued), run.lake.read(forecasting.RENEWABLE_FORECASTS, issued))
     known = inputs.with_day(run.lake, weather.FEATURES, run.history)
     made = accuracy.day_accuracy(stored, loads, generation, plants, known, site.clock, day, country=site.country)
-    run.write(forecasting.FORECAST_ACCURACY, made.scores)
+    version = f"{run.lake.version_of(metering.NODE_LOADS, run.history)}.{run.lake.version_of(metering.READINGS, run.history)}"
+    run.write(forecasting.FORECAST_ACCURACY, made.scores.assign(readings_version=version))
 
 
 def study_flows(run: PlainDay) -> None:

@@ -49,7 +49,10 @@ def baselines(context: dg.AssetExecutionContext, platform: Platform) -> dg.Mater
     days = baselining.days_needed(one, clock, terms)
     others = events.days_of_events(events.read_events(_folder(platform), site), clock, one.event_id)
     free = baselining.holidays_of(site.country, {day.year for day in days})
-    rows = baselining.baselines(one, enrolled, platform.lake.read(READINGS, days), clock, terms, free, others)
+    version = platform.lake.version_of(READINGS, days)
+    rows = baselining.baselines(one, enrolled, platform.lake.read(READINGS, days), clock, terms, free, others).assign(
+        readings_version=version
+    )
     written = platform.lake.write(BASELINES, rows, one.event_id)
     figures = {"participants": len(enrolled), "without_baseline": int(rows.loc[rows["fault"].notna(), "participant_id"].nunique())}
     return report(platform, BASELINES, written, rows, inputs={READINGS: days}, picture=_picture(platform, one, rows), figures=figures)
@@ -60,7 +63,9 @@ def performance(context: dg.AssetExecutionContext, platform: Platform) -> dg.Mat
     one, terms, enrolled = _event(context, platform)
     responses = events.read_responses(_folder(platform))
     needed = platform.site.validation.minimum_valid_pct
-    rows = measured_performance(one, enrolled, platform.lake.read(BASELINES, one.event_id), responses, terms_of(one, terms), needed)
+    found = platform.lake.read(BASELINES, one.event_id)
+    rows = measured_performance(one, enrolled, found, responses, terms_of(one, terms), needed)
+    rows = rows.assign(readings_version=_version_in(found))
     figures = {
         "delivered_kwh": rows["delivered_kwh"].sum(),
         "committed_kwh": rows["committed_kwh"].sum(),
@@ -130,8 +135,20 @@ def _posting(platform: Platform, one: events.Event, enrolled, measured) -> Posti
     site, inputs = platform.site, platform.lake.read(EVENTS, one.event_id)["inputs_hash"].iloc[0]
     accounts = dict(zip(enrolled["participant_id"], enrolled["account"], strict=True))
     return Posting(
-        one.event_id, one.programme, site.clock.day_of(one.start_utc), site.currency, accounts, inputs, unpayable(measured) or None
+        one.event_id,
+        one.programme,
+        site.clock.day_of(one.start_utc),
+        site.currency,
+        accounts,
+        inputs,
+        unpayable(measured) or None,
+        _version_in(measured),
     )
+
+
+def _version_in(rows) -> str | None:
+    """The version of the readings that these rows carry; None where there are none."""
+    return None if rows.empty else rows["readings_version"].iloc[0]
 
 
 def _picture(platform: Platform, one: events.Event, rows) -> bytes:

@@ -175,6 +175,7 @@ class Posting:
     """Who is settled, for the ledger: ids, the accounts of the participants, currency; what it was settled from.
 
     ``inputs_hash``: from ``events.hash_of_inputs``. ``reason``: why the measurement of some may not be paid on, in words.
+    ``readings_version``: version of the readings that the performance follows from.
     """
 
     event_id: str
@@ -184,6 +185,7 @@ class Posting:
     accounts: Mapping[str, str]
     inputs_hash: str
     reason: str | None = None
+    readings_version: str | None = None
 
 
 def post(posting: Posting, settled: Settled, payments: pd.DataFrame, settlements: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -193,6 +195,8 @@ def post(posting: Posting, settled: Settled, payments: pd.DataFrame, settlements
     outcome post nothing: the newest revision then only notes the inputs that it holds for now. A settlement row that an interrupted run left out is written for its payments first.
     """
     payments = payments.sort_values(["revision", "participant_id"])
+    if "readings_version" not in payments:  # posted before there was one
+        payments = payments.assign(readings_version=None)
     if "inputs_hash" not in settlements:  # written before there was one
         settlements = settlements.assign(inputs_hash=None, reason=None)
     heads = settlements["revision"].tolist()
@@ -222,6 +226,7 @@ def _payment_rows(posting: Posting, settled: Settled, payments: pd.DataFrame, ba
             "tier": settled.tiers.get(who, "withdrawn"), "amount": amount, "balance": balances.get(who, Decimal(0)) + amount,
             "currency": posting.currency, "idempotency_key": idempotency_key(posting.event_id, revision),
             "payment_key": idempotency_key(posting.event_id, revision, who), "previous_hash": head,
+            "readings_version": posting.readings_version,
         }  # fmt: skip
         head = row["row_hash"] = row_hash(row)
         rows.append(row)
@@ -229,8 +234,12 @@ def _payment_rows(posting: Posting, settled: Settled, payments: pd.DataFrame, ba
 
 
 def row_hash(row: Mapping) -> str:
-    """The chain hash of a payment row, over every column but the hashes, money with two decimals."""
+    """The chain hash of a payment row, over every column but the hashes, money with two decimals. A row that was posted
+    before the readings' version was kept has none, and its hash none of it.
+    """
     plain = {name: value for name, value in row.items() if name not in ("previous_hash", "row_hash")}
+    if pd.isna(plain.get("readings_version")):
+        plain.pop("readings_version", None)
     for name in ("amount", "balance"):
         plain[name] = f"{Decimal(plain[name]):.2f}"
     plain["revision"] = int(plain["revision"])

@@ -55,6 +55,7 @@ BASELINES = Table(
         count("baseline_days_used", "like days that the mean is taken over", unit="days"),
         text("baseline_days", "those days, most recent first, separated by spaces"),
         text("fault", "INSUFFICIENT_BASELINE_DAYS where too few like days are complete", nullable=True),
+        text("readings_version", "hash of the contents of the days of readings that it was made from"),
     ),
 )  # fmt: skip
 
@@ -73,6 +74,7 @@ PERFORMANCE = Table(
         count("baseline_days_used", "like days that the baseline is taken over", unit="days"),
         flag("payable", "whether the measurement may be paid on"),
         text("reason", "why it may not", nullable=True),
+        text("readings_version", "version of the readings that its baseline was made from"),
     ),
 )  # fmt: skip
 
@@ -91,6 +93,7 @@ PAYMENTS = Table(
         text("payment_key", "sha256 of event|settlement|revision|participant"),
         text("previous_hash", "hash of the row before this in the event's chain; 64 zeros for the first"),
         text("row_hash", "sha256 of the previous hash and this row"),
+        text("readings_version", "version of the readings that the amount follows from; empty in rows posted before it was kept", nullable=True),
     ),
 )  # fmt: skip
 

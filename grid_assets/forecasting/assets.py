@@ -47,12 +47,13 @@ def demand_forecasts(context: dg.AssetExecutionContext, platform: Platform, conf
 
     day, clock = days_of(context, platform)[0], platform.site.clock
     days = history_of(platform, day)
+    version = platform.lake.version_of(NODE_LOADS, days)
     loads = platform.lake.read(NODE_LOADS, days, columns=NODE_COLUMNS)
     until = config.instant(platform, day)
     nodes = sorted(set(platform.lake.read(NODES, columns=["node_id"])["node_id"]) | set(loads["node_id"]))
     made = demand.forecast_demand(loads, features_of(platform, days), nodes, clock, day, country=platform.site.country, known_until=until)
-    written = platform.lake.write(DEMAND_FORECASTS, made.forecasts, day)
-    chosen = platform.lake.write(MODELS, made.models, day)
+    written = platform.lake.write(DEMAND_FORECASTS, made.forecasts.assign(readings_version=version), day)
+    chosen = platform.lake.write(MODELS, made.models.assign(readings_version=version), day)
     picture = demand_fan(made.forecasts, loads, clock, day, platform.site.title)
     said = {"messages": "\n".join(made.messages) or "none", "known_until": until.isoformat()}
     yield report(platform, DEMAND_FORECASTS, written, made.forecasts, inputs={NODE_LOADS: days}, picture=picture, figures=said)
@@ -72,11 +73,12 @@ def renewable_forecasts(context: dg.AssetExecutionContext, platform: Platform, c
 
     day, site = days_of(context, platform)[0], platform.site
     days, plants = history_of(platform, day), platform.lake.read(PLANTS)
+    version = platform.lake.version_of(READINGS, days)
     generation = inputs.of_meters(platform.lake, READINGS, days, plants["meter_id"].tolist())
     until, features = config.instant(platform, day), features_of(platform, days)
     made = renewables.forecast_renewables(generation, plants, features, site.clock, day, country=site.country, known_until=until)
-    written = platform.lake.write(RENEWABLE_FORECASTS, made.forecasts, day)
-    chosen = platform.lake.write(RENEWABLE_MODELS, made.models, day)
+    written = platform.lake.write(RENEWABLE_FORECASTS, made.forecasts.assign(readings_version=version), day)
+    chosen = platform.lake.write(RENEWABLE_MODELS, made.models.assign(readings_version=version), day)
     picture = renewable_fan(renewables.totals_by_kind(made.forecasts, plants), site.clock, day, site.title) if len(plants) else None
     said = {"messages": "\n".join(made.messages) or "none", "known_until": until.isoformat()}
     yield report(platform, RENEWABLE_FORECASTS, written, made.forecasts, inputs={READINGS: days}, picture=picture, figures=said)
@@ -89,12 +91,13 @@ def forecast_accuracy(context: dg.AssetExecutionContext, platform: Platform) -> 
 
     day, site = days_of(context, platform)[0], platform.site
     days, plants = history_of(platform, day), platform.lake.read(PLANTS)
+    version = f"{platform.lake.version_of(NODE_LOADS, days)}.{platform.lake.version_of(READINGS, days)}"
     loads = platform.lake.read(NODE_LOADS, days, columns=NODE_COLUMNS)
     generation = inputs.of_meters(platform.lake, READINGS, days, plants["meter_id"].tolist())
     issued = day - timedelta(days=site.clock.study_day_offset)
     stored = (platform.lake.read(DEMAND_FORECASTS, issued), platform.lake.read(RENEWABLE_FORECASTS, issued))
     features = features_of(platform, days)
     made = accuracy.day_accuracy(stored, loads, generation, plants, features, site.clock, day, country=site.country)
-    written = platform.lake.write(FORECAST_ACCURACY, made.scores, day)
+    written = platform.lake.write(FORECAST_ACCURACY, made.scores.assign(readings_version=version), day)
     said = {"demand_forecast_from": made.demand_from, "renewable_forecast_from": made.renewable_from}
     return report(platform, FORECAST_ACCURACY, written, made.scores, inputs={NODE_LOADS: days, DEMAND_FORECASTS: issued}, figures=said)

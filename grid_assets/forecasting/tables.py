@@ -17,6 +17,7 @@ _FORECAST = (
     ),
     text("model", "calendar_weather, weekly_naive or (plants) persistence: the one that did better on the days before the issue time"),
     text("model_version", "hash of the configuration, the training data and the library versions"),
+    text("readings_version", "hash of the contents of the days of node loads or readings that it was made from"),
 )
 
 DEMAND_FORECASTS = Table(
@@ -45,6 +46,7 @@ FORECAST_ACCURACY = Table(
         number("bias_pct", "mean error of the mean against the mean actual", nullable=True),
         number("naive_mape_pct", "the same of the weekly naive", nullable=True),
         number("naive_mae_kw", "mean absolute error of the weekly naive"),
+        text("readings_version", "hash of the contents of the days of node loads and readings that it was judged by"),
     ),
 )  # fmt: skip
 
@@ -56,6 +58,7 @@ _CHOICE = (
     number("backtest_mae_kw", "mean absolute error of the model on the last days, each forecast from what was known before; empty: none could be made", nullable=True),
     number("naive_mae_kw", "the same of the naive", nullable=True),
     flag("beats_naive", "whether the model was kept"),
+    text("readings_version", "hash of the contents of the days of node loads or readings that it was trained on"),
 )  # fmt: skip
 
 MODELS = Table(

@@ -230,6 +230,16 @@ class Lake:
         pointer = self.pointer(table, partition)
         return pointer["content_hash"] if pointer else None
 
+    def version_of(self, table: Table, partitions: str | date | Iterable[str | date] | None = None) -> str:
+        """One hash over the contents that several partitions have now: which version of them a result was made from.
+
+        Of one partition it is the content hash. A partition that is not there counts as that.
+        """
+        names = sorted(set(self._names(table, partitions)))
+        hashes = [self.content_hash(table, name) or "" for name in names]
+        told = "\n".join(f"{name}:{one}" for name, one in zip(names, hashes, strict=True))
+        return hashes[0] if len(hashes) == 1 else hashlib.sha256(told.encode()).hexdigest()[:20]
+
     # -- inside -------------------------------------------------------------------------------------------------
 
     @contextmanager

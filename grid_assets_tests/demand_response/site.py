@@ -84,7 +84,7 @@ def meters() -> pd.DataFrame:
     frame["node_id"] = ["F1", "F1", "F2", "F2"]
     return frame.assign(
         bus_id=None, rating_kw=100.0, power_factor=None, net_metered=False,
-        valid_from_utc=pd.Timestamp("2015-01-01", tz="UTC"), valid_to_utc=pd.Series([pd.NaT] * 4, dtype="datetime64[us, UTC]"),
+        valid_from_utc=pd.Timestamp("2015-01-01", tz="UTC"), register_modulus_kwh=None, valid_to_utc=pd.Series([pd.NaT] * 4, dtype="datetime64[us, UTC]"),
     )[METERS.columns]  # fmt: skip
 
 
@@ -96,7 +96,9 @@ def readings_of(site: Site, day: date, event: tuple[datetime, datetime] | None =
         if event:
             drawn[(starts >= event[0]) & (starts < event[1])] -= REDUCTIONS[meter]
         parts.append(pd.DataFrame({"meter_id": meter, "start_utc": starts, "energy_kwh": drawn * site.clock.interval_hours}))
-    return pd.concat(parts, ignore_index=True).assign(quality="measured", method=None, rule_failures=None)
+    return pd.concat(parts, ignore_index=True).assign(
+        quality="measured", method=None, rule_failures=None, quality_code="3.0.0", error_kwh=None
+    )
 
 
 def seed(site: Site, lake: Lake, first: date = date(2016, 4, 8)) -> None:

@@ -111,6 +111,11 @@ def test_a_second_run_changes_nothing_and_late_readings_post_the_difference(worl
     assert list(added["participant_id"]) == ["P2"]
     assert added["amount"].iloc[0] == Decimal("0.96")  # 13.6 x 0.15 = 2.04, 1.08 of it posted before
     assert len(payments[payments["revision"] == 1]) == 3
+    versions = payments.groupby("revision")["readings_version"].unique()
+    assert versions[2].tolist() == world.lake.read(BASELINES, "EV-1")["readings_version"].unique().tolist()
+    assert versions[2].tolist() == world.lake.read(PERFORMANCE, "EV-1")["readings_version"].unique().tolist()
+    assert len(versions[1]) == 1
+    assert versions[1][0] not in versions[2]
 
 
 def test_low_coverage_blocks_one_payment_and_is_shown(world):
@@ -286,7 +291,9 @@ def study(world, frame, day=date(2016, 5, 22)):
     world.lake.write(BRANCH_LOADINGS, flows, day)
     quantiles = {name: 100.0 for name in DEMAND_FORECASTS.columns if name.startswith("p") and name.endswith("_kw")}
     expected = pd.DataFrame({"node_id": "F1", "start_utc": frame["start_utc"], "mean_kw": 100.0}).drop_duplicates("start_utc")
-    expected = expected.assign(issued_utc=world.site.clock.issue_time(day), model="weekly_naive", model_version="v", **quantiles)
+    expected = expected.assign(
+        issued_utc=world.site.clock.issue_time(day), model="weekly_naive", model_version="v", readings_version="r", **quantiles
+    )
     world.lake.write(DEMAND_FORECASTS, expected, day)
     world.run("study", day.isoformat())
 

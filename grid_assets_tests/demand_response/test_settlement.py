@@ -293,3 +293,15 @@ def test_a_ledger_from_before_there_was_an_inputs_hash_goes_on():
     assert conformed(post(POSTING, settle(people, TERMS), payments, old))[1]["inputs_hash"].tolist() == ["inputs-1"]
     more = conformed(post(POSTING, settle([Delivery("P01", Decimal(100), Decimal(95))], TERMS), payments, old))[1]
     assert more["inputs_hash"].isna().tolist() == [True, False]
+
+
+def test_payments_posted_before_the_readings_version_was_kept_go_on_and_the_version_is_in_the_chain():
+    people = [Delivery("P01", Decimal(100), Decimal(90))]
+    payments, settlements = conformed(post(POSTING, settle(people, TERMS), *empty_ledger()))
+    old = payments.drop(columns="readings_version")
+    later = replace(POSTING, readings_version="r2")
+    more = conformed(post(later, settle([Delivery("P01", Decimal(100), Decimal(95))], TERMS), old, settlements))
+    assert more[0]["readings_version"].tolist() == [None, "r2"]
+    assert faults_of_ledger(*more) == []
+    forged = more[0].assign(readings_version=[None, "r3"])
+    assert "the hash chain breaks" in faults_of_ledger(forged, more[1])[0]

@@ -32,8 +32,8 @@ def test_covers_issue_time_to_end_of_study_day_and_fits_the_tables():
     assert rows["start_utc"].max() == pd.Timestamp("2016-05-27 21:00", tz="UTC")
     assert len(rows) == 39
     assert set(rows["issued_utc"]) == {pd.Timestamp("2016-05-26 07:00", tz="UTC")}
-    assert DEMAND_FORECASTS.conform(made.forecasts).num_rows == 78
-    assert MODELS.conform(made.models).num_rows == 2
+    assert DEMAND_FORECASTS.conform(made.forecasts.assign(readings_version="r")).num_rows == 78
+    assert MODELS.conform(made.models.assign(readings_version="r")).num_rows == 2
     assert faults.gaps(made.forecasts, "node_id", ["system", "a"], CLOCK, DAY) == ""
 
 

@@ -35,7 +35,7 @@ def platform(tmp_path, monkeypatch) -> Platform:
         lake.write(NODE_LOADS, rows, day)
         starts = clock.intervals(day)
         wheel = pd.DataFrame({"meter_id": "wheel", "start_utc": starts, "energy_kwh": 2.0 + 0.1 * np.cos(np.arange(len(starts)))})
-        lake.write(READINGS, wheel.assign(quality="measured", method=None, rule_failures=None), day)
+        lake.write(READINGS, wheel.assign(quality="measured", method=None, rule_failures=None, quality_code="3.0.0", error_kwh=None), day)
     nodes = pd.DataFrame({"node_id": ["system", "feeder"], "level": ["system", "feeder"], "parent_id": [None, "system"]})
     lake.write(NODES, nodes.assign(title="t", import_limit_kw=None, export_limit_kw=None))
     plant = {"plant_id": "wheel", "kind": "hydro", "meter_id": "wheel", "node_id": "feeder", "bus_id": None, "rating_kw": 5.0}
@@ -64,6 +64,9 @@ def test_day_run_publishes_all_tables_with_checks_and_pictures(platform):
     assert platform.lake.read(MODELS, DAY)["beats_naive"].all()
     assert len(platform.lake.read(RENEWABLE_FORECASTS, DAY)) == 78
     assert platform.lake.read(RENEWABLE_MODELS, DAY)["subject_id"].tolist() == ["hydro"]
+    days = assets.history_of(platform, DAY)
+    assert set(demand["readings_version"]) == {platform.lake.version_of(NODE_LOADS, days)}
+    assert set(platform.lake.read(RENEWABLE_MODELS, DAY)["readings_version"]) == {platform.lake.version_of(READINGS, days)}
     scores = platform.lake.read(FORECAST_ACCURACY, DAY).set_index("subject_id")
     assert set(scores.index) == {"system", "feeder", "hydro"}
     assert scores.loc["system", "mae_kw"] < 1.2 * scores.loc["system", "naive_mae_kw"]
@@ -85,6 +88,16 @@ def test_again_is_the_same_and_known_until_is_another(platform):
     early = (platform.site.clock.midnight(DAY) - timedelta(hours=5)).isoformat()
     assert materialise(platform, {"known_until": early}).success
     assert platform.lake.content_hash(DEMAND_FORECASTS, DAY) != before[0]
+
+
+def test_a_forecast_says_which_version_of_the_loads_it_was_made_from(platform):
+    materialise(platform)
+    version = platform.lake.read(DEMAND_FORECASTS, DAY)["readings_version"].iloc[0]
+    before = DAY - timedelta(days=1)
+    loads = platform.lake.read(NODE_LOADS, before)
+    platform.lake.write(NODE_LOADS, loads.assign(readings_version="late rows"), before)
+    materialise(platform)
+    assert platform.lake.read(DEMAND_FORECASTS, DAY)["readings_version"].iloc[0] != version
 
 
 def test_a_gap_stops_what_comes_after(platform):

@@ -15,7 +15,7 @@ DAYS = [date(2016, 5, 20), date(2016, 5, 21)]
 
 def stored(lake: Lake, day: date) -> None:
     starts = pd.date_range(day.isoformat(), periods=2, freq="15min", tz="UTC")
-    rows = [(meter, start, 1.0 + n, "measured", None, None) for n, meter in enumerate(("a", "b", "c")) for start in starts]
+    rows = [(meter, start, 1.0 + n, "measured", None, None, "3.0.0", None) for n, meter in enumerate(("a", "b", "c")) for start in starts]
     lake.write(READINGS, pd.DataFrame(rows, columns=READINGS.columns), day)
 
 

@@ -41,8 +41,8 @@ def run(given=None, plants=PLANTS, features=KNOWN, **more):
 
 def test_every_plant_within_its_rating_and_dark_at_night():
     made = run()
-    assert RENEWABLE_FORECASTS.conform(made.forecasts).num_rows == 4 * 78
-    assert RENEWABLE_MODELS.conform(made.models).num_rows == 3
+    assert RENEWABLE_FORECASTS.conform(made.forecasts.assign(readings_version="r")).num_rows == 4 * 78
+    assert RENEWABLE_MODELS.conform(made.models.assign(readings_version="r")).num_rows == 3
     assert faults.gaps(made.forecasts, "plant_id", PLANTS["plant_id"], CLOCK, DAY) == ""
     both = made.forecasts.merge(PLANTS, on="plant_id")
     numbers = both[["mean_kw", *QUANTILE_COLUMNS]].to_numpy()

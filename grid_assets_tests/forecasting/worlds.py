@@ -32,7 +32,11 @@ def node_loads(clock: SiteCalendar, first: date, last: date, nodes=("system",), 
         generator = np.random.default_rng([seed, n])
         kw = (n + 1) * shape * (1 + noise * generator.standard_normal(len(starts)))
         rows = {"node_id": node, "level": "system" if n == 0 else "feeder", "start_utc": starts, "energy_kwh": kw * clock.interval_hours}
-        made.append(pd.DataFrame(rows | {"generation_kwh": 0.0, "meters": 10, "valid_pct": 100.0, "published_pct": 100.0}))
+        made.append(
+            pd.DataFrame(
+                rows | {"generation_kwh": 0.0, "meters": 10, "valid_pct": 100.0, "published_pct": 100.0, "readings_version": "made"}
+            )
+        )
     return pd.concat(made, ignore_index=True)
 
 

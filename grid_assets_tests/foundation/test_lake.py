@@ -219,6 +219,19 @@ def test_partitions_and_columns_can_be_chosen(lake: Lake):
     assert len(chosen) == 4
 
 
+def test_the_version_of_several_partitions_changes_with_each_of_them(lake: Lake):
+    days = ["2016-05-24", "2016-05-25"]
+    lake.write(SAMPLES, frame(), days[0])
+    assert lake.version_of(SAMPLES, days[0]) == lake.content_hash(SAMPLES, days[0])
+    one = lake.version_of(SAMPLES, days)
+    assert lake.version_of(SAMPLES, reversed(days)) == one
+    lake.write(SAMPLES, frame(load=2.5), days[1])
+    both = lake.version_of(SAMPLES, days)
+    assert both != one
+    lake.write(SAMPLES, frame(), days[1])
+    assert len({one, both, lake.version_of(SAMPLES, days)}) == 3
+
+
 # -- parts of a partition ---------------------------------------------------------------------------------------
 
 

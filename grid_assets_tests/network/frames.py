@@ -53,7 +53,7 @@ def meters_frame(rows: list[tuple[str, str, str | None, float]], power_factor: f
     frame = pd.DataFrame(rows, columns=["meter_id", "node_id", "bus_id", "rating_kw"])
     return frame.assign(
         kind="load", customer_class="household", power_factor=power_factor, net_metered=False,
-        valid_from_utc=pd.Timestamp("2016-01-01", tz="UTC"), valid_to_utc=pd.Series(pd.NaT, frame.index, dtype="datetime64[us, UTC]"),
+        valid_from_utc=pd.Timestamp("2016-01-01", tz="UTC"), valid_to_utc=pd.Series(pd.NaT, frame.index, dtype="datetime64[us, UTC]"), register_modulus_kwh=None,
     ).astype({"power_factor": float})  # fmt: skip
 
 
@@ -77,12 +77,14 @@ def forecast_frame(key: str, mean_kw: dict[str, np.ndarray | float], clock: Site
     ]
     frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({key: [], "start_utc": times[:0], "mean_kw": []})
     quantiles = {f"p{q:02d}_kw": frame["mean_kw"] for q in (5, 10, 25, 50, 75, 90, 95)}
-    return frame.assign(issued_utc=pd.Timestamp(clock.issue_time(day)), model="weekly_naive", model_version="trial", **quantiles)
+    return frame.assign(
+        issued_utc=pd.Timestamp(clock.issue_time(day)), model="weekly_naive", model_version="trial", readings_version="trial", **quantiles
+    )
 
 
 def meter_days_frame(energy_kwh: dict[str, float], day: date) -> pd.DataFrame:
     frame = pd.DataFrame({"meter_id": list(energy_kwh), "energy_kwh": list(energy_kwh.values())})
     return frame.assign(
         day=day, kind="load", node_id="any", expected_intervals=48, valid_intervals=48, valid_pct=100.0, estimated_intervals=0,
-        missing_intervals=0, offline_longest_s=0.0, flags=None,
+        missing_intervals=0, offline_longest_s=0.0, flags=None, edited_intervals=0, usual_kwh=None, register_kwh=None,
     )  # fmt: skip

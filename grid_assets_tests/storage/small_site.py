@@ -71,8 +71,8 @@ def registers() -> dict[str, pd.DataFrame]:
     ).astype({"import_limit_kw": float, "export_limit_kw": float})
     begin = pd.Timestamp("2015-01-01", tz="UTC")
     meters = pd.DataFrame(
-        [(f"m-{node}", "load", node, None, "household", 500.0, None, False, begin, pd.NaT) for node in ("north", "south")]
-        + [("m-pv", "generation", "north", None, "plant", 900.0, None, False, begin, pd.NaT)],
+        [(f"m-{node}", "load", node, None, "household", 500.0, None, False, begin, pd.NaT, None) for node in ("north", "south")]
+        + [("m-pv", "generation", "north", None, "plant", 900.0, None, False, begin, pd.NaT, None)],
         columns=METERS.columns,
     )
     meters["valid_to_utc"] = pd.to_datetime(meters["valid_to_utc"], utc=True)
@@ -120,4 +120,4 @@ def _frame(columns: list[str], name: str, series: dict[str, np.ndarray], issued:
     ]
     frame = pd.concat(made, ignore_index=True)
     spread = {quantile: frame["mean_kw"] * (0.8 + 0.4 * n / 6) for n, quantile in enumerate(QUANTILE_COLUMNS)}
-    return frame.assign(**spread, model="calendar_weather", model_version="test")[columns]
+    return frame.assign(**spread, model="calendar_weather", model_version="test", readings_version="test")[columns]
