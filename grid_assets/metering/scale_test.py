@@ -20,8 +20,9 @@ def scaled_days(
     ``kwh``: (meters, intervals) as arrived; ``past``: like days in the same shape; ``limit_kwh`` (meters,): the most that the
     service can carry in an interval; ``class_kwh`` (meters,): median of the class profile, NaN where there is none.
     With a past: all three quartiles of the day's sizes, zeros left out, lie between ``ratio`` and 1000^2 / ``ratio`` times
-    those of the past, so that neither a spike nor a house that wakes up counts. Without: most values are above the service's
-    limit, and a thousandth of them is not; or some are, and the median is so many times the class's.
+    those of the past, so that neither a spike nor a house that wakes up counts; or the day is far above the past, and most of
+    its values are above the service's limit, but not a thousandth of them: a day in Wh on which hardly anything was used.
+    Without a past: the latter; or some values are above the limit, and the median is so many times the class's.
     Source: kW read as kWh and Wh as kWh are known faults of meter feeds; the test is ours.
     """
     found = np.zeros(len(kwh), dtype=bool)
@@ -31,7 +32,8 @@ def scaled_days(
         compared = np.flatnonzero(size > np.sqrt(ratio) * usual)
         alone = np.flatnonzero(np.isnan(usual) & (np.fmax.reduce(np.abs(kwh), axis=1) > limit_kwh))
     for row in compared:
-        found[row] = _stands_above(kwh[row], np.concatenate([day[row] for day in past]), ratio)
+        usual_values = np.concatenate([day[row] for day in past])
+        found[row] = _stands_above(kwh[row], usual_values, ratio) or _too_large(kwh[row], limit_kwh[row], np.nan, ratio)
     for row in alone:
         found[row] = _too_large(kwh[row], limit_kwh[row], class_kwh[row], ratio)
     return found

@@ -32,11 +32,9 @@ def test_a_day_in_wh_is_found_and_the_day_in_kwh_is_not(seed, level):
 
 def test_the_bounds_lie_evenly_about_a_thousand():
     past = [np.full((1, 96), 0.1)] * 3
-    assert found(past[0] * 251, past)
-    assert not found(past[0] * 249, past)
-    assert found(past[0] * 3999, past)
-    assert not found(past[0] * 4001, past)
-    assert found(past[0] * 249, past, ratio=200.0)
+    for times, expected in ((251, True), (249, False), (3999, True), (4001, False)):
+        assert found(past[0] * times, past, limit=1e9) == expected
+    assert found(past[0] * 249, past, limit=1e9, ratio=200.0)
 
 
 def test_gaps_zeros_and_a_few_sound_values_do_not_hide_it():
@@ -91,3 +89,12 @@ def test_clean_days_of_many_meters_are_left_alone(seed):
     days = [level * rng.lognormal(0, 1.0, (5000, 96)) for _ in range(4)]
     assert not scaled_days(days[0], days[1:], np.full(5000, 1e9), np.full(5000, NAN), RATIO).any()
     assert scaled_days(1000 * days[0], days[1:], np.full(5000, 1e9), np.full(5000, NAN), RATIO).mean() > 0.999
+
+
+def test_a_quiet_day_in_wh_is_found_by_the_service_limit():
+    *past, day = usual_days(5, 4)
+    quiet = 1000 * day / 12
+    assert not found(quiet, past, limit=1e9)
+    assert found(quiet, past, limit=2.0)
+    large = [1000 * one for one in past]
+    assert not found(quiet, large, limit=2.0)  # the register's rating is wrong, the day is as usual
