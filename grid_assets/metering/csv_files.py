@@ -209,9 +209,13 @@ class _Reader:
         return len(line) < 10_000 and self._names_columns(_split(line, self.delimiter))
 
     def _names_columns(self, cells: list[str]) -> bool:
-        """Whether cells read like a header: at least two are names of columns, and none is a number."""
-        known = sum(one in self.header or one in self.wanted or one.strip().lower() in KNOWN_NAMES for one in cells)
-        return known >= 2 and not any(_is_number(one) for one in cells)
+        """Whether cells read like a header: at least two, and half of them, are names of columns; none is a number. At least
+        one is a name that this file uses, or all are well known."""
+        words = [one for one in cells if one]
+        own = sum(one in self.header or one in self.wanted for one in words)
+        known = sum(one in self.header or one in self.wanted or one.strip().lower() in KNOWN_NAMES for one in words)
+        named = known >= 2 and 2 * known >= len(words) and (own >= 1 or known == len(words) >= 3)
+        return named and not any(_is_number(one) for one in words)
 
     def _change_header(self, begin: int) -> int:
         """Goes over to the header that stands at ``begin``; what it cannot tell is quarantined up to one that can."""
@@ -330,7 +334,11 @@ def _is_wordy(cell: str) -> bool:
 
 
 def _is_number(cell: str) -> bool:
-    return cell.replace(",", "").replace(".", "").lstrip("+-").isdigit()
+    try:
+        float(cell.replace(",", "."))
+    except ValueError:
+        return False
+    return True
 
 
 def _bare_values(values: pa.ChunkedArray) -> pa.ChunkedArray:
