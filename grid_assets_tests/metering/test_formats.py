@@ -6,9 +6,11 @@ import codecs
 import gzip
 import io
 import json
+import re
 from datetime import date
 from pathlib import Path
 from xml.etree import ElementTree
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -16,9 +18,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from grid_assets.foundation.calendar import SiteCalendar
 from grid_assets.foundation.registers import DEVICES, read_register
 from grid_assets.foundation.site import SiteError, load_site
+from grid_assets.foundation.site_sections import ReadingsInput
 from grid_assets.metering.accounting import landing_faults
+from grid_assets.metering.arrival_rules import Rules, SiteDays, judge
+from grid_assets.metering.file_formats import read_cells
+from grid_assets.metering.known_subjects import KnownSubjects
 from grid_assets.metering.tables import LANDED_FILES, LANDED_MEASUREMENTS, LANDED_ROWS, REJECTED_READINGS
 from grid_assets_tests.metering.conftest import FIRST, MadeSite, as_csv, day_rows
 
@@ -517,3 +524,43 @@ def test_the_same_day_lands_alike_in_every_format(make_site):
 WIDE_FEED = '[[readings]]\nname = "wide"\nfolder = "wide"\npattern = "{received}.csv"\nunit = "kWh"\n'
 PARQUET_FEED = f'[[readings]]\nname = "table"\nfolder = "parquet"\npattern = "{{received}}.parquet"\n{LONG}\n'
 JSON_FEED = '[[readings]]\nname = "devices"\nfolder = "json"\npattern = "{received}.jsonl"\nmeasurement_units = { energy = "kWh" }\n'
+
+
+def test_the_examples_of_the_page_of_sites_can_be_loaded(make_site):
+    page = (Path(__file__).parents[2] / "docs" / "sites.md").read_text()
+    examples = [one for one in re.findall(r"```toml\n(.*?)```", page, re.S) if one.startswith("[[readings]]")]
+    assert len(examples) == 4
+    assert [one.format for one in make_site("\n".join(examples)).site.readings] == ["csv", None, "json_lines", "espi"]
+
+
+@pytest.mark.parametrize(
+    ("data_set", "name", "column", "unit", "first"),
+    [
+        ("zonnedael_meters", "interval_15min", "energy_wh", "Wh", "2013-04-01"),
+        ("edrp_meters", "interval_30min", "energy_kwh", "kWh", "2009-03-29"),
+        ("lcl_dtou", "two_households_30min", "energy_kwh", "kWh", "2013-03-31"),
+    ],
+)
+def test_real_archives_are_declared_by_their_columns_alone(shared_data: Path, data_set, name, column, unit, first):
+    source = ReadingsInput(  # type: ignore[call-arg]
+        name="real", folder=Path("."), pattern="x", arrival="archive",
+        columns={"meter_id": "meter_id", "read_utc": "timestamp_utc", "value": column},  # type: ignore[arg-type]
+    )  # fmt: skip
+    path = shared_data / data_set / f"{name}.parquet"
+    cells = read_cells(path.read_bytes(), source, name)
+    frame = pd.read_parquet(path)
+    assert cells.unit_detected == unit
+    zone = ZoneInfo("Europe/Amsterdam" if unit == "Wh" else "Europe/London")
+    day = date.fromisoformat(first)
+    clock = SiteCalendar(zone, 15 if unit == "Wh" else 30, day, day, 9, 2)
+    register = pd.DataFrame(
+        {"meter_id": sorted(set(frame["meter_id"].astype(str))), "valid_from_utc": pd.Timestamp("2000-01-01", tz="UTC")}
+    )
+    known = KnownSubjects.of(register.assign(valid_to_utc=pd.to_datetime([None] * len(register), utc=True)), "meter_id")
+    judged = judge(
+        cells, source, Rules(clock, SiteDays.of(clock, day), known, KnownSubjects.of(DEVICES.empty().to_pandas(), "device_id")), None
+    )
+    wanted = frame["timestamp_utc"].dt.tz_convert(zone.key).dt.date == day
+    kept = (judged.day_index == 0) & ~judged.refusals.failed
+    assert kept.sum() == (wanted & frame[column].notna()).sum() > 90
+    assert judged.value[kept].sum() == pytest.approx(frame.loc[wanted, column].astype(float).sum())
