@@ -50,11 +50,12 @@ def past_matrix(readings: pa.Table, past_starts: pd.DatetimeIndex, grid: DayGrid
     firsts = readings["meter_id"].take(pa.array(np.arange(0, readings.num_rows, size)))
     codes, ids = encoded(firsts)
     there = rows_of(grid.ids, ids.take(pa.array(codes)))
-    values = readings["energy_kwh"].to_numpy().reshape(-1, size)
-    known = _words(readings["quality"], ("measured", "edited"))
+    values = np.array(readings["energy_kwh"].to_numpy())
+    unknown = ~_words(readings["quality"], ("measured", "edited"))
     if "quality_code" in readings.column_names:
-        known &= ~_words(readings["quality_code"], (POWER_FAIL,))
-    values = np.where(known.reshape(-1, size), values, np.nan)
+        unknown |= _words(readings["quality_code"], (POWER_FAIL,))
+    values[unknown] = np.nan
+    values = values.reshape(-1, size)
     columns = _columns(past_starts, grid)
     if columns is not None:
         values = np.concatenate([values, np.full((len(values), 1), np.nan)], axis=1)[:, columns]
@@ -67,7 +68,8 @@ def past_matrix(readings: pa.Table, past_starts: pd.DatetimeIndex, grid: DayGrid
 
 def _words(column: pa.ChunkedArray, wanted: Sequence[str]) -> np.ndarray:
     codes, words = encoded(column)
-    return np.array([word in wanted for word in words.to_pylist()], dtype=bool)[codes]
+    found = np.array([word in wanted for word in words.to_pylist()], dtype=bool)
+    return found[codes] if found.any() else np.zeros(len(codes), dtype=bool)
 
 
 def _columns(past_starts: pd.DatetimeIndex, grid: DayGrid) -> np.ndarray | None:
