@@ -97,8 +97,9 @@ def evidence(values: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.nd
     size = values.shape[1]
     usual = _median(values)
     rest, moves = values - usual[:, None], np.tanh(np.abs(usual))[:, None]  # an idle meter does not follow the weather
-    for one in np.unique(classes.astype(str)):
-        own = np.flatnonzero(classes.astype(str) == one)
+    class_of, names = pd.factorize(classes)
+    for one in range(len(names)):
+        own = np.flatnonzero(class_of == one)
         if len(own) >= CLASS_METERS:
             rest[own] -= np.nan_to_num(_median(rest[own].T)) * np.nan_to_num(moves[own])
     best, over = np.zeros(len(values)), np.ones(len(values), int)
@@ -179,16 +180,16 @@ def _words(one, day) -> str:
 
 
 def _by_meter(days: Sequence[pa.Table], ids: np.ndarray, column: str) -> np.ndarray:
-    """(meters, days) a column of each day, NaN where a meter has none."""
+    """(meters, days) a column of each day, NaN where a meter has none; ``ids``: the meters of the last day."""
     made, index = np.full((len(ids), len(days)), np.nan), None
+    own = days[-1]["meter_id"]
     for n, table in enumerate(days):
         values = table[column].to_numpy(zero_copy_only=False).astype(float)
-        theirs = table["meter_id"].to_numpy(zero_copy_only=False)
-        if len(theirs) == len(ids) and (theirs == ids).all():
+        if table["meter_id"].equals(own):
             made[:, n] = values
             continue
         index = pd.Index(ids) if index is None else index
-        at = index.get_indexer(pd.Index(theirs))
+        at = index.get_indexer(pd.Index(table["meter_id"].to_numpy(zero_copy_only=False)))
         made[at[at >= 0], n] = values[at >= 0]
     return made
 

@@ -42,23 +42,49 @@ class DayMatrices:
 def day_matrices(readings: pa.Table | pd.DataFrame, meters: pd.DataFrame, starts: pd.DatetimeIndex) -> DayMatrices:
     """The matrices of the rows (READINGS; rule_failures may be left out) that are of ``meters`` and within ``starts``."""
     table = readings if isinstance(readings, pa.Table) else pa.Table.from_pandas(readings, preserve_index=False)
+    return _matrices(table, _codes(table["meter_id"], pd.Index(meters["meter_id"]), np.int32), meters, starts)
+
+
+def _matrices(table: pa.Table, row: np.ndarray, meters: pd.DataFrame, starts: pd.DatetimeIndex) -> DayMatrices:
+    """``row``: the line of each row of the table, -1 for none."""
     shape = len(meters), len(starts)
     energy, quality = np.full(shape, np.nan), np.zeros(shape, np.uint8)
     refused, zero_run = np.zeros(shape, bool), np.zeros(shape, bool)
-    row, column = _codes(table["meter_id"], meters["meter_id"]), _positions(table["start_utc"], starts)
-    here = (row >= 0) & (column >= 0)
-    at = row[here] * shape[1] + column[here]
-    values = table["energy_kwh"].cast(pa.float64()).to_numpy().astype(float)
-    energy.ravel()[at] = values[here]
-    quality.ravel()[at] = np.maximum(_codes(table["quality"], QUALITIES), 0)[here].astype(np.uint8)
-    if "rule_failures" in table.column_names:
-        rules = table["rule_failures"].cast(pa.string()) if pa.types.is_null(table["rule_failures"].type) else table["rule_failures"]
-        told = [text for text in _distinct(rules) if text]
-        failed = _codes(rules, told)[here]
-        refused.ravel()[at] = failed >= 0
-        zero_run.ravel()[at] = np.append([ZERO_RUN in text.split() for text in told], False)[failed]
+    place = _places(table, row, starts)
+    place.put(energy, table["energy_kwh"].cast(pa.float64()).to_numpy())
+    place.put(quality, _codes(table["quality"], QUALITIES, np.uint8, missing=0))
+    if "rule_failures" in table.column_names and table["rule_failures"].null_count < table.num_rows:
+        told = _distinct(table["rule_failures"])
+        failed = _codes(table["rule_failures"], told)
+        place.put(refused, failed >= 0)
+        place.put(zero_run, np.append([ZERO_RUN in text.split() for text in told], False)[failed])
     arrived = refused | (quality == QUALITIES.index("measured")) | (quality == QUALITIES.index("edited"))
     return DayMatrices(meters, energy, quality, arrived, (arrived & (energy == 0)) | zero_run)
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where rows of a table go in a matrix: line by line where every meter's intervals are all there, else cell by cell."""
+
+    rows: np.ndarray
+    """Of lines: the line of each meter in the table; of cells: their positions in the flat matrix. -1: nowhere."""
+    width: int
+    """Intervals of a line; 0: cells."""
+
+    def put(self, matrix: np.ndarray, values: np.ndarray) -> None:
+        here = self.rows >= 0
+        values, target = (values.reshape(-1, self.width), matrix) if self.width else (values, matrix.reshape(-1))
+        target[self.rows[here]] = values if here.all() else values[here]
+
+
+def _places(table: pa.Table, row: np.ndarray, starts: pd.DatetimeIndex) -> _Places:
+    size, since = len(starts), _microseconds(table["start_utc"])
+    if size and len(row) and len(row) % size == 0:
+        lines, expected = row.reshape(-1, size), starts.as_unit("us").asi8
+        if (lines == lines[:, :1]).all() and (since.reshape(-1, size) == expected).all():
+            return _Places(lines[:, 0].copy(), size)
+    column = _positions(since, starts)
+    return _Places(np.where((row >= 0) & (column >= 0), row.astype(np.int64) * size + column, -1), 0)
 
 
 def shards_of_day(lake: Lake, day: date, meters: pd.DataFrame, starts: pd.DatetimeIndex) -> Iterator[DayMatrices]:
@@ -70,16 +96,18 @@ def shards_of_day(lake: Lake, day: date, meters: pd.DataFrame, starts: pd.Dateti
     left = np.ones(len(meters), bool)
     index = pd.Index(meters["meter_id"])
     for rows in lake.read_shards(READINGS, day, COLUMNS, CODED):
-        here = np.zeros(len(meters), bool)
-        found = index.get_indexer(_distinct(rows["meter_id"]))
-        here[found[found >= 0]] = True
+        place = _codes(rows["meter_id"], index, np.int32)
+        here = np.zeros(len(meters) + 1, bool)
+        here[place] = True  # the last for rows of no meter in force
+        line = np.append(np.cumsum(here[:-1], dtype=np.int32) - 1, np.int32(-1))
+        here = here[:-1]
         if (here & ~left).any():
             raise ValueError(
                 f"{READINGS}, {day}: meter {index[here & ~left][0]!r} lies in two files; expected files of whole meters: "
                 "materialise the day's readings again"
             )
         left &= ~here
-        yield day_matrices(rows, meters[here].reset_index(drop=True), starts)
+        yield _matrices(rows, line[place], meters[here].reset_index(drop=True), starts)
     if left.any():
         yield day_matrices(READINGS.empty(), meters[left].reset_index(drop=True), starts)
 
@@ -105,27 +133,33 @@ def _chunks(values: pa.ChunkedArray) -> Iterator[pa.DictionaryArray]:
         yield chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
 
 
-def _distinct(values: pa.ChunkedArray) -> pd.Index:
-    parts = [chunk.dictionary.to_numpy(zero_copy_only=False) for chunk in _chunks(values)]
-    return pd.Index(np.concatenate(parts) if parts else np.empty(0, object)).unique()
+def _distinct(values: pa.ChunkedArray) -> list[str]:
+    return sorted({text for chunk in _chunks(values) for text in chunk.dictionary.to_pylist() if text})
 
 
-def _codes(values: pa.ChunkedArray, known) -> np.ndarray:
-    """The position of each text in ``known``, -1 where it is none of them. Each distinct text of a chunk is looked up once."""
-    index, parts = pd.Index(known), [np.empty(0, np.int64)]
+def _codes(values: pa.ChunkedArray, known, kind: type = np.int64, missing: int = -1) -> np.ndarray:
+    """The position of each text in ``known``, ``missing`` where it is none of them. Each distinct text of a chunk is looked up once."""
+    index, parts = known if isinstance(known, pd.Index) else pd.Index(known), [np.empty(0, kind)]
     for chunk in _chunks(values):
-        place = np.append(index.get_indexer(pd.Index(chunk.dictionary.to_numpy(zero_copy_only=False))), -1)  # the last for nulls
-        parts.append(place[pc.fill_null(chunk.indices.cast(pa.int64()), len(place) - 1).to_numpy(zero_copy_only=False)])
+        found = index.get_indexer(pd.Index(chunk.dictionary.to_numpy(zero_copy_only=False)))
+        place = np.append(np.where(found >= 0, found, missing), missing).astype(kind)  # the last for nulls
+        at = pc.fill_null(chunk.indices.cast(pa.int32()), len(found)) if chunk.null_count else chunk.indices
+        parts.append(place[at.to_numpy(zero_copy_only=False)])
     return np.concatenate(parts)
 
 
-def _positions(instants: pa.ChunkedArray, starts: pd.DatetimeIndex) -> np.ndarray:
-    """The interval that begins at each instant, -1 where none does."""
+def _microseconds(instants: pa.ChunkedArray) -> np.ndarray:
+    """Microseconds since 1970, -1 for none."""
+    counted = instants.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
+    return (pc.fill_null(counted, -1) if counted.null_count else counted).to_numpy()
+
+
+def _positions(instants: np.ndarray, starts: pd.DatetimeIndex) -> np.ndarray:
+    """The interval that begins at each instant (microseconds), -1 where none does."""
     if not len(starts) or not len(instants):
         return np.full(len(instants), -1)
-    kind = pa.timestamp("us", tz="UTC")
     begins = starts.as_unit("us").asi8
     step = int(begins[1] - begins[0]) if len(begins) > 1 else 1
-    since = pc.fill_null(instants.cast(kind).cast(pa.int64()), -1).to_numpy() - begins[0]
+    since = instants - begins[0]
     position = since // step
-    return np.where((since % step == 0) & (position >= 0) & (position < len(begins)), position, -1)
+    return np.where((since == position * step) & (position >= 0) & (position < len(begins)), position, -1)
