@@ -253,9 +253,9 @@ class ValidationSection(Section):
     zero_run_intervals: int = Field(8, ge=2)
     """Zeros in a row that need an outage event, or a past with such runs, to be believed."""
     zero_run_usual_kw: float = Field(0.02, ge=0)
-    """A meter whose like days never fall below this mean power does not rest: its zero runs are faults."""
+    """A meter that did not stay under this mean power for half of such a run on its like days does not rest: its zero runs are faults."""
     scale_ratio: float = Field(250.0, gt=10)
-    """A day whose mean is more than this times the usual one was sent in Wh and is divided by 1000."""
+    """A day whose quartiles stand between this and 1000^2 / this times the usual ones was sent in Wh and is divided by 1000."""
     register_tolerance_pct: float = Field(2.0, gt=0)
     """Largest difference between a day's intervals and its register before the day is flagged."""
     register_modulus_kwh: float = Field(100_000.0, gt=0)
