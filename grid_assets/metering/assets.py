@@ -12,6 +12,7 @@ from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import DEVICES, METERS, NODES
 from grid_assets.foundation.tables import Table
 from grid_assets.metering import (
+    accounting,
     aggregation,
     alert_days,
     alert_inputs,
@@ -171,6 +172,7 @@ def readings(context: dg.AssetExecutionContext, platform: Platform):
         staleness.note_inputs(lake, day, made_from)
     meter_days = lake.read_arrow(METER_DAYS, days[-1])
     figures = day_profiles.day_figures(meter_days, written[-1][FAILED_READINGS].rows) | {"shards": len(written[-1][READINGS].files)}
+    figures |= accounting.refused_by_rule(lake.read(FAILED_READINGS, days[-1], ["rules"])["rules"])
     pictured = pictures_of_readings(platform, days[-1], meter_days.to_pandas())
     inputs = {RAW_READINGS: days, CORRECTIONS: days, OUTAGE_EVENTS: days, METERS: None}
     for table in written[-1]:

@@ -55,5 +55,5 @@ def finish_day(lake: Lake, day: date) -> None:
 
 def is_finished(lake: Lake, day: date) -> bool:
     """Whether the day's node loads were made from the readings that it has: not so when a run died between the two."""
-    noted = lake.read(FINISHED_DAYS, day, ["readings_hash"])["readings_hash"].tolist()
+    noted = lake.read_arrow(FINISHED_DAYS, day, ["readings_hash"])["readings_hash"].to_pylist()
     return lake.pointer(NODE_LOADS, day) is not None and noted == [lake.content_hash(READINGS, day)]

@@ -62,7 +62,7 @@ def _hash_of_rows(table: Table, rows: pd.DataFrame) -> str:
 
 
 def _noted(lake: Lake, day: date) -> dict | None:
-    rows = lake.read(READING_INPUTS, day).to_dict("records")
+    rows = lake.read_arrow(READING_INPUTS, day).to_pylist()
     return rows[0] if rows else None
 
 
@@ -171,7 +171,7 @@ class _Look:
         return ", ".join(sorted({row["source_file"] for row in changed}))
 
     def _rows_in_lake(self, table: Table, day: date) -> dict[str, int]:
-        here = self.lake.read(table, day, ["file_id", "rows"])
+        here = self.lake.read_arrow(table, day, ["file_id", "rows"]).to_pydict()  # many small reads: Arrow's own way is twice as fast
         return dict(zip(here["file_id"], here["rows"], strict=True))
 
     def _changed_files(self, what: str, landed: Mapping[str, int], made: Mapping[str, int]) -> Iterator[str]:

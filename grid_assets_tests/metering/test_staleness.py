@@ -17,13 +17,21 @@ from grid_assets.jobs import correct_readings
 from grid_assets.metering import accounting, checks, measurements, sensors, staleness
 from grid_assets.metering.corrections import corrections_of
 from grid_assets.metering.tables import (
+    CLASS_PROFILES,
     CLOSING_REGISTERS,
     CORRECTIONS,
     DEVICE_DAYS,
+    EDITED_READINGS,
+    FAILED_READINGS,
+    FILE_DAYS,
     LANDED_FILES,
     LANDED_MEASUREMENTS,
     MEASUREMENT_FILE_DAYS,
     MEASUREMENTS,
+    METER_DAYS,
+    OUTAGE_EVENTS,
+    QUALITY_PROFILES,
+    RAW_READINGS,
     READING_INPUTS,
     READINGS,
     REJECTED_READINGS,
@@ -36,6 +44,7 @@ CHANGE = date(2021, 3, 28)
 FOLDERS = '[metering]\ncorrections = "corrections"\noutages = "outages"\n'
 ROW = "c1,m1,2021-03-27T10:00:00Z,2021-03-27T11:00:00Z,replace,0.25,ann,2021-03-29T08:00:00Z,read on site\n"
 HEADER = "correction_id,meter_id,start_utc,end_utc,action,energy_kwh,author,entered_utc,reason\n"
+READING_TABLES = (READINGS, FAILED_READINGS, EDITED_READINGS, FILE_DAYS, METER_DAYS, QUALITY_PROFILES, CLASS_PROFILES)
 OUTAGE = "outage_id,meter_id,node_id,start_utc,end_utc,cause\no1,,f1,2021-03-27T10:00:00Z,2021-03-27T12:00:00Z,storm\n"
 
 
@@ -256,6 +265,34 @@ def test_a_correction_by_command_is_kept_and_makes_its_days_stale(entered: MadeS
     assert "the clocks change there" in run("m1", "2021-03-28T01:30", "2021-03-28T03:00", "--reject", *said).output
     assert "is not in the register" in run("m8", "2021-03-27T10:00", "2021-03-27T11:00", "--reject", *said).output
     assert len(corrections_of(entered.site, entered.lake).rows) == 1
+
+
+@pytest.mark.slow
+def test_a_correction_survives_every_materialisation_and_the_later_one_counts(entered: MadeSite, monkeypatch):
+    monkeypatch.setattr(checks, "judge_profiles", lambda *_: _no_docs(entered))
+    first = ROW.replace("c1", "c0").replace("0.25", "0.75").replace("2021-03-29T08", "2021-03-29T07")
+    write_entries(entered, "corrections", HEADER + ROW + first + "c2,m1,soon,later,reject,,ann,2021-03-29T08:00:00Z,bad row\n")
+    keys = [table.key for table in (CORRECTIONS, OUTAGE_EVENTS, RAW_READINGS, *READING_TABLES)]
+    contents = []
+    with dg.DagsterInstance.ephemeral() as instance:
+        for _ in range(2):
+            result = run_assets(entered, instance, FIRST, keys)
+            assert result.success
+            contents.append([entered.lake.content_hash(table, FIRST) for table in READING_TABLES])
+            refused = next(
+                one
+                for one in result.get_asset_check_evaluations()
+                if one.asset_key.path[-1] == "corrections" and one.check_name != "schema"
+            )
+            assert (refused.passed, refused.severity) == (False, dg.AssetCheckSeverity.WARN)
+            assert "by_hand.csv, line 4: start_utc = 'soon'" in refused.description
+    assert contents[0] == contents[1]
+    rows = entered.lake.read(READINGS, FIRST).query("meter_id == 'm1' and quality == 'edited'")
+    assert rows["start_utc"].dt.strftime("%H:%M").tolist() == ["10:00", "10:30"]
+    assert (rows["energy_kwh"].tolist(), rows["method"].tolist()) == ([0.25, 0.25], ["correction", "correction"])
+    edited = entered.lake.read(EDITED_READINGS, FIRST)
+    assert edited[["correction_id", "author", "reason"]].drop_duplicates().to_numpy().tolist() == [["c1", "ann", "replace: read on site"]]
+    assert edited["replaced_kwh"].tolist() == pytest.approx(day_rows(entered.site, FIRST, ("m1",))["value"][20:22].tolist())
 
 
 def test_a_site_without_a_folder_takes_no_corrections(made: MadeSite):
