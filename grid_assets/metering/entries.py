@@ -66,9 +66,13 @@ def read_entries(folder: Path | None, columns: Sequence[str], optional: Sequence
             RefusedEntry(folder.name, 0, "the folder that the site file names does not exist; make it, or correct [metering]")
         )
         return found
-    for path in sorted(folder.glob("*.csv")):
-        if not path.name.startswith("."):
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or not path.is_file():
+            continue
+        if path.suffix.lower() == ".csv":
             _read_file(path, columns, optional, found)
+        else:
+            found.refused.append(RefusedEntry(path.name, 0, "is not named .csv; no row of this file counts"))
     return found
 
 

@@ -82,6 +82,15 @@ def test_bytes_that_are_no_text_cost_one_row_and_a_wrong_header_one_file(tmp_pat
     assert "autor" in made.refused[1].reason
 
 
+def test_files_that_are_no_csv_are_told(tmp_path: Path):
+    (tmp_path / "a.CSV").write_text(HEADER + GOOD)
+    (tmp_path / "b.xlsx").write_bytes(b"PK")
+    (tmp_path / ".lock").write_text("")
+    made = read_corrections(tmp_path, CLOCK)
+    assert made.rows["correction_id"].tolist() == ["c1"]
+    assert [str(one) for one in made.refused] == ["b.xlsx: is not named .csv; no row of this file counts"]
+
+
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path):
     (refused,) = read_corrections(tmp_path / "corections", CLOCK).refused
     assert str(refused).startswith("corections: the folder that the site file names does not exist")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
@@ -44,6 +45,7 @@ CHANGE = date(2021, 3, 28)
 FOLDERS = '[metering]\ncorrections = "corrections"\noutages = "outages"\n'
 ROW = "c1,m1,2021-03-27T10:00:00Z,2021-03-27T11:00:00Z,replace,0.25,ann,2021-03-29T08:00:00Z,read on site\n"
 HEADER = "correction_id,meter_id,start_utc,end_utc,action,energy_kwh,author,entered_utc,reason\n"
+DEVICE_FEED = '[[readings]]\nname = "devices"\nfolder = "devices"\npattern = "d_{received}.jsonl"\nformat = "json_lines"\n'
 READING_TABLES = (READINGS, FAILED_READINGS, EDITED_READINGS, FILE_DAYS, METER_DAYS, QUALITY_PROFILES, CLASS_PROFILES)
 OUTAGE = "outage_id,meter_id,node_id,start_utc,end_utc,cause\no1,,f1,2021-03-27T10:00:00Z,2021-03-27T12:00:00Z,storm\n"
 
@@ -164,6 +166,40 @@ def test_measurements_through_the_doors(entered: MadeSite):
     land_measurements(entered, "v2", {"2021-03-27T10:00:00Z": 231.0})
     assert why(entered) == {FIRST: ("landed measurements are not in it: v2.jsonl",)}
     assert "v2" in accounting.measurement_faults(entered.lake, FIRST)
+
+
+def test_what_devices_send_lands_and_is_validated(make_site):
+    made = make_site(readings=FEED + DEVICE_FEED)
+    (made.site_file.parent / "devices").mkdir()
+    begin = pd.Timestamp("2020-01-01", tz="UTC")
+    battery = {
+        "device_id": "b1",
+        "kind": "battery_monitor",
+        "node_id": "f1",
+        "unit_id": None,
+        "reporting_s": 900.0,
+        "valid_from_utc": begin,
+        "valid_to_utc": None,
+    }
+    made.lake.write(DEVICES, pd.DataFrame([battery]).assign(valid_to_utc=pd.to_datetime(pd.Series([None]), utc=True)))
+    made.lake.write(METERS, made.register)
+    lines = [
+        {"device_id": "b1", "timestamp": f"2021-03-27T10:{minute:02d}:00Z", "measurements": {"soc": soc, "voltage": 0.8}, "units": {"voltage": "kV"}}
+        for minute, soc in ((0, 50), (15, 101), (30, 51))
+    ]  # fmt: skip
+    (made.site_file.parent / "devices" / "d_20210328T050000Z.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    made.drop("reads_20210328T050000Z.csv", as_csv(day_rows(made.site, FIRST)))
+    keys = [table.key for table in (LANDED_FILES, REJECTED_READINGS, MEASUREMENTS, DEVICE_DAYS, MEASUREMENT_FILE_DAYS)]
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run_assets(made, instance, FIRST, keys)
+    assert result.success
+    assert all(one.passed for one in result.get_asset_check_evaluations() if one.check_name == "rows_accounted")
+    table = made.lake.read(MEASUREMENTS, FIRST)
+    assert table.loc[table["quantity"] == "voltage", ["value", "unit"]].drop_duplicates().to_numpy().tolist() == [[800.0, "V"]]
+    assert table.loc[table["quantity"] == "soc", "rule_failures"].tolist() == [None, "limits", None]
+    days = made.lake.read(DEVICE_DAYS, FIRST).set_index("quantity")
+    assert days.loc["soc", ["kind", "values", "expected_values"]].tolist() == ["battery_monitor", 3, 96]
+    assert days.loc["soc", "offline_longest_s"] == (13 * 60 + 15) * 60.0
 
 
 def test_lost_measurements_are_a_fault(entered: MadeSite, monkeypatch):
