@@ -295,7 +295,7 @@ def rule_failures(
         found["near_zero"] = validation.near_zero(possible, usual_kwh, rules.near_zero_share, rules.near_zero_intervals, is_load)
     if night is not None:
         solar = grid.column("photovoltaic", False).to_numpy(dtype=bool)
-        found["night_generation"] = validation.night_generation(possible, night, solar, rules.night_share * rating * grid.hours)
+        found["pv_at_night"] = validation.pv_at_night(possible, night, solar, rules.night_share * rating * grid.hours)
     failures = np.zeros(grid.shape, dtype=np.uint16)
     for rule, where in found.items():
         if where.any():

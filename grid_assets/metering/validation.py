@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 RULES = (
-    "not_in_force", "off_interval", "negative", "above_rating", "spike", "stuck", "zero_run", "near_zero", "night_generation",
+    "not_in_force", "off_interval", "negative", "above_rating", "spike", "stuck", "zero_run", "near_zero", "pv_at_night",
     "meter_exchange", "correction",
 )  # fmt: skip
 """Why an arrived value is refused, in the order in which it is told. The first two are found when the matrix is filled, the
@@ -125,7 +125,7 @@ def near_zero(kwh: np.ndarray, usual_kwh: np.ndarray, share: float, intervals: i
     return _long_runs(low, None, intervals)
 
 
-def night_generation(kwh: np.ndarray, night: np.ndarray, photovoltaic: np.ndarray, limit_kwh: np.ndarray) -> np.ndarray:
+def pv_at_night(kwh: np.ndarray, night: np.ndarray, photovoltaic: np.ndarray, limit_kwh: np.ndarray) -> np.ndarray:
     """More than ``limit_kwh`` (meters,), in either direction, from a photovoltaic plant while the sun is down.
 
     ``night`` (intervals,), ``photovoltaic`` (meters,): bool. Source: plausibility check of solar data practice (a wrong clock,

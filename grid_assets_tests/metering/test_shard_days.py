@@ -321,7 +321,7 @@ def test_nothing_flows_while_an_outage_lasts_though_nothing_arrived():
 def test_a_photovoltaic_meter_does_not_generate_at_night():
     night = np.arange(48) < 8
     day = made_of(rows(whole_day("g1", "h1")), night=night)
-    assert of(day, "g1")["rule_failures"][:9].tolist() == ["night_generation"] * 8 + [None]
+    assert of(day, "g1")["rule_failures"][:9].tolist() == ["pv_at_night"] * 8 + [None]
     assert of(day, "h1")["rule_failures"].isna().all()
     assert of(made_of(rows(whole_day("g1"))), "g1")["rule_failures"].isna().all()
 

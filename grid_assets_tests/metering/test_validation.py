@@ -127,9 +127,9 @@ def test_a_net_meters_zeros_are_judged_though_its_values_pass_through_zero():
 def test_generation_at_night_is_for_photovoltaic_meters_only():
     kwh = np.array([[0.2, 0.2, 0.0, NAN], [0.2, 0.2, 0.0, 0.0], [-0.2, 0.05, 0.2, 0.2]])
     night = np.array([True, True, False, True])
-    found = rules.night_generation(kwh, night, np.array([True, False, True]), np.array([0.1, 0.1, 0.1]))
+    found = rules.pv_at_night(kwh, night, np.array([True, False, True]), np.array([0.1, 0.1, 0.1]))
     assert np.argwhere(found).tolist() == [[0, 0], [0, 1], [2, 0], [2, 3]]
-    assert not rules.night_generation(kwh, np.zeros(4, dtype=bool), np.ones(3, dtype=bool), np.zeros(3)).any()
+    assert not rules.pv_at_night(kwh, np.zeros(4, dtype=bool), np.ones(3, dtype=bool), np.zeros(3)).any()
 
 
 def test_days_of_unusual_energy_are_told_of_judged_meters_only():
