@@ -81,6 +81,7 @@ def test_the_day_by_register_needs_all_of_it():
     assert register_day(spans(reads, [(0, 0, -1.0)]), 3, 4)[0] == 4.0
     assert np.isnan(register_day(spans(reads), 3, 4)).all()
     assert np.isnan(register_day(spans(reads, [(0, 1, -1.0)]), 3, 4)[0])  # begins before the day
+    assert np.isnan(register_day(spans(reads[:3], [(0, 1, -1.0)]), 3, 4)[0])  # four intervals, but not the day's
     assert np.isnan(register_day(spans(reads[:3], [(0, 0, -1.0)]), 3, 4)[0])
     assert np.isnan(register_day(spans([*reads[:2], (0, 2, 900.0), (0, 3, 1.0)], [(0, 0, -1.0)], limit=1.0), 3, 4)[0])
 
