@@ -37,7 +37,7 @@ def expectations(minimum_valid_pct: float) -> list:
 
     return [
         gxe.ExpectCompoundColumnsToBeUnique(column_list=["node_id", "kind", "day"]),
-        gxe.ExpectColumnValuesToBeInSet(column="kind", value_set=["load", "generation"]),
+        gxe.ExpectColumnValuesToBeInSet(column="kind", value_set=["load", "generation", "boundary"]),
         gxe.ExpectColumnValuesToBeBetween(column="meters", min_value=1),
         gxe.ExpectColumnValuesToBeBetween(column="valid_pct", min_value=minimum_valid_pct, max_value=100),
         gxe.ExpectColumnValuesToBeBetween(column="missing_pct", min_value=0, max_value=100 - minimum_valid_pct),

@@ -28,7 +28,9 @@ SOURCE = re.compile(r"source\(\s*'lake'\s*,\s*'([a-z_]+)__([a-z_]+)'\s*\)")
 
 ACCEPTED: dict[tuple[str, str], list[str]] = {
     ("daily_energy", "kind"): ["load", "generation"],
-    ("data_quality", "kind"): ["load", "generation"],
+    ("data_quality", "kind"): ["load", "generation", "boundary"],
+    ("alerts", "kind"): ["low_valid_share", "device_offline", "area_outage", "unusual_consumption"],
+    ("alerts", "severity"): ["information", "warning", "critical"],
     ("node_loads", "level"): ["system", "substation", "feeder"],
     ("constraint_violations", "kind"): ["undervoltage", "overvoltage", "overload"],
     ("constraint_violations", "severity"): ["warning", "critical"],

@@ -39,11 +39,40 @@ DATA_QUALITY = Table(
     (
         calendar_day("day", "the site day"),
         text("node_id", "the node"),
-        text("kind", "load or generation"),
+        text("kind", "load, generation or boundary"),
         count("meters", "meters in force"),
         number("valid_pct", "valid of expected intervals"),
         number("estimated_pct", "estimated of expected intervals"),
         number("missing_pct", "missing of expected intervals"),
+    ),
+)  # fmt: skip
+
+NODE_BALANCES = Table(
+    "reporting", "node_balances", "a node with boundary meters and a site day: what flowed in against what the meters below say", "none",
+    ("day", "node_id"),
+    (
+        calendar_day("day", "the site day"),
+        text("node_id", "feeder or substation"),
+        count("intervals", "intervals in which all its boundary meters have a value"),
+        number("measured_kwh", "net energy into the node by its own meters"),
+        number("load_kwh", "energy of the load meters below"),
+        number("generation_kwh", "energy of the generation meters below"),
+        number("residual_kwh", "measured minus load plus generation: losses, theft, unmetered supply and errors"),
+        number("residual_pct", "residual of the summed size of the measured energy; empty where that is nothing", nullable=True),
+    ),
+)  # fmt: skip
+
+ALERTS = Table(
+    "reporting", "alerts", "an alert, as the latest day tells it", "none", ("alert_id",),
+    (
+        text("alert_id", "kind, subject and opening time"),
+        text("kind", "low_valid_share, device_offline, area_outage or unusual_consumption"),
+        text("subject", "the node, device or meter"),
+        instant("opened_utc", "when the condition had held long enough"),
+        instant("closed_utc", "when it had been over long enough; empty: open at the end of the latest day that tells of it", nullable=True),
+        text("severity", "information, warning or critical"),
+        text("evidence", "what was seen, with figures"),
+        calendar_day("latest_day", "the latest site day on which it was open"),
     ),
 )  # fmt: skip
 

@@ -8,6 +8,6 @@ select
     cast(sum(estimated_intervals) as bigint) as estimated_intervals,
     cast(sum(missing_intervals) as bigint) as missing_intervals,
     coalesce(100.0::double * sum(valid_intervals) / nullif(sum(expected_intervals), 0), 0.0::double) as valid_pct
-from (select * from {{ source('lake', 'metering__meter_days') }} order by day, meter_id)
+from (select * from {{ source('lake', 'metering__meter_days') }} where kind in ('load', 'generation') order by day, meter_id)
 group by day, node_id, kind
 order by day, node_id, kind
