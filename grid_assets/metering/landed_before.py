@@ -6,9 +6,12 @@ from datetime import date, timedelta
 from typing import Protocol
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.site_sections import ReadingsInput
+from grid_assets.metering.staging import coded_rejections
 from grid_assets.metering.tables import LANDED_FILES, REJECTED_READINGS
 
 FAULTY = ("empty", "refused", "unreadable")
@@ -18,7 +21,7 @@ class Landing(Protocol):
     """What lands on a day."""
 
     files: list[dict]
-    rejected: list[dict]
+    rejected: list[pa.Table]
 
 
 class EarlierLanding:
@@ -57,9 +60,11 @@ class EarlierLanding:
             elif row["status"] == "landed":
                 kept.append(row | {"reason": _told_of_versions(row, now.get(place))})
         if kept:
-            refused = self._lake.read(REJECTED_READINGS, self._day)
             landing.files += kept
-            landing.rejected += refused[refused["file_id"].isin([row["file_id"] for row in kept])].to_dict("records")
+            refused = self._lake.read_arrow(REJECTED_READINGS, self._day)
+            landing.rejected.append(
+                coded_rejections(refused.filter(pc.is_in(refused["file_id"], pa.array([row["file_id"] for row in kept]))))
+            )
 
     def _versions(self, input_name: str, file_name: str) -> pd.DataFrame:
         same = (self._files["input_name"] == input_name) & (self._files["file_name"] == file_name)

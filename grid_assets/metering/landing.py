@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from grid_assets.foundation.lake import Lake, Written
 from grid_assets.foundation.registers import DEVICES
@@ -41,8 +42,8 @@ class DayLanding:
     day: date
     files: list[dict] = field(default_factory=list)
     """Rows of LANDED_FILES."""
-    rejected: list[dict] = field(default_factory=list)
-    """Rows of REJECTED_READINGS."""
+    rejected: list[pa.Table] = field(default_factory=list)
+    """Rows of REJECTED_READINGS, a table per file."""
     staged: dict[str, pa.Table] = field(default_factory=dict)
     """file_id -> rows of LANDED_ROWS."""
     measured: dict[str, pa.Table] = field(default_factory=dict)
@@ -56,18 +57,22 @@ def files_frame(files: list[dict]) -> pd.DataFrame:
     return pd.DataFrame(files, columns=LANDED_FILES.columns)
 
 
-def rejected_frame(rejected: list[dict]) -> pd.DataFrame:
-    """Rows of REJECTED_READINGS as a frame."""
-    frame = pd.DataFrame(rejected, columns=REJECTED_READINGS.columns)
-    return frame.assign(received_utc=pd.to_datetime(frame["received_utc"], utc=True))
+def rejected_table(rejected: Sequence[pa.Table]) -> pa.Table:
+    """Rows of REJECTED_READINGS as one table."""
+    return pa.concat_tables(rejected).unify_dictionaries() if rejected else REJECTED_READINGS.empty()
 
 
-def summary(files: list[dict], rejected: list[dict]) -> dict[str, int]:
+def rejected_frame(rejected: Sequence[pa.Table], most: int | None = None) -> pd.DataFrame:
+    """Rows of REJECTED_READINGS as a frame, the first ``most`` of them."""
+    return rejected_table(rejected).slice(0, most).cast(REJECTED_READINGS.schema).to_pandas()
+
+
+def summary(files: list[dict], rejected: Sequence[pa.Table]) -> dict[str, int]:
     """Key figures of a landing: files by status, rows by what became of them, refusals by rule."""
-    frame, refused = files_frame(files), rejected_frame(rejected)
+    frame, rules = files_frame(files), pc.value_counts(rejected_table(rejected)["rule"].cast(pa.string())).to_pylist()
     made = {f"files_{status}": int(count) for status, count in frame["status"].value_counts().sort_index().items()}
     made |= {name: int(frame[name].sum()) for name in ("rows", "rows_staged", "rows_rejected", "rows_superseded")}
-    return made | {f"rejected_{rule}": int(count) for rule, count in refused["rule"].value_counts().sort_index().items()}
+    return made | {f"rejected_{one['values']}": int(one["counts"]) for one in sorted(rules, key=lambda one: one["values"])}
 
 
 def rows_by_day_and_outcome(files: list[dict]) -> pd.DataFrame:
@@ -121,7 +126,7 @@ def write_landing(lake: Lake, landing: DayLanding) -> tuple[Written, Written]:
         lake.write(LANDED_ROWS, rows, file_id)
     for file_id, rows in landing.measured.items():
         lake.write(LANDED_MEASUREMENTS, rows, file_id)
-    rejected = lake.write(REJECTED_READINGS, rejected_frame(landing.rejected), landing.day)
+    rejected = lake.write(REJECTED_READINGS, rejected_table(landing.rejected), landing.day)
     return lake.write(LANDED_FILES, files_frame(landing.files), landing.day), rejected
 
 
@@ -279,7 +284,7 @@ def _add_faulty_file(landing: DayLanding, file_id: str, source: ReadingsInput, n
     status = STATUS_OF_FAULT[type(fault)]
     landing.files.append(_file_row(file_id, source, name, received, status, str(fault)))
     if status in RULE_OF_STATUS:
-        landing.rejected.append(rejected_row(file_id, name, 0, RULE_OF_STATUS[status], str(fault), "", pd.Timestamp(received)))
+        landing.rejected.append(rejected_row(file_id, name, 0, RULE_OF_STATUS[status], str(fault), "", received))
 
 
 def _add_rows(
@@ -289,7 +294,8 @@ def _add_rows(
     """Splits the chosen readings of a file into staged and refused ones, and lists the file."""
     refused = judged.refusals.among(chosen)
     good = np.setdiff1d(chosen, refused, assume_unique=True) if len(refused) else chosen
-    landing.rejected += rejected_rows(file_id, name, judged, refused, broken, received)
+    if len(refused) or broken:
+        landing.rejected.append(rejected_rows(file_id, name, judged, refused, broken, received))
     measured = judged.route[good] == MEASUREMENT
     energy, other = (good[~measured], good[measured]) if measured.any() else (good, good[:0])
     if len(energy):

@@ -40,7 +40,7 @@ class Refusals:
         """The refused ones of these rows."""
         return rows[self._which[rows] >= 0] if self._which is not None else rows[:0]
 
-    def of(self, row: int) -> tuple[str, str]:
-        """Rule and reason of a refused row."""
-        assert self._which is not None  # noqa: S101 - only refused rows are asked for
-        return self.found[self._which[row]]
+    def told(self, rows: np.ndarray) -> tuple[list[str], list[str], np.ndarray]:
+        """The rules and the reasons that there are, and for each of these refused rows which it is."""
+        codes = self._which[rows] if self._which is not None else np.zeros(0, dtype=np.int32)
+        return [rule for rule, _ in self.found], [reason for _, reason in self.found], codes

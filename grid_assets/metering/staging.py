@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from grid_assets.metering.arrival_rules import REGISTER, JudgedRows, Rules
 from grid_assets.metering.cells import BrokenRow, Coded
-from grid_assets.metering.tables import LANDED_MEASUREMENTS, LANDED_ROWS
+from grid_assets.metering.tables import LANDED_MEASUREMENTS, LANDED_ROWS, REJECTED_READINGS
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
+CHUNK = 500_000
 
 
 def energy_rows(file_id: str, name: str, judged: JudgedRows, good: np.ndarray, rules: Rules) -> pa.Table:
@@ -98,25 +99,39 @@ def _rank_of_words(column: Coded) -> np.ndarray:
 
 def rejected_rows(
     file_id: str, name: str, judged: JudgedRows, refused: np.ndarray, broken: Sequence[BrokenRow], received: datetime
-) -> list[dict]:
+) -> pa.Table:
     """REJECTED_READINGS of the refused readings and of the rows that are not even cells."""
-    made, seen = [], {}
-    arrived = {}
-    for i in refused.tolist():
-        rule, reason = judged.refusals.of(i)
-        row, at = int(judged.cells.source_row[i]), judged.received_at(i)
-        cell = seen[row, rule] = seen.get((row, rule), 0) + 1
-        if at not in arrived:
-            arrived[at] = pd.Timestamp(at, unit="us", tz="UTC")
-        made.append(rejected_row(file_id, name, row, rule, reason, judged.cells.raw_text(row), arrived[at], cell))
-    when = pd.Timestamp(received)
-    for one in broken:
-        cell = seen[one.source_row, one.rule] = seen.get((one.source_row, one.rule), 0) + 1
-        made.append(rejected_row(file_id, name, one.source_row, one.rule, one.reason, one.text, when, cell))
-    return made
+    rows = judged.cells.source_row[refused]
+    rules, reasons, codes = judged.refusals.told(refused)
+    arrived = (
+        judged.received[refused] if isinstance(judged.received, np.ndarray) else np.full(len(refused), judged.received, dtype=np.int64)
+    )
+    cells = pd.Series(codes).groupby([rows, np.array(rules, dtype=object)[codes] if rules else codes]).cumcount().to_numpy() + 1
+    texts = [pa.array([judged.cells.raw_text(int(row)) for row in rows[at : at + CHUNK]], pa.string()) for at in range(0, len(rows), CHUNK)]
+    refusals = {
+        "source_row": pa.array(rows), "source_cell": pa.array(cells), "rule": _by_code(codes, rules), "reason": _by_code(codes, reasons),
+        "raw_text": pa.chunked_array(texts, pa.string()), "received_utc": pa.array(arrived).cast(TIMESTAMP),
+    }  # fmt: skip
+    whole = [rejected_row(file_id, name, one.source_row, one.rule, one.reason, one.text, received, 1) for one in broken]
+    table = coded_rejections({"file_id": _one_word(file_id, len(rows)), "source_file": _one_word(name, len(rows)), **refusals})
+    return pa.concat_tables([table, *whole]) if whole else table
 
 
-def rejected_row(file_id: str, name: str, row: int, rule: str, reason: str, text: str, received: pd.Timestamp, cell: int = 0) -> dict:
-    """A row of REJECTED_READINGS."""
-    return {"file_id": file_id, "source_file": name, "source_row": row, "source_cell": cell, "rule": rule, "reason": reason,
-            "raw_text": text, "received_utc": received}  # fmt: skip
+def rejected_row(file_id: str, name: str, row: int, rule: str, reason: str, text: str, received: datetime, cell: int = 0) -> pa.Table:
+    """A row of REJECTED_READINGS; row 0 is the file as a whole."""
+    values = {"file_id": file_id, "source_file": name, "source_row": row, "source_cell": cell, "rule": rule, "reason": reason,
+              "raw_text": text, "received_utc": pd.Timestamp(received)}  # fmt: skip
+    return coded_rejections({key: pa.array([value]) for key, value in values.items()})
+
+
+def coded_rejections(columns: pa.Table | dict[str, pa.Array | pa.ChunkedArray]) -> pa.Table:
+    """REJECTED_READINGS with its words as dictionaries, so that a file of millions of refused rows holds its reasons once."""
+    made = []
+    for declared in REJECTED_READINGS.fields:
+        coded = pa.types.is_string(declared.type) and declared.name != "raw_text"
+        made.append(columns[declared.name].cast(pa.dictionary(pa.int32(), pa.string()) if coded else declared.type))
+    return pa.table(made, names=REJECTED_READINGS.columns)
+
+
+def _by_code(codes: np.ndarray, words: list[str]) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(words, pa.string()))
