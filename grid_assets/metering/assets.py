@@ -82,11 +82,11 @@ def landed(context: dg.AssetExecutionContext, platform: Platform):
         LANDED_FILES,
         [one for one, _ in written],
         landing.files_frame(files),
-        inputs={METERS: None},
+        inputs={METERS: None, DEVICES: None},
         picture=picture,
         figures=figures,
     )
-    yield report(platform, REJECTED_READINGS, [one for _, one in written], landing.rejected_frame(rejected), figures=figures)
+    yield report(platform, REJECTED_READINGS, [one for _, one in written], landing.rejected_frame(rejected, most=100), figures=figures)
 
 
 def up_to_date_evaluation(stale: list[staleness.StaleDay]) -> dg.AssetCheckEvaluation:
