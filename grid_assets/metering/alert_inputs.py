@@ -11,7 +11,7 @@ import pyarrow as pa
 from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.registers import DEVICES, METERS, NODES, in_force
 from grid_assets.foundation.site import Site
-from grid_assets.metering import anomalies
+from grid_assets.metering import anomalies, unmeasured_days
 from grid_assets.metering.alert_days import AlertInputs, DaySignals
 from grid_assets.metering.day_matrices import shards_of_day
 from grid_assets.metering.tables import ALERTS, MEASUREMENTS, METER_DAYS, OUTAGE_EVENTS, READINGS, USAGE_ANOMALIES, USAGE_SHAPES
@@ -79,7 +79,9 @@ def anomalies_of_day(site: Site, lake: Lake, day: date) -> pd.DataFrame:
     days = site.clock.history(day, anomalies.HISTORY_DAYS)
     past = [shapes for one in days if (shapes := _shapes(lake, one)).num_rows]
     meter_days = lake.read(METER_DAYS, day, USAGE_COLUMNS)
-    return anomalies.usage_anomalies(_shapes(lake, day), past, meter_days, site.validation.register_tolerance_pct, site.alerts.anomalies)
+    unmeasured = unmeasured_days.evidence_of_day(site, lake, day)
+    tolerance, listed = site.validation.register_tolerance_pct, site.alerts.anomalies
+    return anomalies.usage_anomalies(_shapes(lake, day), past, meter_days, tolerance, listed, unmeasured)
 
 
 def _shapes(lake: Lake, day: date) -> pa.Table:

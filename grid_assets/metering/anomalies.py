@@ -60,12 +60,14 @@ def usage_shapes(shard: DayMatrices, day: date, local: pd.DatetimeIndex, interva
 
 
 def usage_anomalies(
-    today: pa.Table, past: Sequence[pa.Table], meter_days: pd.DataFrame, register_tolerance_pct: float, listed: int
-) -> pd.DataFrame:
+    today: pa.Table, past: Sequence[pa.Table], meter_days: pd.DataFrame, register_tolerance_pct: float, listed: int,
+    unmeasured: pd.DataFrame | None = None,
+) -> pd.DataFrame:  # fmt: skip
     """The ``listed`` most unusual meters of the day (USAGE_ANOMALIES), the strongest evidence first.
 
-    ``today``, ``past``: USAGE_SHAPES of the day and of earlier days, the oldest first; ``meter_days``: METER_DAYS of the day.
-    A meter is told once, by its strongest pattern.
+    ``today``, ``past``: USAGE_SHAPES of the day and of earlier days, the oldest first; ``meter_days``: METER_DAYS of the day;
+    ``unmeasured``: copied days and filled stretches (unmeasured_days.evidence_of_day). A meter is told once, by its strongest
+    pattern; one whose readings nobody measured by that, for it is the cause of the others.
     """
     ids = today["meter_id"].to_numpy(zero_copy_only=False)
     days = [*past[-HISTORY_DAYS:], today]
@@ -81,6 +83,8 @@ def usage_anomalies(
     found.append(_candidates("flat", ids, -signed, over))
     usual = pd.Series(_median(energy[:, :-1]), index=ids)
     found.append(_register_mismatches(meter_days, register_tolerance_pct))
+    if unmeasured is not None and len(unmeasured):
+        found = [one[~one["meter_id"].isin(unmeasured["meter_id"])] for one in found] + [unmeasured]
     rows = pd.concat([one for one in found if len(one)] or found[:1], ignore_index=True).sort_values(
         ["evidence", "meter_id"], ascending=[False, True], kind="stable"
     )
@@ -166,6 +170,8 @@ def _told(rows: pd.DataFrame, meter_days: pd.DataFrame, usual: pd.Series) -> pd.
 
 
 def _words(one, day) -> str:
+    if isinstance(getattr(one, "explanation", None), str):
+        return f"{one.explanation}; as unlikely as {one.evidence:.1f} standard deviations"
     since = "on this day" if one.over == 1 else f"for {one.over} days"
     against = ""
     if pd.notna(day.usual_kwh) and abs(day.usual_kwh) > 0:

@@ -324,7 +324,7 @@ USAGE_ANOMALIES = Table(
         text("meter_id", "the meter"),
         text("node_id", "the node it hangs on"),
         calendar_day("day", "the site day"),
-        text("pattern", "high_usage, low_usage, night_usage, flat or register_mismatch"),
+        text("pattern", "high_usage, low_usage, night_usage, flat, register_mismatch, copied_day (repeats an earlier day) or filled (no meter measured it)"),
         number("evidence", "how unusual the day is, in robust standard deviations of the meter's own past", unit="-"),
         number("energy_kwh", "energy of the day"),
         number("usual_kwh", "mean daily energy of its like days", nullable=True),
