@@ -27,7 +27,7 @@ class NodeSums:
         self._load, self._generation, self._measured, self._known = (np.zeros(shape) for _ in range(4))
         self._loads = np.zeros(len(nodes))
         self.boundary_kwh = np.zeros(shape)
-        """Net energy into the node by its own boundary meters; NaN where one of them has no value."""
+        """Net energy into the node by its own boundary meters; NaN where one of them has no valid value."""
         self.boundary_meters = np.zeros(len(nodes), int)
 
     def add(self, shard: DayMatrices) -> None:
@@ -39,12 +39,14 @@ class NodeSums:
         grouped = Grouped(loads)
         here = kinds == "load"
         grouped.add_to(self._load, filled[here])
-        grouped.add_to(self._measured, shard.is_quality("measured")[here])
+        valid = shard.is_quality("measured") | shard.is_quality("edited")
+        grouped.add_to(self._measured, valid[here])
         grouped.add_to(self._known, known[here])
         np.add.at(self._loads, loads[loads >= 0], 1)
         Grouped(at[kinds == "generation"]).add_to(self._generation, filled[kinds == "generation"])
         boundary = kinds == "boundary"
-        Grouped(at[boundary]).add_to(self.boundary_kwh, shard.energy_kwh[boundary])
+        # an estimate of a boundary says nothing against its meters
+        Grouped(at[boundary]).add_to(self.boundary_kwh, np.where(valid, shard.energy_kwh, np.nan)[boundary])
         np.add.at(self.boundary_meters, at[boundary & (at >= 0)], 1)
 
     def node_loads(self, readings_version: str) -> pd.DataFrame:

@@ -179,7 +179,7 @@ NODE_LOADS = Table(
         number("energy_kwh", "energy of all load meters below the node; missing readings count as nothing"),
         number("generation_kwh", "energy of all generation meters below the node"),
         count("meters", "load meters below the node"),
-        number("valid_pct", "load meters with a measured value"),
+        number("valid_pct", "load meters with a measured or edited value"),
         number("published_pct", "load meters with a value, measured or estimated"),
         text("readings_version", "content hash of the day's readings that it was summed from"),
     ),
@@ -295,7 +295,7 @@ NODE_BALANCES = Table(
     (
         text("node_id", "feeder or substation"),
         instant("start_utc", "start of the interval"),
-        number("measured_kwh", "net energy into the node by its own meters; empty where one of them has no value", nullable=True),
+        number("measured_kwh", "net energy into the node by its own meters; empty where one of them has no valid value", nullable=True),
         number("load_kwh", "energy of the load meters below"),
         number("generation_kwh", "energy of the generation meters below"),
         number("residual_kwh", "measured minus load plus generation: losses, theft, unmetered supply and errors", nullable=True),

@@ -68,7 +68,7 @@ def naive(meters: pd.DataFrame, readings: pd.DataFrame) -> pd.DataFrame:
                 found = sum((one, start) in value and value[one, start].quality in qualities for one in loads)
                 return 100.0 * found / len(loads) if loads else 100.0
 
-            rows.append((node, level, start, total("load"), total("generation"), len(loads), share(("measured",)),
+            rows.append((node, level, start, total("load"), total("generation"), len(loads), share(("measured", "edited")),
                          share(("measured", "estimated", "edited")), "v"))  # fmt: skip
     return pd.DataFrame(rows, columns=NODE_LOADS.columns)
 
@@ -168,3 +168,13 @@ def test_a_meter_in_two_files_is_refused(lake):
     lake.point_at(READINGS, FIRST, [lake.put_shard(READINGS, part, FIRST, n) for n, part in enumerate(parts)])
     with pytest.raises(ValueError, match="'a' lies in two files"):
         list(shards_of_day(lake, FIRST, METERS, STARTS))
+
+
+def test_an_estimate_of_a_boundary_is_no_evidence():
+    values = readings_of(VALUES)
+    values.loc[values["meter_id"] == "h1", "quality"] = "estimated"
+    sums = NodeSums(NODES, STARTS)
+    sums.add(day_matrices(values, METERS, STARTS))
+    made = balances.node_balances(sums, sums.node_loads("v"))
+    assert made["measured_kwh"].isna().all()
+    assert made["residual_kwh"].isna().all()
