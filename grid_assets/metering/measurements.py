@@ -81,14 +81,25 @@ def staged_rows(lake: Lake, files: Sequence[str], day: date, known_until: dateti
 
 
 def devices_in_force(devices: pd.DataFrame, meters: pd.DataFrame, clock: SiteCalendar, day: date) -> pd.DataFrame:
-    """device_id, kind, node_id and reporting_s of the devices and meters in force when the day begins. A meter reports once an interval."""
+    """What may measure on a day, one row each: device_id, kind, node_id, reporting_s, and begin and end of its time in force
+    on the day (UTC microseconds).
+
+    Meters are those in force when the day begins, and report once an interval; a device may begin or end within the day.
+    Of one that moves on the day the later place counts.
+    """
     start, end = (pd.Timestamp(one) for one in clock.bounds(day))
-    here = in_force(devices.rename(columns={"device_id": "meter_id"}), start, end)
-    there = in_force(meters, start, end).assign(reporting_s=clock.interval_minutes * 60.0)
-    columns = ["meter_id", "kind", "node_id", "reporting_s"]
-    parts = [part[columns].assign(device=is_device) for part, is_device in ((here, True), (there, False)) if len(part)]
-    both = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*columns, "device"])
-    return both.drop_duplicates("meter_id").rename(columns={"meter_id": "device_id"})
+    here = devices[(devices["valid_from_utc"] < end) & ~(devices["valid_to_utc"] <= start)].sort_values("valid_from_utc", kind="stable")
+    begin = here.groupby("device_id")["valid_from_utc"].transform("min").clip(lower=start)
+    until = here["valid_to_utc"].fillna(end).clip(upper=end)
+    here = here.assign(begin=begin, end=until, device=True).drop_duplicates("device_id", keep="last")
+    there = in_force(meters, start, end).rename(columns={"meter_id": "device_id"})
+    there = there.assign(reporting_s=clock.interval_minutes * 60.0, begin=start, end=end, device=False)
+    columns = ["device_id", "kind", "node_id", "reporting_s", "begin", "end", "device"]
+    parts = [part[columns] for part in (here, there) if len(part)]
+    both = pd.concat(parts, ignore_index=True).drop_duplicates("device_id") if parts else pd.DataFrame(columns=columns)
+    return both.assign(
+        **{name: pd.to_datetime(both[name], utc=True).astype("datetime64[us, UTC]").astype("int64") for name in ("begin", "end")}
+    )
 
 
 def measurement_day(
@@ -108,7 +119,7 @@ def measurement_day(
     value, unit, wrong_unit = _converted(rows, series, newest)
     row_of = pd.Index(known["device_id"]).get_indexer(pd.Index(series.devices))
     begins = np.concatenate([[True], (np.diff(device) != 0) | (np.diff(quantity) != 0)])[: len(newest)]
-    failed = {"not_in_force": row_of[device] < 0, "unit": wrong_unit} | _judged(
+    failed = {"not_in_force": ~_is_in_force(known, row_of[device], moment), "unit": wrong_unit} | _judged(
         value, moment / SECOND, begins, quantity, wrong_unit, series.quantities, of_site
     )
     mask = sum((failed[rule].astype(np.int64) << n for n, rule in enumerate(rules.RULES)), np.zeros(len(newest), dtype=np.int64))
@@ -117,6 +128,12 @@ def measurement_day(
         _device_days(known, row_of, series, device, quantity, moment, value, unit, mask, begins, day, (start, end)),
         _file_days(rows, files, file, newest, mask),
     )
+
+
+def _is_in_force(known: pd.DataFrame, row: np.ndarray, moment: np.ndarray) -> np.ndarray:
+    """Whether the device of each value (its row in ``known``, -1: none) was in force when it measured."""
+    begin, end = (np.append(known[name].to_numpy(dtype=np.int64), 0)[row] for name in ("begin", "end"))
+    return (begin <= moment) & (moment < end)
 
 
 def _sorted_codes(values: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
@@ -247,16 +264,18 @@ def _device_days(known, row_of, series: _Series, device, quantity, moment, value
         "reporting_s": pd.to_numeric(pd.Series(_at(register["reporting_s"], place, np.nan), dtype=object)),
         "unit": np.array(names, dtype=object)[codes[first]],
     })  # fmt: skip
+    begin, end = (_at(register[name], place, bound).astype(np.int64) for name, bound in zip(("begin", "end"), bounds, strict=True))
+    made["seconds"] = (end - begin) / SECOND
     if len(first):
-        made = made.join(_series_figures(made["reporting_s"].fillna(0).to_numpy(dtype=float), first, moment, value, mask, bounds))
+        made = made.join(_series_figures(made["reporting_s"].fillna(0).to_numpy(dtype=float), first, moment, value, mask, begin, end))
     silent = register[register["device"].astype(bool) & register["reporting_s"].notna() & ~register["device_id"].isin(series.devices)]
-    whole = (bounds[1] - bounds[0]) / SECOND
     quiet = silent[["device_id", "kind", "node_id", "reporting_s"]].assign(
-        quantity=SILENT, unit="-", values=0, valid_pct=0.0, offline_longest_s=whole, flags=SILENT
+        quantity=SILENT, unit="-", values=0, valid_pct=0.0, flags=SILENT, seconds=(silent["end"] - silent["begin"]) / SECOND
     )
+    quiet["offline_longest_s"] = quiet["seconds"]
     both = pd.concat([part for part in (made, quiet) if len(part)], ignore_index=True) if len(made) or len(quiet) else made
-    both = both.reindex(columns=[*DEVICE_DAYS.columns, "reporting_s"])
-    expected = (whole / both["reporting_s"].astype(float)).round().astype("Int64")
+    both = both.reindex(columns=[*DEVICE_DAYS.columns, "reporting_s", "seconds"])
+    expected = (both["seconds"].astype(float) / both["reporting_s"].astype(float)).round().astype("Int64")
     return both.assign(day=day, expected_values=expected, values=both["values"].astype("int64"))[DEVICE_DAYS.columns]
 
 
@@ -266,8 +285,11 @@ def _at(values: pd.Series, place: np.ndarray, otherwise) -> np.ndarray:
     return here[np.where(place < 0, len(values), place)]
 
 
-def _series_figures(reporting_s: np.ndarray, first: np.ndarray, moment, value, mask, bounds) -> pd.DataFrame:
-    """Counts, extremes and gaps of every series; a value counts for its reporting interval, so that a punctual device has no gap."""
+def _series_figures(reporting_s: np.ndarray, first: np.ndarray, moment, value, mask, begin, end) -> pd.DataFrame:
+    """Counts, extremes and gaps of every series; a value counts for its reporting interval, so that a punctual device has no gap.
+
+    ``begin`` and ``end``: of its time in force on the day, per series.
+    """
     lasts = np.append(first[1:], len(moment)) - 1
     size = lasts - first + 1
     valid = mask == 0
@@ -276,8 +298,8 @@ def _series_figures(reporting_s: np.ndarray, first: np.ndarray, moment, value, m
     held = np.repeat((reporting_s * SECOND).astype(np.int64), size)
     gap = np.empty(len(moment), dtype=np.int64)
     gap[1:] = moment[1:] - moment[:-1] - held[1:]
-    gap[first] = moment[first] - bounds[0]
-    longest = np.maximum(np.maximum.reduceat(gap, first), bounds[1] - moment[lasts] - held[lasts])
+    gap[first] = moment[first] - begin
+    longest = np.maximum(np.maximum.reduceat(gap, first), end - moment[lasts] - held[lasts])
     mean = np.add.reduceat(np.where(valid, value, 0.0), first) / np.maximum(valid_size, 1)
     failures = np.bitwise_or.reduceat(mask, first)
     told = np.array([_told(one) or None for one in range(1 << len(rules.RULES))], dtype=object)
