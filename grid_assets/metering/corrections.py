@@ -78,11 +78,11 @@ class Correction:
 
 
 def read_corrections(folder: Path | None, clock: SiteCalendar, meters: Collection[str] | None = None) -> Corrections:
-    """The corrections of a folder's CSV files, by time of entry; none for None.
+    """The corrections of a folder's CSV files, by time of entry; none for None, and before the first one makes the folder.
 
     ``meters``: the ids that the register knows; None: any is taken. A row that cannot be used is refused, the rest counts.
     """
-    found = read_entries(folder, COLUMNS)
+    found = read_entries(folder if folder and folder.exists() else None, COLUMNS)
     rows, refused, places = [], list(found.refused), {}
     for entry in found.entries:
         faults = _faults(entry.values, clock, meters)

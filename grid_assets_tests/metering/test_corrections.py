@@ -91,9 +91,11 @@ def test_files_that_are_no_csv_are_told(tmp_path: Path):
     assert [str(one) for one in made.refused] == ["b.xlsx: is not named .csv; no row of this file counts"]
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path):
-    (refused,) = read_corrections(tmp_path / "corections", CLOCK).refused
-    assert str(refused).startswith("corections: the folder that the site file names does not exist")
+def test_a_folder_that_is_not_there_is_told_but_the_first_correction_makes_its_own(tmp_path: Path):
+    (refused,) = read_outages(tmp_path / "outtages").refused
+    assert str(refused).startswith("outtages: the folder that the site file names does not exist")
+    none_yet = read_corrections(tmp_path / "corrections", CLOCK)
+    assert (len(none_yet.rows), none_yet.refused) == (0, [])
 
 
 def test_entering_adds_a_row_and_says_which_days_it_touches(tmp_path: Path):
