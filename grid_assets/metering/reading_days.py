@@ -139,12 +139,13 @@ class Matrices:
     """Whether anything arrived, usable or not."""
     by_register: np.ndarray
     """Cells (flat) whose energy is a difference of register reads."""
-    exchanged: np.ndarray
-    """Cells (flat) whose closing register read was of another register than the one before, and nothing else arrived."""
-    exchanged_kwh: np.ndarray
     spans: Spans
     both: np.ndarray
     """(meters,): meters that sent intervals and register reads."""
+    exchanged: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Cells (flat) whose closing register read was of another register than the one before, and nothing else arrived."""
+    exchanged_kwh: np.ndarray = field(default_factory=lambda: np.empty(0))
+    exchanged_meters: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     scaled: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """Rows of the meters whose day was sent in Wh."""
     original: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
@@ -161,6 +162,7 @@ def reading_day(grid: DayGrid, inputs: ShardInputs, rules: ValidationSection) ->
     day = _arrived(grid, arrivals, inputs.opening, rules)
     classes = class_profiles_on(grid, inputs.class_past)
     _rescale(grid, day, inputs, classes, rules)
+    _find_exchanges(grid, day)
     edits = corrections_on(grid, inputs.corrections) if len(inputs.corrections) else None
     if edits is not None:
         _take_as_arrived(day, edits)
@@ -229,14 +231,22 @@ def _arrived(grid: DayGrid, arrivals: Arrivals, opening: pa.Table, rules: Valida
     silent = np.isnan(flat[closing])
     plain = silent & ~spans.exchanged & (spans.intervals == 1)
     flat[closing[plain]] = spans.kwh[plain]
-    heard = ~np.isnan(arrived)
-    exchanged = silent & spans.exchanged
-    heard.ravel()[closing[exchanged]] = True
     both = np.zeros(grid.shape[0], dtype=bool)
     both[spans.row] = True
-    return Matrices(
-        arrived, heard, closing[plain], closing[exchanged], spans.kwh[exchanged], spans, both & sent_intervals
-    )  # fmt: skip
+    return Matrices(arrived, ~np.isnan(arrived), closing[plain], spans, both & sent_intervals)
+
+
+def _find_exchanges(grid: DayGrid, day: Matrices) -> None:
+    """The closing reads that cannot be of the register that was read before: their intervals are gaps with a reason."""
+    spans = day.spans
+    across_units = np.isin(spans.row, day.scaled) & (spans.begin <= 0)  # the day before may have been sent in kWh
+    exchanged = (spans.exchanged | spans.too_much(limit_kwh(grid))) & ~across_units
+    closing = spans.row * grid.shape[1] + spans.end - 1
+    alone = exchanged & ~day.heard.ravel()[closing]
+    day.exchanged, day.exchanged_kwh = closing[alone], spans.kwh[alone]
+    day.heard.ravel()[day.exchanged] = True
+    day.exchanged_meters = spans.row[exchanged]
+    spans.exchanged = exchanged | across_units
 
 
 def _rescale(grid: DayGrid, day: Matrices, inputs: ShardInputs, classes: ClassProfiles, rules: ValidationSection) -> None:
@@ -251,7 +261,6 @@ def _rescale(grid: DayGrid, day: Matrices, inputs: ShardInputs, classes: ClassPr
     wh = np.isin(day.spans.row, day.scaled)
     day.spans.kwh[wh] /= WH_PER_KWH
     day.spans.resolution_kwh[wh] /= WH_PER_KWH
-    day.spans.exchanged |= wh & (day.spans.begin <= 0)  # the day before may have been sent in kWh
 
 
 def _take_as_arrived(day: Matrices, edits: Corrections) -> None:
@@ -343,7 +352,7 @@ def _day_flags(grid: DayGrid, day: Matrices, rules: ValidationSection, usual_kwh
     meters, intervals = grid.shape
     bits = np.bitwise_or.reduce(day.failures, axis=1) if intervals else np.zeros(meters, dtype=np.uint16)
     bits[day.scaled] |= BITS["scaled_wh"]
-    bits[day.spans.row[day.spans.exchanged & ~np.isin(day.spans.row, day.scaled)]] |= BITS["meter_exchange"]
+    bits[day.exchanged_meters] |= BITS["meter_exchange"]
     by_register = np.where(day.both, register_day(day.spans, meters, intervals), np.nan)
     finest = np.zeros(meters)
     np.maximum.at(finest, day.spans.row, day.spans.resolution_kwh)

@@ -29,6 +29,13 @@ class Spans:
     def intervals(self) -> np.ndarray:
         return self.end - self.begin
 
+    def too_much(self, limit_kwh: np.ndarray) -> np.ndarray:
+        """Stretches of several intervals with more energy than the service carries, ``limit_kwh`` (meters,) an interval.
+
+        Of a single interval the rating rule tells it; over several there is no such value to fail.
+        """
+        return (self.intervals > 1) & (np.abs(self.kwh) > limit_kwh[self.row] * self.intervals * (1 + 1e-9))
+
 
 def spans_of(
     row: np.ndarray, column: np.ndarray, standing_kwh: np.ndarray, opening: pd.DataFrame, limit_kwh: np.ndarray, modulus_kwh: np.ndarray,
@@ -49,8 +56,6 @@ def spans_of(
     meter, begin, end = rows[pair], edges[pair], edges[pair + 1]
     limit = limit_kwh[meter] * (end - begin) * (1 + 1e-9)
     kwh, exchanged = difference(standing[pair + 1] - standing[pair], limit, modulus_kwh[meter], either_way[meter])
-    # of one interval the rating rule tells it better; over several there is no such value to fail
-    exchanged |= (end - begin > 1) & (np.abs(kwh) > limit)
     finest = np.maximum(_resolution(standing[pair]), _resolution(standing[pair + 1]))
     return Spans(meter, begin, end, kwh, exchanged, finest)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -65,7 +67,7 @@ def test_every_estimate_has_a_method_and_an_error_and_the_order_of_meters_does_n
 def test_linear_finds_exactly_what_a_loop_finds(values, limit):
     expected = np.full(20, NAN)
     known = np.flatnonzero(~np.isnan(values))
-    for left, right in zip(known, known[1:], strict=False):
+    for left, right in itertools.pairwise(known):
         if 1 < right - left <= limit + 1:
             for at in range(left + 1, right):
                 expected[at] = values[left] + (at - left) / (right - left) * (values[right] - values[left])
@@ -110,7 +112,7 @@ def test_the_error_of_a_line_grows_with_its_gap():
         kwh = truth.copy()
         kwh[:, 40 : 40 + gap] = NAN
         errors.append(np.nanmean(linear(kwh, 8)[1]))
-    assert all(later > 1.15 * earlier for earlier, later in zip(errors, errors[1:], strict=False))
+    assert all(later > 1.15 * earlier for earlier, later in itertools.pairwise(errors))
 
 
 @pytest.mark.parametrize("weeks", [1, 2, 3, 6])
@@ -127,6 +129,16 @@ def test_two_of_three_like_day_means_are_right_within_their_error(weeks, unusual
     within = np.abs(mean - truth)[:, 30:60] <= error[:, 30:60]
     low, high = (0.58, 0.8) if weeks > 1 else (0.4, 0.9)  # a single like day tells no spread by the hour
     assert low < within.mean() < high
+
+
+def test_of_an_empty_day_the_error_is_that_of_a_mean_as_a_forecast():
+    _, error = like_days(np.full((1, 4), NAN), [np.full((1, 4), 1.0), np.full((1, 4), 3.0)], 1)
+    np.testing.assert_allclose(error, np.sqrt(2.0 * 1.5))  # a spread of 2, a mean of two
+    rng = np.random.default_rng(14)
+    days = [rng.normal(size=(2000, 96)) for _ in range(3)]
+    mean, error = like_days(np.full((2000, 96), NAN), days, 4)
+    within = np.abs(mean - rng.normal(size=mean.shape)) <= error
+    assert 0.64 < within.mean() < 0.70
 
 
 def test_an_empty_day_with_a_single_like_day_takes_the_days_spread():

@@ -61,10 +61,12 @@ def test_without_an_opening_the_first_read_only_opens_the_next():
     assert (made.begin.tolist(), made.end.tolist()) == ([1], [2])
 
 
-def test_more_than_the_service_carries_is_an_exchange_over_several_intervals_only():
+def test_more_than_the_service_carries_is_told_over_several_intervals_only():
     made = spans([(0, 0, 1.0), (0, 1, 7.0), (0, 3, 18.0)])
-    assert made.exchanged.tolist() == [False, True]
+    assert made.too_much(np.full(3, 5.0)).tolist() == [False, True]
+    assert not made.too_much(np.full(3, 5.6)).any()
     assert made.kwh.tolist() == [6.0, 11.0]
+    assert not made.exchanged.any()
 
 
 @given(st.lists(st.floats(0, 5), min_size=2, max_size=40), st.floats(0, MODULUS - 0.01))

@@ -121,6 +121,7 @@ def test_a_register_tells_the_same_energy_as_its_intervals():
     np.testing.assert_allclose(one["energy_kwh"], other["energy_kwh"], atol=1e-6)
     assert set(one["quality"]) == set(other["quality"]) == {"measured"}
     assert set(one["method"]) == {"register"}
+    assert of(by_register, "r1", METER_DAYS)["register_kwh"].isna().all()  # it has nothing to be checked against
     assert by_register.file_days[["rows", "published"]].to_numpy().tolist() == [[48, 48]]
 
 
@@ -171,8 +172,31 @@ def test_an_exchanged_register_is_a_gap_whose_read_is_refused_and_opens_the_next
     (failed,) = of(day, "r1", FAILED_READINGS).to_dict("records")
     assert (failed["rules"], failed["start_utc"], failed["source_row"]) == ("meter_exchange", STARTS[20], 21)
     assert failed["arrived_kwh"] == pytest.approx(usual(20, "r1") - 60.0)
-    assert of(day, "r1", METER_DAYS)["flags"][0] == "meter_exchange"
+    told = of(day, "r1", METER_DAYS).iloc[0]
+    assert (told["flags"], told["offline_longest_s"]) == ("meter_exchange", 0.0)
     assert day.file_days[["published", "rejected"]].to_numpy().tolist() == [[47, 1]]
+
+
+def test_a_read_after_a_gap_that_no_service_could_have_counted_is_an_exchange():
+    values = standings("r1", slots=range(20)) + [(m, n, v + 600.0) for m, n, v in standings("r1", slots=range(24, 48))]
+    day = made_of(rows(values, kind="register"), opening=rows(standings("r1", slots=range(-1, 0)), kind="register"))
+    assert of(day, "r1")["rule_failures"].dropna().to_dict() == {24: "meter_exchange"}
+    assert day.failed["rules"].tolist() == ["meter_exchange"]
+    assert of(day, "r1")["energy_kwh"][20:25].isna().all()
+
+
+def test_a_register_that_counts_in_wh_for_a_day_is_brought_to_kwh_with_its_totals():
+    """The opening is still in kWh; a jump stands at 40, and the reads from 10 to 12 are missing."""
+    values = [(meter, slot, 1000 * (standing + (50 if slot >= 40 else 0))) for meter, slot, standing in standings("r1")]
+    raw = rows(without(values[1:], "r1", range(10, 13)), kind="register")
+    day = made_of(raw, opening=rows(standings("r1", slots=range(-1, 0)), kind="register"), past=past("r1"))
+    one = of(day, "r1")
+    np.testing.assert_allclose(one["energy_kwh"][1:10], [usual(n, "r1") for n in range(1, 10)])
+    assert one["energy_kwh"][10:14].sum() == pytest.approx(sum(usual(n, "r1") for n in range(10, 14)))
+    assert one["rule_failures"].dropna().to_dict() == {0: "above_rating", 40: "above_rating"}
+    failed = day.failed.set_index("start_utc")["arrived_kwh"]
+    assert failed[STARTS[40]] == pytest.approx(1000 * (usual(40, "r1") + 50))
+    assert of(day, "r1", METER_DAYS)["flags"][0] == "above_rating scaled_wh"
 
 
 def test_a_register_rolls_over_at_its_own_modulus_or_the_sites():
@@ -210,6 +234,12 @@ def test_a_register_that_counts_no_energy_is_refused_with_its_reason():
     day = made_of(rows([("r1", 3, 12.0)], kind="register", unit="kW"))
     assert day.failed["rules"].tolist() == ["off_interval"]
     assert day.failed["arrived_kwh"].tolist() == [12.0]
+
+
+def test_a_refused_register_read_and_the_refused_interval_after_it_are_two_failures():
+    day = made_of(pa.concat_tables([rows([("r1", 3, 12.0)], kind="register", unit="kW"), rows([("r1", 4, -1.0)], file="g")]))
+    assert day.failed["rules"].tolist() == ["off_interval", "negative"]
+    assert day.failed["start_utc"][0] < day.failed["start_utc"][1] == STARTS[4]
 
 
 # -- edits and units ----------------------------------------------------------------------------------------------
@@ -316,6 +346,9 @@ def test_nothing_flows_while_an_outage_lasts_though_nothing_arrived():
     assert set(one["method"][10:20]) == {"outage"}
     assert set(one["method"][20:25]) == {"like_days"}
     assert (one["energy_kwh"][20:25] > 0).all()
+    refused = of(made_of(rows([*whole_day("h1")[:15], ("h1", 15, -1.0)]), past=past("h1"), outages=outage(10, 20, meter="h1")), "h1")
+    assert refused["method"][15] == "like_days"  # something did arrive: the meter was not without supply
+    assert (refused["energy_kwh"][10:15] > 0).all()
 
 
 def test_a_photovoltaic_meter_does_not_generate_at_night():
@@ -340,6 +373,8 @@ def test_a_day_of_unusual_energy_is_flagged_and_stays(factor, flag):
     assert one["usual_kwh"] == pytest.approx(factor * sum(usual(n) for n in range(48)))
     assert set(of(day, "h1")["quality"]) == {"measured"}
     assert of(day, "n1", METER_DAYS)["flags"].tolist() == [None]
+    part = reading_day(grid(), ShardInputs(rows(whole_day("h1")[:38]), past=past("h1", factor=factor)), rules)
+    assert of(part, "h1", METER_DAYS)["flags"].tolist() == [None]  # too little of the day is known
 
 
 # -- accounts, shards and forms -----------------------------------------------------------------------------------
