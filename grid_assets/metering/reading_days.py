@@ -23,7 +23,7 @@ from grid_assets.metering import validation
 from grid_assets.metering.day_axes import DayGrid, day_grid
 from grid_assets.metering.day_profiles import class_part, day_figures, merged_classes, merged_files, merged_quality, quality_part, row_sums
 from grid_assets.metering.editing import ACCEPT, REJECT, REPLACE, Corrections, corrections_on, without_supply
-from grid_assets.metering.estimation import ClassProfiles, estimate
+from grid_assets.metering.estimation import NEAR_HOURS, ClassProfiles, Estimates, estimate
 from grid_assets.metering.history import History, class_profiles_on
 from grid_assets.metering.newest_arrivals import Arrivals, last_of_day_before, place
 from grid_assets.metering.register_reads import Spans, register_day, register_mismatch, spans_of, to_totals
@@ -199,7 +199,8 @@ def limit_of(grid: DayGrid, rules: ValidationSection) -> int:
 
 
 def near_of(grid: DayGrid) -> int:
-    return max(1, round(1.0 / grid.hours))
+    """Intervals around one whose like days spread alike."""
+    return max(1, round(NEAR_HOURS / grid.hours))
 
 
 def either_way(grid: DayGrid) -> np.ndarray:
@@ -325,14 +326,14 @@ def _judge(day: Matrices, edits: Corrections | None) -> None:
     valid[replace] = edits.kwh[edits.of(REPLACE)]
 
 
-def _follow_registers(grid: DayGrid, day: Matrices, made, rules: ValidationSection) -> None:
+def _follow_registers(grid: DayGrid, day: Matrices, made: Estimates, rules: ValidationSection) -> None:
     """Estimates between two register reads sum to what the register says."""
     if len(day.spans.row):
         even = to_totals(made.energy, made.error, ~np.isnan(day.valid), day.spans, limit_of(grid, rules), either_way(grid))
         made.method[even] = codes.LINEAR
 
 
-def _without_supply(day: Matrices, made, covered: np.ndarray) -> None:
+def _without_supply(day: Matrices, made: Estimates, covered: np.ndarray) -> None:
     """Nothing flows in an outage: an interval that it covers whole and of which nothing arrived has no energy."""
     silent = covered & ~day.heard & np.isnan(day.valid)
     made.energy[silent], made.error[silent], made.method[silent] = 0.0, 0.0, codes.OUTAGE

@@ -230,6 +230,24 @@ def test_a_register_fills_the_gap_of_its_meters_intervals_exactly():
     assert one["method"].dropna().index.tolist() == [7, *range(20, 30)]
 
 
+def test_a_register_read_is_not_refused_with_the_interval_that_the_meter_sent_itself():
+    values = whole_day("r1")
+    values[5] = ("r1", 5, -1.0)
+    raw = pa.concat_tables([rows(values), rows(standings("r1", slots=range(48)), kind="register", file="reg")])
+    day = made_of(raw, opening=rows(standings("r1", slots=range(-1, 0)), kind="register"))
+    assert day.file_days.set_index("file_id")[["published", "rejected"]].to_numpy().tolist() == [[47, 1], [48, 0]]
+    one = of(day, "r1")
+    assert one.loc[5, ["quality", "rule_failures"]].tolist() == ["estimated", "negative"]
+    assert one["energy_kwh"][5] == pytest.approx(usual(5, "r1"))  # the register tells it
+
+
+def test_a_reading_between_the_edges_of_intervals_is_refused_with_its_reason():
+    raw = raw_of([("h1", 5, 1.0, "kWh", "interval", "f1", 0, 7), ("h1", 5, 2.0, "kWh", "interval", "f1", 0, 0)])
+    day = made_of(raw)
+    assert day.failed[["rules", "arrived_kwh"]].to_numpy().tolist() == [["off_interval", 1.0]]
+    assert of(day, "h1")["energy_kwh"][5] == 2.0
+
+
 def test_a_register_that_counts_no_energy_is_refused_with_its_reason():
     day = made_of(rows([("r1", 3, 12.0)], kind="register", unit="kW"))
     assert day.failed["rules"].tolist() == ["off_interval"]
@@ -334,6 +352,8 @@ def test_zeros_are_faults_without_an_outage_and_a_power_failure_with_one():
         assert known["quality"][10:22].tolist() == ["measured"] * 12
         assert (known["energy_kwh"][10:22] == 0).all()
         assert set(known["quality_code"].drop(range(10, 22))) == {"3.0.0"}
+    longer = of(made_of(raw, past=past("h1"), outages=outage(8, 22, meter="h1")), "h1")
+    assert longer["quality_code"][8:11].tolist() == ["3.0.0", "3.0.0", "1.2.32"]  # energy flowed: no power failure there
     other = of(made_of(raw, past=past("h1"), outages=outage(10, 22, node="f2")), "h1")
     assert other["rule_failures"][10:22].tolist() == ["zero_run"] * 12
     assert of(made_of(raw), "h1")["quality"].tolist() == ["measured"] * 48  # nobody knows what is usual
