@@ -112,8 +112,19 @@ def balances_picture(
     style.clock_axis(curve, zone)
     style.legend(curve, 3)
     style.heading(curve, f"{worst['node_id']}, {title}: {worst['residual_kwh']:+,.0f} kWh not accounted for", "kW")
-    _residual_bars(bars, judged.head(MOST_BALANCES), tolerance_pct, len(judged))
+    if len(judged) > 1:
+        _residual_bars(bars, judged.head(MOST_BALANCES), tolerance_pct, len(judged))
+    else:
+        _residual_curve(bars, times, measured - net, f"{worst['residual_pct']:+.1f} % of the day, tolerated ± {tolerance_pct:g} %", zone)
     return style.png(made)
+
+
+def _residual_curve(axis, times: pd.DatetimeIndex, residual_kw: np.ndarray, said: str, zone: str) -> None:
+    axis.fill_between(times, 0, residual_kw, color=style.RED, alpha=0.35, linewidth=0, step="post")
+    axis.axhline(0, color=style.MUTED, linewidth=0.8)
+    axis.set_xlim(times[0], times[-1])
+    style.clock_axis(axis, zone)
+    style.heading(axis, f"Residual: {said}", "kW")
 
 
 def _residual_bars(axis, days: pd.DataFrame, tolerance_pct: float, nodes: int) -> None:

@@ -306,6 +306,8 @@ class AlertsSection(Section):
 
     minimum_valid_pct: float = Field(90.0, ge=0, le=100)
     valid_share_minutes: int = Field(15, ge=1)
+    valid_share_meters: int = Field(3, ge=1)
+    """A node is judged where at least so many of its meters lack a valid reading, or all it has."""
     offline_minutes: int = Field(5, ge=1)
     closing_margin_pct: float = Field(2.0, ge=0)
     """The valid share must be so much above the minimum to close."""

@@ -177,12 +177,12 @@ def _left_open(inputs: AlertInputs, kind: str) -> list[Alert]:
 def _low_valid_shares(inputs: AlertInputs, rules: AlertsSection) -> list[Alert]:
     feed = _DayFeed(alerts.valid_share_watcher(rules, inputs.span[0]), inputs, _left_open(inputs, alerts.LOW_VALID_SHARE))
     ids = inputs.today.nodes["node_id"].tolist()
-    days = [one.valid_pct for one in _window(inputs)]
-    low = np.logical_or.reduce([(one < rules.minimum_valid_pct).any(axis=1) for one in days])
+    days = [(one.valid_pct, one.meters.tolist()) for one in _window(inputs)]
+    low = np.logical_or.reduce([(share < rules.minimum_valid_pct).any(axis=1) for share, _ in days])
     for n in np.flatnonzero(low | np.isin(ids, list(feed.left_open))):
-        for ends, values in zip(_ends(inputs), days, strict=True):
+        for ends, (values, meters) in zip(_ends(inputs), days, strict=True):
             for until, value in zip(ends, values[n].tolist(), strict=True):
-                feed.tell(ids[n], alerts.valid_share_condition(value, rules), until, value)
+                feed.tell(ids[n], alerts.valid_share_condition(value, meters[n], rules), until, value)
     return feed.alerts()
 
 

@@ -25,8 +25,6 @@ LOW_VALID_SHARE, DEVICE_OFFLINE, AREA_OUTAGE, UNUSUAL_CONSUMPTION = (
 KINDS = (LOW_VALID_SHARE, DEVICE_OFFLINE, AREA_OUTAGE, UNUSUAL_CONSUMPTION)
 MISSED_REPORTS = 1.5
 """A device is not late before one and a half of its reporting times: reports jitter."""
-CORRELATED_SHARE = 0.5
-"""An outage pattern begins where at least this share of the dark meters went dark within two intervals."""
 
 
 class Condition(Enum):
@@ -183,7 +181,8 @@ class SilenceWatcher(Watcher):
 
 class OutagePattern:
     """Which nodes show an area-wide outage, step by step: enough of a node's load meters are dark (silent or at zero) at once,
-    and most of those went dark together. Where all nodes below a node show it, the node itself is told instead of them.
+    and enough of those that were not dark before went dark within two intervals. Where all nodes below a node show it, the node
+    itself is told instead of them.
     """
 
     def __init__(self, parent: np.ndarray, rules: AlertsSection):
@@ -204,7 +203,9 @@ class OutagePattern:
         """
         judged = meters >= self._rules.outage_meters
         enough = judged & (100.0 * dark >= self._rules.outage_share_pct * np.maximum(meters, 1)) & (dark >= self._rules.outage_meters)
-        together = went_dark + self._before >= np.maximum(CORRELATED_SHARE * dark, 1)
+        together = went_dark + self._before
+        lit = meters - (dark - together)
+        together = (100.0 * together >= self._rules.outage_share_pct * lit) & (2 * together >= self._rules.outage_meters)
         self._before = went_dark.astype(float)
         self._outage = enough & (self._outage | together)
         whole, inner = self._outage.copy(), judged & (self._parent >= 0)
@@ -225,10 +226,14 @@ def _depth(parent: np.ndarray) -> int:
     return depth
 
 
-def valid_share_condition(valid_pct: float, rules: AlertsSection) -> Condition:
-    """Below the minimum it holds; it is over once the share is the closing margin above (at most 100 %)."""
+def valid_share_condition(valid_pct: float, meters: float, rules: AlertsSection) -> Condition:
+    """Below the minimum it holds; it is over once the share is the closing margin above (at most 100 %).
+
+    ``meters``: load meters of the node. A node of few meters is not judged by one or two of them.
+    """
     if valid_pct < rules.minimum_valid_pct:
-        return Condition.HOLDS
+        lacking = round((100.0 - valid_pct) * meters / 100.0)
+        return Condition.HOLDS if lacking >= min(rules.valid_share_meters, meters) else Condition.BETWEEN
     over = min(rules.minimum_valid_pct + rules.closing_margin_pct, 100.0)
     return Condition.OVER if valid_pct >= over else Condition.BETWEEN
 

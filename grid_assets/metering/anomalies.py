@@ -28,10 +28,17 @@ DAY_TO_DAY = 0.2
 """Correlation of a meter's deviations on following days: several days say less than as many independent ones."""
 CLASS_METERS = 20
 """A class of fewer meters is no measure of what the day did to everybody."""
+IDLE_DEVIATION = 1.0
+"""Of a logarithm, of a meter that rests on most days, such as a car charger's: it is unusual only by much."""
 REST_SHARE = 0.05
 """Of a meter's usual value: below it, differences do not count, so that an empty house is not infinitely unusual."""
 NIGHT_HOURS = (1, 5)
-MAD = 1.4826
+MAD, TENTHS = 1.4826, 2.563
+"""What makes a median absolute deviation, and a span between the outer tenths, a normal distribution's standard deviation."""
+MATERIAL = 0.1
+"""More at night counts where it is this share of the usual day."""
+FLAT = 0.15
+"""A day is flat where its powers deviate by less than this share of their mean."""
 PRIOR_DAYS = 4
 REGISTER_DEVIATIONS = 3.0
 """A difference to the register as large as is tolerated counts as so many deviations."""
@@ -75,12 +82,15 @@ def usage_anomalies(
     judged = _by_meter(days, ids, "valid_pct") >= LEAST_VALID_PCT
     energy = np.where(judged, _by_meter(days, ids, "energy_kwh"), np.nan)
     found = []
-    signed, over = evidence(_signed_log(energy), classes)
+    signed, over = _evidence_of_size(energy, classes)
     found += [_candidates("high_usage", ids, signed, over), _candidates("low_usage", ids, -signed, over)]
-    signed, over = evidence(_signed_log(np.where(judged, _by_meter(days, ids, "night_kw"), np.nan)), classes)
-    found.append(_candidates("night_usage", ids, signed, over))
-    signed, over = evidence(np.log(np.where(judged, _by_meter(days, ids, "variation"), np.nan) + REST_SHARE), classes)
-    found.append(_candidates("flat", ids, -signed, over))
+    night = np.where(judged, _by_meter(days, ids, "night_kw"), np.nan)
+    signed, over = _evidence_of_size(night, classes)
+    more = (night[:, -1] - _median(night[:, :-1])) * (NIGHT_HOURS[1] - NIGHT_HOURS[0])
+    found.append(_candidates("night_usage", ids, np.where(more > MATERIAL * np.abs(_mean(energy[:, :-1])), signed, 0.0), over))
+    variation = np.where(judged, _by_meter(days, ids, "variation"), np.nan)
+    signed, over = evidence(np.log(variation + REST_SHARE), classes)
+    found.append(_candidates("flat", ids, np.where(variation[:, -1] < FLAT, -signed, 0.0), over))
     usual = pd.Series(_median(energy[:, :-1]), index=ids)
     found.append(_register_mismatches(meter_days, register_tolerance_pct))
     if unmeasured is not None and len(unmeasured):
@@ -92,10 +102,11 @@ def usage_anomalies(
     return _told(rows, meter_days, usual)
 
 
-def evidence(values: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def evidence(values: np.ndarray, classes: np.ndarray, least: np.ndarray | float = LEAST_DEVIATION) -> tuple[np.ndarray, np.ndarray]:
     """(meters,) how unusual the last column is, with its sign, in robust standard deviations; and over how many days it is so.
 
-    ``values``: (meters, days), NaN where a day is not judged; ``classes``: the class of each meter. 0 where a meter has
+    ``values``: (meters, days), NaN where a day is not judged; ``classes``: the class of each meter; ``least``: the smallest deviation
+    that is believed. 0 where a meter has
     no value on the last day or fewer than LEAST_DAYS before.
     """
     size = values.shape[1]
@@ -111,7 +122,7 @@ def evidence(values: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.nd
         before, recent = rest[:, : size - days], rest[:, size - days :]
         centre = _median(before)
         known, seen = (~np.isnan(before)).sum(axis=1), (~np.isnan(recent)).sum(axis=1)
-        deviation = _deviations(before - centre[:, None], known)
+        deviation = np.maximum(_deviations(before - centre[:, None], known), least)
         weight = np.sqrt(np.maximum(seen, 1) / (1 + DAY_TO_DAY * (np.maximum(seen, 1) - 1)))
         score = (_mean(recent) - centre) / deviation * weight
         together = (np.sign(recent - centre[:, None]) == np.sign(score)[:, None]).sum(
@@ -123,19 +134,31 @@ def evidence(values: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.nd
     return best, over
 
 
+def _evidence_of_size(values: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The evidence of energies or powers, by their logarithms."""
+    logs = _signed_log(values)
+    return evidence(logs, classes, np.where(np.abs(np.nan_to_num(_median(logs))) < 1.0, IDLE_DEVIATION, LEAST_DEVIATION))
+
+
 def _deviations(rest: np.ndarray, known: np.ndarray) -> np.ndarray:
     """(meters,) robust standard deviation of each row. Few days can look alike by chance, so a meter's own deviation counts with its
     days, and what is usual of all meters with PRIOR_DAYS more. Small-sample factor n/(n-0.8): Croux and Rousseeuw 1992.
+
+    The MAD of a meter that rests on most days (a car charger) is nothing: the span from the 10th to the 90th percentile counts
+    where it is far wider.
     """
-    own = MAD * _median(np.abs(rest)) * known / np.maximum(known - 0.8, 1)
+    ordered, row = np.sort(rest, axis=1), np.arange(len(rest))  # NaN last
+    tenth = np.floor(0.1 * known).astype(int)
+    span = ordered[row, np.clip(known - 1 - tenth, 0, rest.shape[1] - 1)] - ordered[row, np.minimum(tenth, rest.shape[1] - 1)]
+    middle, outer = MAD * _median(np.abs(rest)), span / TENTHS
+    own = np.where(outer > 2 * middle, outer, middle) * known / np.maximum(known - 0.8, 1)
     all_of_them = _median(own[None, known >= LEAST_DAYS])[0] if (known >= LEAST_DAYS).any() else 0.0
-    shared = np.sqrt((known * own**2 + PRIOR_DAYS * np.nan_to_num(all_of_them) ** 2) / (known + PRIOR_DAYS))
-    return np.maximum(shared, LEAST_DEVIATION)
+    return np.sqrt((known * own**2 + PRIOR_DAYS * np.nan_to_num(all_of_them) ** 2) / (known + PRIOR_DAYS))
 
 
 def _signed_log(values: np.ndarray) -> np.ndarray:
     """A logarithm that knows zero and negative values: of each meter's values against a small part of its usual size."""
-    usual = np.maximum(_median(np.abs(values)), 1e-3)
+    usual = np.maximum(np.fmax(_median(np.abs(values)), _mean(np.abs(values))), 1e-3)  # the mean: of a meter that often rests
     return np.arcsinh(values / (2 * REST_SHARE * usual[:, None]))
 
 

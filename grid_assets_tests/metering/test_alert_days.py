@@ -123,7 +123,7 @@ def test_an_outage_over_midnight_is_one_alert_and_closes_the_next_day():
 def test_a_condition_that_began_before_midnight_counts_from_then():
     rules = AlertsSection(valid_share_minutes=60)  # type: ignore[call-arg]
     world = World(2)
-    world.silence(["s2-0", "s2-1"], 23.5, 25)
+    world.silence(["s2-0", "s2-1", "s2-2"], 23.5, 25)
     before = world.signals(0)
     first = day_alerts(AlertInputs(before, None, NONE_OPEN), rules)
     second = day_alerts(AlertInputs(world.signals(1, before), before, NONE_OPEN), rules)
@@ -232,7 +232,7 @@ def test_a_gateway_that_is_told_minute_by_minute_has_the_same_alerts():
             until = begin + timedelta(minutes=15 * slot + minute)
             for n, node in enumerate(ids):
                 live += filter(None, [
-                    share.observe(node, alerts.valid_share_condition(valid[n, slot], RULES), until, valid[n, slot]),
+                    share.observe(node, alerts.valid_share_condition(valid[n, slot], meters[n], RULES), until, valid[n, slot]),
                     outage.observe(node, Condition.HOLDS if shown[n] else Condition.OVER, until, 100 * dark[n, slot] / max(meters[n], 1)),
                 ])  # fmt: skip
             for meter, row in world.rows.items():

@@ -75,10 +75,10 @@ def test_time_does_not_run_backwards():
 
 
 def test_the_valid_share_has_a_deadband():
-    told = [alerts.valid_share_condition(value, RULES) for value in (89.9, 90.0, 91.9, 92.0, 100)]
+    told = [alerts.valid_share_condition(value, 1000, RULES) for value in (89.9, 90.0, 91.9, 92.0, 100)]
     assert told == [Condition.HOLDS, Condition.BETWEEN, Condition.BETWEEN, Condition.OVER, Condition.OVER]
     strict = AlertsSection(minimum_valid_pct=99.5)  # type: ignore[call-arg]
-    assert alerts.valid_share_condition(100.0, strict) is Condition.OVER  # the margin never asks for more than all
+    assert alerts.valid_share_condition(100.0, 1000, strict) is Condition.OVER  # the margin never asks for more than all
 
 
 def silent_device(reports: list[float], end: float, every: float | None = None):
@@ -163,3 +163,9 @@ def test_an_outage_that_was_open_goes_on_though_nothing_went_dark_today():
     assert np.flatnonzero(pattern.step(dark, np.zeros(5), METERS)).tolist() == [0]
     assert not pattern.step(np.zeros(5), np.zeros(5), METERS).any()
     assert not pattern.step(dark, np.zeros(5), METERS).any()
+
+
+def test_one_or_two_meters_of_a_small_node_are_no_alert():
+    told = [alerts.valid_share_condition(100.0 * valid / 11, 11, RULES) for valid in (11, 10, 9, 8)]
+    assert told == [Condition.OVER, Condition.BETWEEN, Condition.BETWEEN, Condition.HOLDS]
+    assert alerts.valid_share_condition(0.0, 2, RULES) is Condition.HOLDS  # all there are
