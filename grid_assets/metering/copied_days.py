@@ -24,6 +24,10 @@ PATTERN_BITS = 64.0
 LINE_BITS = 24.0
 """A constant run or a ramp: less sure, for a thermostat or a dark house draws lines too; 20 million values a day give about one."""
 LINE_INTERVALS = 8
+USUAL_MARKS = (2, 8)
+"""A quarter of the steps of a day goes steadily or straight on; counted as so many of so many, it speaks where a day has no rest."""
+FINE_STEPS = 50
+"""A mean that was spread is steady to one step of the meter; that is a sign only where a step is at most 2 % of it."""
 LONGEST_PERIOD = 8
 """Values after which a pattern begins again: a mean in whole Wh repeats within a few."""
 LARGEST_RANGE = 0.1
@@ -132,15 +136,46 @@ def filled_stretches(kwh: np.ndarray) -> pd.DataFrame:
 
 
 def constant_runs(kwh: np.ndarray, intervals: int = LINE_INTERVALS, minimum_bits: float = LINE_BITS) -> pd.DataFrame:
-    """Runs of at least ``intervals`` equal values that are not zero; those that the rule `stuck` refuses never get here."""
-    units = _units(np.nan_to_num(kwh))
-    flat = units[:, 1:] == units[:, :-1]
-    made = []
-    for row, first, length in _runs(flat & (units[:, 1:] != 0), intervals - 1):
-        bits = length * _bits_against_the_rest(flat[row], first, first + length)
+    """Runs of at least ``intervals`` values that are equal, or a mean in whole steps: no window of them spans more than one step.
+
+    Values of less than FINE_STEPS steps must be equal, and zero never counts. A run below the day's median is a home at rest, not a
+    mean that was spread. Equal values mostly failed the rule `stuck` before. The evidence is how seldom the rest of the day is as
+    steady.
+    """
+    units, known = _units(np.nan_to_num(kwh)), ~np.isnan(kwh)
+    step = np.gcd.reduce(units, axis=1)
+    near = np.abs(units[:, 1:] - units[:, :-1]) <= step[:, None]
+    rows = np.flatnonzero(np.count_nonzero(near, axis=1) >= intervals - 1)  # the few rows worth a closer look
+    made: list[tuple] = []
+    if kwh.shape[1] < intervals or not len(rows):
+        return _stretches(kwh, made)
+    high, low = _windows(units[rows], intervals, np.maximum), _windows(units[rows], intervals, np.minimum)
+    fine = low >= FINE_STEPS * step[rows, None]
+    steady = (low > 0) & (high - low <= np.where(fine, step[rows, None], 0)) & _all_in_windows(known[rows], intervals)
+    for at, first, windows in _runs(steady, 1):
+        row, length = int(rows[at]), windows + intervals - 1
+        if _at_rest(units[row], known[row], first, length):
+            continue
+        same = near[row] if np.ptp(units[row, first : first + length]) else units[row, 1:] == units[row, :-1]
+        bits = (length - 1) * _bits_against_the_rest(same, first, first + length - 1)
         if bits >= minimum_bits:
-            made.append((row, first, length + 1, "constant", 1, bits))
+            made.append((row, first, length, "constant", 1, bits))
     return _stretches(kwh, made)
+
+
+def _at_rest(units: np.ndarray, known: np.ndarray, first: int, length: int) -> bool:
+    """Whether a stretch lies below the median of the rest of its day."""
+    rest = np.concatenate([units[:first][known[:first]], units[first + length :][known[first + length :]]])
+    return len(rest) > 0 and units[first : first + length].mean() < np.median(rest)
+
+
+def _windows(values: np.ndarray, width: int, of: np.ufunc) -> np.ndarray:
+    """(rows, windows): the largest or smallest of ``width`` values in a row."""
+    count = values.shape[1] - width + 1
+    made = values[:, :count].copy()
+    for k in range(1, width):
+        of(made, values[:, k : k + count], out=made)
+    return made
 
 
 def ramps(kwh: np.ndarray, intervals: int = LINE_INTERVALS, minimum_bits: float = LINE_BITS) -> pd.DataFrame:
@@ -166,9 +201,9 @@ def ramps(kwh: np.ndarray, intervals: int = LINE_INTERVALS, minimum_bits: float 
 
 
 def _bits_against_the_rest(marked: np.ndarray, first: int, end: int) -> float:
-    """Bits of one more mark in [first, end) of a row, by the share of marks in the rest of the row."""
+    """Bits of one more mark in [first, end) of a row, by the share of marks in the rest of the row and what a day has usually."""
     rest = np.concatenate([marked[:first], marked[end:]])
-    return float(-np.log2((np.count_nonzero(rest) + 1) / (len(rest) + 1))) if len(rest) else 0.0
+    return float(-np.log2((np.count_nonzero(rest) + USUAL_MARKS[0]) / (len(rest) + USUAL_MARKS[1])))
 
 
 def _straight(units: np.ndarray, step: np.ndarray, intervals: int) -> np.ndarray:
