@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pandas as pd
 
 from grid_assets.foundation.calendar import SiteCalendar
 from grid_assets.foundation.site_sections import ReadingsInput
@@ -139,6 +140,7 @@ def judge(cells: Cells, source: ReadingsInput, rules: Rules, received: int | Non
     _refuse_meanings(meanings, refusals)
     if np.any(registers):
         refuse_registers_of_power(meanings, route == REGISTER, refusals)
+    _refuse_repeats(cells, meanings, route, refusals)
     _refuse_subjects(cells, ranks, route, places, place, rules, refusals)
     arrived: np.ndarray | int
     if received is None:
@@ -182,6 +184,18 @@ def _refuse_meanings(meanings: Meanings, refusals: Refusals) -> None:
     for rule in ("quantity", "unit"):
         wrong = meanings.each("rule") == rule
         _refuse(refusals, rule, wrong, meanings.codes, lambda code: meanings.meanings[code].reason)
+
+
+def _refuse_repeats(cells: Cells, meanings: Meanings, route: np.ndarray, refusals: Refusals) -> None:
+    """Of what a row tells twice of a meter or device (power and energy of an interval, say) the first counts."""
+    rows = cells.source_row
+    if not (rows[1:] <= rows[:-1]).any():
+        return
+    quantity = np.unique(meanings.each("quantity"), return_inverse=True)[1][meanings.codes]
+    told = pd.DataFrame({"row": rows, "of": cells.subject.codes, "route": route, "what": np.where(route == MEASUREMENT, quantity, -1)})
+    repeated = (told[~refusals.failed].duplicated()).reindex(told.index, fill_value=False).to_numpy()
+    reason = "the row tells the same twice, as power and as energy or in two columns; which one counts? See power_is and ignore"
+    refusals.add("quantity", repeated, np.zeros(len(rows), dtype=np.int8), lambda _: reason)
 
 
 def _refuse_subjects(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import zlib
 
 from grid_assets.foundation.site_sections import ReadingsInput
@@ -13,6 +12,8 @@ from grid_assets.metering.json_lines import json_cells
 from grid_assets.metering.parquet_files import parquet_cells
 
 GZIP_MAGIC = b"\x1f\x8b"
+LARGEST = 1 << 33
+"""Bytes of an unpacked file: a small file may unpack to more than any memory holds."""
 READERS = {"csv": csv_cells, "parquet": parquet_cells, "espi": espi_cells, "json_lines": json_cells}
 
 
@@ -43,9 +44,20 @@ def _format(data: bytes) -> str:
 
 
 def _unpacked(data: bytes, name: str) -> bytes:
+    """The content of a gzip file, of all its members; other bytes as they are."""
     if not data.startswith(GZIP_MAGIC):
         return data
-    try:
-        return gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise FileUnreadable(f"{name}: the gzip file is damaged or cut off ({error}); ask for it again") from error
+    members, rest, room = [], data, LARGEST
+    while rest.strip(b"\0") if len(rest) < 1000 else rest:
+        unpacking = zlib.decompressobj(wbits=31)
+        try:
+            members.append(unpacking.decompress(rest, room))
+        except zlib.error as error:
+            raise FileUnreadable(f"{name}: the gzip file is damaged or cut off ({error}); ask for it again") from error
+        room -= len(members[-1])
+        if unpacking.unconsumed_tail or room < 1:
+            raise FileUnreadable(f"{name}: the gzip file unpacks to more than {LARGEST >> 30} GB; ask for it in parts")
+        if not unpacking.eof:
+            raise FileUnreadable(f"{name}: the gzip file is damaged or cut off (it has no end); ask for it again")
+        rest = unpacking.unused_data
+    return members[0] if len(members) == 1 else b"".join(members)

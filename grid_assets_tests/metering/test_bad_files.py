@@ -5,14 +5,17 @@ from __future__ import annotations
 import gzip
 import resource
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from grid_assets.foundation.registers import METERS, RegisterError, read_register
-from grid_assets.metering import csv_files
+from grid_assets.foundation.site_sections import ReadingsInput
+from grid_assets.metering import csv_files, file_formats
 from grid_assets.metering.accounting import landing_faults
+from grid_assets.metering.cells import FileUnreadable
 from grid_assets.metering.file_formats import read_cells
 from grid_assets.metering.landing import files_of_no_day, summary
 from grid_assets.metering.tables import LANDED_FILES, LANDED_ROWS, REJECTED_READINGS
@@ -114,6 +117,15 @@ def test_a_truncated_gzip_is_refused_whole(land):
     assert "the gzip file is damaged or cut off" in file["reason"]
     file, _, _ = land(packed[:-8] + b"\0" * 8, NAME + ".gz")  # whole, but its check sum is not its own
     assert file["status"] == "unreadable"
+
+
+def test_a_gzip_of_several_members_is_read_whole_and_one_that_unpacks_beyond_all_memory_is_not(land, monkeypatch):
+    parts = [HEADER + row(value=1), row(hour=11, value=2)]
+    _, _, rows = land(b"".join(gzip.compress(one.encode(), mtime=0) for one in parts) + b"\0" * 20, NAME + ".gz")
+    assert rows["value"].tolist() == [1.0, 2.0]
+    monkeypatch.setattr(file_formats, "LARGEST", 1000)
+    with pytest.raises(FileUnreadable, match="unpacks to more than"):
+        read_cells(gzip.compress(b"x" * 10_000), ReadingsInput(name="a", folder=Path("."), pattern="{received}"), "x")  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("content", ["", "\ufeff", HEADER, HEADER.strip(), "\ufeff" + HEADER, " \n\n", "\0" * 5000])

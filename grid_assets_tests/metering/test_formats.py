@@ -337,6 +337,15 @@ def test_a_quantity_that_is_given_twice_counts_once(land):
     assert "is given twice" in rejected["reason"].item()
 
 
+def test_power_and_energy_of_one_interval_are_one_reading(land):
+    line = sent(device_id="m1", timestamp="2021-03-27T10:00:00Z", measurements={"energy": 1.5, "power": 3.0})
+    keys = ('power_is = "interval_mean"', 'measurement_units = { energy = "kWh", power = "kW" }')
+    _, rejected, rows, _ = land(f"{line}\n{line}", *keys)
+    assert rows[["source_row", "value"]].to_numpy().tolist() == [[1, 1.5], [2, 1.5]]
+    assert rejected[["source_row", "rule"]].to_numpy().tolist() == [[1, "quantity"], [2, "quantity"]]
+    assert "tells the same twice" in rejected["reason"].iloc[0]
+
+
 def test_an_energy_key_is_the_interval_and_a_register_key_the_register(land):
     line = json.dumps({"meter_id": "m1", "timestamp": "2021-03-27T10:00:00Z", "measurements": {"energy": 1.5, "energy_total": 900.0}})
     _, rejected, rows, _ = land(line, 'unit = "kWh"', 'measurement_units = { energy_total = "kWh" }')
@@ -533,6 +542,7 @@ def test_the_examples_of_the_page_of_sites_can_be_loaded(make_site):
     assert [one.format for one in make_site("\n".join(examples)).site.readings] == ["csv", None, "json_lines", "espi"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data_set", "name", "column", "unit", "first"),
     [
