@@ -212,7 +212,6 @@ def node_loads(context: dg.AssetExecutionContext, platform: Platform):
         loads = sums.node_loads(lake.content_hash(READINGS, day) or "")
         balanced = balances.node_balances(sums, loads)
         written.append({NODE_BALANCES: lake.write(NODE_BALANCES, balanced, day), NODE_LOADS: lake.write(NODE_LOADS, loads, day)})
-        raw_days.finish_day(lake, day)
     inputs, title, zone = {READINGS: days, METERS: None, NODES: None}, f"{site.title}, {days[-1]}", site.time_zone
     quality = quality_pictures.node_quality_picture(loads, site.validation.minimum_valid_pct, zone, f"{days[-1]}")
     figures = aggregation.summary(loads, site.clock.interval_hours) | {"quality": picture_metadata(quality)}
@@ -244,7 +243,10 @@ def usage(context: dg.AssetExecutionContext, platform: Platform):
         yield report(platform, table, [one[table] for one in written], shown, inputs={READINGS: days, METERS: None}, figures=figures)
 
 
-@dg.asset(**asset_of(ALERTS, deps=[READINGS, METERS, NODES, DEVICES, USAGE_ANOMALIES, MEASUREMENTS, OUTAGE_EVENTS]), backfill_policy=RANGED)
+@dg.asset(
+    **asset_of(ALERTS, deps=[READINGS, METERS, NODES, DEVICES, NODE_LOADS, USAGE_ANOMALIES, MEASUREMENTS, OUTAGE_EVENTS]),
+    backfill_policy=RANGED,
+)
 def alerts(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
     site, lake, days = platform.site, platform.lake, days_of(context, platform)
     written, before = [], None
@@ -253,6 +255,7 @@ def alerts(context: dg.AssetExecutionContext, platform: Platform) -> dg.Material
         found, before = alert_days.day_alerts(inputs, site.alerts), inputs.today
         written.append(lake.write(ALERTS, found, day))
         platform.alerts.record(ALERTS.area, day.isoformat(), alert_days.found_alerts(found), datetime.now(UTC))
+        raw_days.finish_day(lake, day)
     bounds = tuple(pd.Timestamp(one) for one in site.clock.bounds(days[-1]))
     picture = quality_pictures.alerts_picture(found, bounds, site.time_zone, f"{site.title}, {days[-1]}")
     figures = alert_days.summary(found)

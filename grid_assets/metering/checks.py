@@ -14,12 +14,12 @@ from grid_assets.metering.quality_suite import judge_profiles
 from grid_assets.metering.raw_days import measurement_rows_of_files, rows_of_files
 from grid_assets.metering.stamps import instant_of
 from grid_assets.metering.tables import (
+    ALERTS,
     CORRECTIONS,
     LANDED_FILES,
     MEASUREMENTS,
     METER_DAYS,
     NODE_BALANCES,
-    NODE_LOADS,
     OUTAGE_EVENTS,
     QUALITY_PROFILES,
     READINGS,
@@ -70,7 +70,7 @@ def measurement_rows_accounted(context: dg.AssetCheckExecutionContext, platform:
 @dg.asset_check(
     asset=READINGS.key,
     name=staleness.UP_TO_DATE,
-    additional_deps=[NODE_LOADS.key],
+    additional_deps=[ALERTS.key],
     description="No day of the lake was made from other rows, corrections, outage events or register reads than there are now.",
 )
 def up_to_date(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:

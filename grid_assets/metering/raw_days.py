@@ -49,11 +49,11 @@ def raw_readings(lake: Lake, files: Sequence[str], day: date, known_until: datet
 
 
 def finish_day(lake: Lake, day: date) -> None:
-    """Notes which readings a day's node loads were made from. Call it when everything else of the day is written."""
+    """Notes which readings the day's tables were made from. Call it when everything else of the day is written."""
     lake.write(FINISHED_DAYS, pd.DataFrame({"day": [day], "readings_hash": [lake.content_hash(READINGS, day)]}), day)
 
 
 def is_finished(lake: Lake, day: date) -> bool:
-    """Whether the day's node loads were made from the readings that it has: not so when a run died between the two."""
+    """Whether all of the day was made from the readings that it has: not so when a run died on the way from them to its alerts."""
     noted = lake.read_arrow(FINISHED_DAYS, day, ["readings_hash"])["readings_hash"].to_pylist()
     return lake.pointer(NODE_LOADS, day) is not None and noted == [lake.content_hash(READINGS, day)]

@@ -147,7 +147,7 @@ class _Look:
         else:
             yield from self._changed_inputs(day, noted)
         if not is_finished(self.lake, day):
-            yield "its node loads were not made from the readings that it has"
+            yield "its node loads, usage or alerts were not made from the readings that it has"
 
     def _changed_inputs(self, day: date, noted: Mapping[str, str]) -> Iterator[str]:
         if noted["raw_hash"] != (self.lake.content_hash(RAW_READINGS, day) or ""):

@@ -348,10 +348,10 @@ ALERTS = Table(
 
 # Bookkeeping like the staged rows, not a table of the day that others read: so its partition is called "landing", though named by the day.
 FINISHED_DAYS = Table(
-    "metering", "finished_days", "a day whose node loads were made: the last thing that is written of a day, and no asset", "landing", ("day",),
+    "metering", "finished_days", "a day that is made: the last thing that is written of it, and no asset", "landing", ("day",),
     (
         calendar_day("day", "the site day"),
-        text("readings_hash", "content hash of the readings that the node loads were summed from"),
+        text("readings_hash", "content hash of the readings that its node loads, usage and alerts were made from"),
     ),
 )  # fmt: skip
 
