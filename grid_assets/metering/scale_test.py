@@ -8,6 +8,7 @@ import numpy as np
 
 WH_PER_KWH = 1000.0
 QUARTILES = (25, 50, 75)
+MEDIAN, UPPER = 50, 75
 MINIMUM_VALUES = 8
 """So many values other than zero a day needs to be judged."""
 
@@ -20,9 +21,9 @@ def scaled_days(
     ``kwh``: (meters, intervals) as arrived; ``past``: like days in the same shape; ``limit_kwh`` (meters,): the most that the
     service can carry in an interval; ``class_kwh`` (meters,): median of the class profile, NaN where there is none.
     With a past: all three quartiles of the day's sizes, zeros left out, lie between ``ratio`` and 1000^2 / ``ratio`` times
-    those of the past, so that neither a spike nor a house that wakes up counts; or the day is far above the past, and most of
-    its values are above the service's limit, but not a thousandth of them: a day in Wh on which hardly anything was used.
-    Without a past: the latter; or some values are above the limit, and the median is so many times the class's.
+    those of the past, so that neither a spike nor a house that wakes up counts; or the day is far above the past, and a quarter
+    of its values is above the service's limit, but not a thousandth of them: a day in Wh on which hardly anything was used.
+    Without a past: half of the values is; or some are, and the median is so many times the class's.
     Source: kW read as kWh and Wh as kWh are known faults of meter feeds; the test is ours.
     """
     found = np.zeros(len(kwh), dtype=bool)
@@ -33,9 +34,9 @@ def scaled_days(
         alone = np.flatnonzero(np.isnan(usual) & (np.fmax.reduce(np.abs(kwh), axis=1) > limit_kwh))
     for row in compared:
         usual_values = np.concatenate([day[row] for day in past])
-        found[row] = _stands_above(kwh[row], usual_values, ratio) or _too_large(kwh[row], limit_kwh[row], np.nan, ratio)
+        found[row] = _stands_above(kwh[row], usual_values, ratio) or _impossible(kwh[row], limit_kwh[row], UPPER)
     for row in alone:
-        found[row] = _too_large(kwh[row], limit_kwh[row], class_kwh[row], ratio)
+        found[row] = _impossible(kwh[row], limit_kwh[row], MEDIAN) or _above_class(kwh[row], limit_kwh[row], class_kwh[row], ratio)
     return found
 
 
@@ -63,10 +64,15 @@ def _stands_above(values: np.ndarray, past: np.ndarray, ratio: float) -> bool:
     return bool((times >= ratio).all() and (times <= WH_PER_KWH**2 / ratio).all())
 
 
-def _too_large(values: np.ndarray, limit_kwh: float, class_kwh: float, ratio: float) -> bool:
+def _impossible(values: np.ndarray, limit_kwh: float, percentile: int) -> bool:
+    """Whether the values from this percentile up are above the service's limit, and a thousandth of the median is not."""
+    own = _sizes(values)
+    return bool(len(own) >= MINIMUM_VALUES and np.percentile(own, percentile) > limit_kwh and np.median(own) / WH_PER_KWH <= limit_kwh)
+
+
+def _above_class(values: np.ndarray, limit_kwh: float, class_kwh: float, ratio: float) -> bool:
     own = _sizes(values)
     if len(own) < MINIMUM_VALUES:
         return False
-    quarter, median, _ = np.percentile(own, QUARTILES)
-    possible = median / WH_PER_KWH <= limit_kwh
-    return bool(possible and (quarter > limit_kwh or ratio <= median / class_kwh <= WH_PER_KWH**2 / ratio))
+    median = np.median(own)
+    return bool(median / WH_PER_KWH <= limit_kwh and ratio <= median / class_kwh <= WH_PER_KWH**2 / ratio)
