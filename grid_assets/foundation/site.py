@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from grid_assets.foundation import site_sections as sections
 from grid_assets.foundation.calendar import SiteCalendar
+from grid_assets.foundation.readings_input import ReadingsInput
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
@@ -42,7 +43,7 @@ class Site(sections.Section):
     artefact_port: int = Field(3001, ge=1024, le=65535)
     calendar: sections.CalendarSection
     registers: sections.RegistersSection
-    readings: tuple[sections.ReadingsInput, ...] = Field(min_length=1)
+    readings: tuple[ReadingsInput, ...] = Field(min_length=1)
     metering: sections.MeteringSection = sections.MeteringSection()  # type: ignore[call-arg]
     validation: sections.ValidationSection = sections.ValidationSection()  # type: ignore[call-arg]
     quantities: dict[str, sections.QuantityLimits] = {}

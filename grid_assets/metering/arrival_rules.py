@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from grid_assets.foundation.calendar import SiteCalendar
-from grid_assets.foundation.site_sections import ReadingsInput
+from grid_assets.foundation.readings_input import ReadingsInput
 from grid_assets.metering.arrived_numbers import numbers_of
 from grid_assets.metering.cells import Cells, Coded
 from grid_assets.metering.interval_lengths import MINUTE, other_lengths, shown_minutes, told_lengths

@@ -9,8 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from grid_assets.foundation.calendar import SiteCalendar
+from grid_assets.foundation.readings_input import ReadingsInput
 from grid_assets.foundation.site import Site
-from grid_assets.foundation.site_sections import ReadingsInput
 
 RECEIVED = r"(?P<received>\d{8}T\d{6}Z|\d{4}-\d{2}-\d{2})"
 UNFINISHED = (".tmp", ".part")

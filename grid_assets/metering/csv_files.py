@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from grid_assets.foundation.site_sections import ReadingsInput
+from grid_assets.foundation.readings_input import ReadingsInput
 from grid_assets.metering.cells import LONGEST_ROW, RAW_TEXT_LENGTH, BrokenRow, Cells, Coded, FileEmpty, FileRefused
 from grid_assets.metering.layouts import WELL_KNOWN, Layout, cells_of, layout_of
 from grid_assets.metering.text_encodings import as_utf8, broken_encoding, shown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from grid_assets.foundation.site_sections import ReadingsInput
+from grid_assets.foundation.readings_input import ReadingsInput
 from grid_assets.metering.cells import Cells, FileEmpty, FileUnreadable
 from grid_assets.metering.csv_files import csv_cells
 from grid_assets.metering.green_button import espi_cells

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 
-from grid_assets.foundation.site_sections import ReadingsInput
+from grid_assets.foundation.readings_input import ReadingsInput
 from grid_assets.metering.cells import RAW_TEXT_LENGTH, Cells, Coded, FileEmpty, FileRefused, FileUnreadable
 
 DEEPEST, LONGEST_TEXT = 40, 10_000

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from grid_assets.foundation.site_sections import ReadingsInput
+from grid_assets.foundation.readings_input import ReadingsInput
 from grid_assets.foundation.units import ACTIVE_ENERGY, ACTIVE_POWER, base_quantity, quantity_unit, spelled_quantity, spelled_unit
 from grid_assets.metering.cells import LONGEST_ROW, RAW_TEXT_LENGTH, BrokenRow, Cells, Coded, FileEmpty
 from grid_assets.metering.text_encodings import as_utf8, shown

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from grid_assets.foundation.lake import Lake
-from grid_assets.foundation.site_sections import ReadingsInput
+from grid_assets.foundation.readings_input import ReadingsInput
 from grid_assets.metering.staging import coded_rejections
 from grid_assets.metering.tables import LANDED_FILES, REJECTED_READINGS
 

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from grid_assets.foundation.lake import Lake, Written
+from grid_assets.foundation.readings_input import ReadingsInput
 from grid_assets.foundation.registers import DEVICES
 from grid_assets.foundation.site import Site
-from grid_assets.foundation.site_sections import ReadingsInput
 from grid_assets.metering.arrival_rules import MEASUREMENT, JudgedRows, Rules, SiteDays, judge
 from grid_assets.metering.arrivals import Arrival, archive_files, arrival_day, arrived_files, outside_calendar
 from grid_assets.metering.cells import BrokenRow, FileEmpty, FileRefused, FileUnreadable

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grid_assets.foundation.site_sections import ReadingsInput, WideColumn
+from grid_assets.foundation.readings_input import ReadingsInput, WideColumn
 from grid_assets.foundation.units import quantity_of_unit, spelled_quantity, unit_in_name
 from grid_assets.metering.cells import Cells, Coded, FileRefused
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from grid_assets.foundation.site_sections import ReadingsInput
+from grid_assets.foundation.readings_input import ReadingsInput
 from grid_assets.metering.cells import RAW_TEXT_LENGTH, Cells, Coded, FileEmpty, FileUnreadable
 from grid_assets.metering.layouts import cells_of, layout_of
 

@@ -7,7 +7,7 @@ import codecs
 import numpy as np
 import pyarrow as pa
 
-from grid_assets.foundation.site_sections import ReadingsInput
+from grid_assets.foundation.readings_input import ReadingsInput
 from grid_assets.metering.cells import FileUnreadable
 
 REPLACED = "\ufffd".encode()

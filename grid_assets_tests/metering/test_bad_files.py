@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from grid_assets.foundation.readings_input import ReadingsInput
 from grid_assets.foundation.registers import METERS, RegisterError, read_register
-from grid_assets.foundation.site_sections import ReadingsInput
 from grid_assets.metering import csv_files, file_formats
 from grid_assets.metering.accounting import landing_faults
 from grid_assets.metering.cells import FileUnreadable

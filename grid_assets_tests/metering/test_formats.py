@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from grid_assets.foundation.calendar import SiteCalendar
+from grid_assets.foundation.readings_input import ReadingsInput
 from grid_assets.foundation.registers import DEVICES, read_register
 from grid_assets.foundation.site import SiteError, load_site
-from grid_assets.foundation.site_sections import ReadingsInput
 from grid_assets.metering.accounting import landing_faults
 from grid_assets.metering.arrival_rules import Rules, SiteDays, judge
 from grid_assets.metering.file_formats import read_cells

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from grid_assets.foundation.calendar import SiteCalendar
 from grid_assets.foundation.lake import content_hash
+from grid_assets.foundation.readings_input import ReadingsInput
 from grid_assets.foundation.registers import DEVICES
-from grid_assets.foundation.site_sections import ReadingsInput
 from grid_assets.foundation.units import READING_UNITS, kwh_per_unit
 from grid_assets.metering.accounting import landing_faults
 from grid_assets.metering.arrival_rules import MEASUREMENT, Rules, SiteDays, judge
