@@ -62,7 +62,7 @@ ROWS = st.lists(
 
 
 @given(ROWS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_every_row_is_published_rejected_or_superseded(rows):
     raw = raw_frame(rows)
     day = made_of(raw)
@@ -78,7 +78,7 @@ def test_every_row_is_published_rejected_or_superseded(rows):
 
 
 @given(ROWS, st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_the_order_of_rows_does_not_matter(rows, random):
     raw = raw_frame(rows)
     order = list(range(len(raw)))
@@ -89,7 +89,7 @@ def test_the_order_of_rows_does_not_matter(rows, random):
 
 
 @given(ROWS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_an_older_copy_of_every_row_changes_no_reading(rows):
     raw = raw_frame(rows)
     older = raw.assign(received_utc=raw["received_utc"] - pd.Timedelta("1D"), file_id="copy", source_file="copy.csv")

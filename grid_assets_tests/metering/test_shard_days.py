@@ -478,6 +478,19 @@ def test_two_shards_make_the_day_that_one_makes(given_rows, given_corrections, c
         pd.testing.assert_frame_equal(merged[table].to_pandas(), alone[table].to_pandas(), rtol=1e-12, atol=1e-9)
 
 
+def test_a_class_and_a_node_whose_meters_lie_in_two_shards_merge_exactly():
+    raw, whole = rows(whole_day("h1", "h2", "r1")), grid()
+    one = reading_day(whole, ShardInputs(raw), RULES)
+    shards = []
+    for first, stop in ((0, 3), (3, 5), (5, 7)):  # the homes h1, h2 and r1 apart, and the meters of f1
+        mine = raw.filter(pc.is_in(raw["meter_id"], pa.array(IDS[first:stop])))
+        shards.append(reading_day(whole.part(first, stop), ShardInputs(mine), RULES))
+    merged = merge_days([shard.parts for shard in shards], whole)
+    for table, alone in ((CLASS_PROFILES, one.class_profiles), (QUALITY_PROFILES, one.quality_profiles)):
+        pd.testing.assert_frame_equal(merged[table].to_pandas(), alone, rtol=1e-12)
+    assert (one.class_profiles["deviation_kwh"].dropna() > 0).all()
+
+
 @given(ROWS)
 @settings(max_examples=12, deadline=None)
 def test_dictionary_columns_chunks_and_order_change_nothing(given_rows):
