@@ -1,4 +1,4 @@
-"""The command line: grid-assets daily | ui | correct | bench | contracts."""
+"""The command line: grid-assets daily | ui | correct | alerts | bench | contracts."""
 
 from __future__ import annotations
 
@@ -139,6 +139,35 @@ def correct(
         raise click.ClickException(str(error)) from error
     click.echo(f"{made.correction_id}: {chosen[0]} {meter} from {made.start_utc:%Y-%m-%dT%H:%MZ} to {made.end_utc:%Y-%m-%dT%H:%MZ}")
     click.echo(f"stale until they are made again: {', '.join(day.isoformat() for day in days)}; the next `grid-assets daily` does so")
+
+
+@main.command()
+@site_option
+@click.option("--acknowledge", "alert_id", metavar="ALERT_ID", help="Take notice of this alert; needs --by.")
+@click.option("--by", "who", help="Who takes notice.")
+@click.option("--note", help="What there is to say.")
+@click.option("--all", "with_closed", is_flag=True, help="List closed and withdrawn alerts too.")
+def alerts(site_name: str, alert_id: str | None, who: str | None, note: str | None, with_closed: bool) -> None:
+    """List the site's open alerts, or acknowledge one."""
+    from grid_assets.foundation.alerts import AlertError, AlertStore
+    from grid_assets.jobs import utc_now
+
+    _, site = _open_site(site_name)
+    if not (site.state / "ledger.sqlite").exists():
+        raise click.ClickException(f"{site.state}: nothing was run here yet; run grid-assets daily first")
+    store = AlertStore(site.ledger_url)
+    if alert_id:
+        try:
+            store.acknowledge(alert_id, who or "", utc_now(), note)
+        except AlertError as error:
+            raise click.ClickException(str(error)) from error
+        click.echo(f"{alert_id}: acknowledged by {who}")
+        return
+    found = store.read(only_open=not with_closed)
+    for one in found.itertuples():
+        seen = f"acknowledged by {one.acknowledged_by}" if one.acknowledged_by else "not acknowledged"
+        click.echo(f"{one.alert_id}  {one.severity}, {seen}\n    {one.evidence}")
+    click.echo(f"{len(found)} alerts" if with_closed else f"{len(found)} open alerts")
 
 
 @main.command()
