@@ -1,4 +1,4 @@
-"""The two real data sets through landing, validation and aggregation, against figures computed from the files alone."""
+"""The real data sets through landing, validation and aggregation, against figures computed from the files alone."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import _real_sets as real_sets
+from benchmarks._real_runs import outcome_of, run_set
 from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.lake import Lake
+from grid_assets.metering import unmeasured_days
 from grid_assets.metering.accounting import day_faults, landing_faults
 from grid_assets.metering.aggregation import node_loads
 from grid_assets.metering.landing import land_days, write_landing
-from grid_assets.metering.tables import FAILED_READINGS, FILE_DAYS, LANDED_FILES, REJECTED_READINGS
+from grid_assets.metering.tables import FAILED_READINGS, FILE_DAYS, LANDED_FILES, READINGS, REJECTED_READINGS
 from grid_assets_tests.conftest import site_in
 from grid_assets_tests.metering.conftest import MadeSite
 
@@ -84,3 +87,57 @@ def test_plymouth_generation_is_not_called_stuck_at_night(shared_data, tmp_path)
     sun = made.make(date(2019, 6, 26)).readings.query("meter_id == 'plymouth-pv'")
     assert set(sun["quality"]) == {"measured"}
     assert (sun["energy_kwh"] == 0).sum() > 8
+
+
+ZONNEDAEL, _, LONDON, _ = real_sets.SETS
+
+
+def test_london_resends_are_superseded_and_the_missing_value_is_refused(shared_data, tmp_path):
+    source = LONDON.source()
+    repeated = source[source.duplicated(["meter_id", "start_utc"])]
+    assert len(repeated) == 24
+    assert source["kwh"].isna().sum() == 1
+    days = {*repeated["start_utc"].dt.tz_convert("Europe/London").dt.date, date(2012, 12, 18)}
+    absent = pd.to_datetime(["2012-12-09 06:30Z", "2013-02-19 19:00Z", "2013-03-23 04:00Z"])  # no row speaks of these half-hours
+    made = run_set(LONDON, tmp_path, days=sorted(days | set(absent.date)))
+    found = outcome_of(made)
+    assert found.superseded == 24
+    assert found.refused.to_dict() == {"parse": 1}
+    assert found.accounted == found.rows
+    assert found.as_landed
+    (refused,) = made.lake.read(REJECTED_READINGS).itertuples()
+    assert "2012-12-18 14:54:01" in refused.raw_text.replace("T", " ")
+    readings = made.lake.read(READINGS)
+    filled = readings[readings["start_utc"].isin(absent) & (readings["quality"] == "estimated")]
+    assert set(filled["start_utc"]) == set(absent)
+    assert set(filled["method"]) == {"linear"}
+    assert (filled["error_kwh"] > 0).all()
+    published = readings[readings["quality"] == "measured"].set_index(["meter_id", "start_utc"])["energy_kwh"].astype(float)
+    truth = source.drop_duplicates(["meter_id", "start_utc"]).set_index(["meter_id", "start_utc"])["kwh"]
+    pd.testing.assert_series_equal(published, truth.reindex(published.index), check_names=False, check_dtype=False)
+
+
+def test_zonnedael_shows_its_filled_stretch_and_no_other(shared_data, tmp_path):
+    days = days_between(date(2013, 2, 2), date(2013, 2, 5))
+    made = run_set(ZONNEDAEL, tmp_path, days=days)
+    found = outcome_of(made)
+    assert found.accounted == found.rows == 47 * 4 * 96
+    evidence = {day: unmeasured_days.evidence_of_day(made.site, made.lake, day) for day in days}
+    assert {day: one["meter_id"].tolist() for day, one in evidence.items() if len(one)} == {
+        date(2013, 2, 3): ["zonnedael-013"], date(2013, 2, 4): ["zonnedael-013"],
+    }  # fmt: skip
+    assert evidence[days[1]]["explanation"].item().startswith("93 readings from 00:45 are 4 values over and over, 0.08224 kWh")
+    source = made.source[made.source["meter_id"] == "zonnedael-013"].set_index("start_utc")["kwh"]
+    stretch = (1000 * source["2013-02-02 23:45":"2013-02-04 23:45"]).round().astype(int)
+    assert stretch.tolist() == np.resize([81, 83, 81, 84], 193).tolist()  # what the file holds, read by itself
+
+
+def test_a_published_wall_clock_with_96_rows_a_day_is_utc_in_the_file(shared_data):
+    source = ZONNEDAEL.source()
+    local = source["start_utc"].dt.tz_convert("Europe/Amsterdam")
+    rows = source.groupby([source["meter_id"], local.dt.date]).size()
+    assert rows.xs(date(2013, 3, 31), level=1).eq(92).all()  # the hour that spring leaves out is in no row
+    assert rows.drop(date(2013, 3, 31), level=1).eq(96).all()
+    shape = source.groupby([local.dt.date >= date(2013, 3, 31), source["start_utc"].dt.hour])["kwh"].mean().unstack(0)
+    rise = shape.loc[3:9].diff().idxmax()
+    assert rise[True] == rise[False] - 1  # people rise by the wall clock
