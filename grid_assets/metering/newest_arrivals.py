@@ -28,8 +28,6 @@ class Arrivals:
 
     row: np.ndarray
     """The meter's row in the grid; -1: no meter in force."""
-    column: np.ndarray
-    """The interval that the reading speaks of, of a register read the one that it closes; -1: the edge of none."""
     kwh: np.ndarray
     """Energy of the interval; of a register read its standing."""
     is_register: np.ndarray
@@ -37,7 +35,9 @@ class Arrivals:
     """Whether it is the newest of its meter, time and kind; of rows without a cell, of its meter and time."""
 
     cell: np.ndarray
-    """The place in the flat matrix of meters and intervals; -1 where one of the two is."""
+    """The place in the flat matrix of meters and intervals, of a register read of the interval that it closes; -1 where the
+    meter is not in force or the instant is the edge of no interval.
+    """
 
     @cached_property
     def placed(self) -> np.ndarray:
@@ -79,27 +79,29 @@ def rows_of(ids: pa.Array, known: pa.Array) -> np.ndarray:
 
 
 def place(grid: DayGrid, raw: pa.Table) -> Arrivals:
-    """Every raw row's meter, interval and energy, and which are the newest. Raises UnitError for a unknown unit.
+    """Every raw row's meter, interval and energy, and which are the newest. Raises UnitError for an unknown unit.
 
     A register read closes the interval that ends when it is read. Of arrivals at one instant the last by file name, file
     and row counts. Source: practice of meter data management; the newest arrival is the correction.
     """
     codes, ids = encoded(raw["meter_id"])
-    row = rows_of(ids, grid.ids)[codes] if len(codes) else np.empty(0, dtype=np.int64)
+    row = rows_of(ids, grid.ids).astype(np.int32)[codes] if len(codes) else np.empty(0, dtype=np.int32)
     is_register = _equal(raw["kind"], REGISTER)
     read = microseconds(raw["read_utc"])
-    column = _columns(grid, read, is_register)
+    cell = _columns(grid, read, is_register)
     kwh = _energy(raw, grid.hours, is_register)
+    nowhere = (row < 0) | (cell < 0)
     if is_register.any():
-        column[is_register & np.isnan(kwh)] = -1  # a register that counts no energy has no difference
-    cell = np.where((row >= 0) & (column >= 0), row * grid.shape[1] + column, -1)
-    made = Arrivals(row, column, kwh, is_register, np.ones(len(row), dtype=bool), cell)
+        nowhere |= is_register & np.isnan(kwh)  # a register that counts no energy has no difference
+    cell += np.multiply(row, grid.shape[1], dtype=np.int64)
+    cell[nowhere] = -1
+    made = Arrivals(row, kwh, is_register, np.ones(len(row), dtype=bool), cell)
     placed = made.placed
-    several = _several(cell, placed & ~is_register, grid.shape[0] * grid.shape[1])
+    registers = np.flatnonzero(placed & is_register)
     for subset, groups in (
-        (several, (cell,)),
-        (np.flatnonzero(placed & is_register), (cell,)),
-        (np.flatnonzero(~placed), (codes, read)),
+        (_several(cell, placed & ~is_register, grid.shape[0] * grid.shape[1]), (cell,)),
+        (registers[_repeated(cell[registers])], (cell,)),
+        (np.flatnonzero(nowhere), (codes, read)),
     ):
         if len(subset):
             made.newest[subset] = False
@@ -126,6 +128,12 @@ def _several(cell: np.ndarray, which: np.ndarray, cells: int) -> np.ndarray:
     found = np.zeros(cells + 1, dtype=bool)  # one more, for the rows that have no cell
     found[:-1] = counts > 1
     return np.flatnonzero(found[cell] & which)
+
+
+def _repeated(cell: np.ndarray) -> np.ndarray:
+    """Which of a few cells are there more than once."""
+    ordered = np.sort(cell)
+    return np.isin(cell, ordered[1:][ordered[1:] == ordered[:-1]])
 
 
 def _columns(grid: DayGrid, read: np.ndarray, is_register: np.ndarray) -> np.ndarray:

@@ -171,22 +171,24 @@ def reading_day(grid: DayGrid, inputs: ShardInputs, rules: ValidationSection) ->
     day.failures = rule_failures(grid, day.arrived, rules, inputs.past, usual_kwh / np.maximum(usual_count, 1), supply, inputs.night)
     day.failures.ravel()[day.exchanged] |= BITS["meter_exchange"]
     _judge(day, edits)
+    outcome = made_tables.outcomes(arrivals, day, edits)
+    failed, files = made_tables.failed(grid, inputs.raw, arrivals, day, outcome), made_tables.file_days(inputs.raw, outcome)
+    del arrivals, outcome  # a day's rows take more memory than its matrices
     made = estimate(day.valid, limit_of(grid, rules), inputs.past, classes, near_of(grid))
     _follow_registers(grid, day, made, rules)
     if supply is not None:
         _without_supply(day, made, supply[1])
     told = _day_flags(grid, day, rules, usual_kwh, usual_count)
-    outcome = made_tables.outcomes(arrivals, day, edits)
     words = made_tables.published_words(day, made, edits, None if supply is None else supply[0])
     valid_count = np.count_nonzero(~np.isnan(day.valid), axis=1)
     shard = {
         READINGS: made_tables.readings(grid, day, made, words),
-        FAILED_READINGS: made_tables.failed(grid, inputs.raw, arrivals, day, outcome),
+        FAILED_READINGS: failed,
         EDITED_READINGS: made_tables.edited(grid, day, made, words, edits),
         METER_DAYS: made_tables.meter_days(grid, day, made, words, told),
     }
     parts = {
-        FILE_DAYS: made_tables.file_days(inputs.raw, outcome),
+        FILE_DAYS: files,
         QUALITY_PROFILES: quality_part(grid, valid_count, made.energy),
         CLASS_PROFILES: class_part(grid, day.valid),
     }
@@ -222,10 +224,10 @@ def _arrived(grid: DayGrid, arrivals: Arrivals, opening: pa.Table, rules: Valida
     flat[cell] = arrivals.kwh[at]
     sent_intervals = np.zeros(grid.shape[0], dtype=bool)
     sent_intervals[cell // intervals] = True
-    reads, _ = arrivals.registers
+    reads, closed = arrivals.registers
     modulus = grid.column("register_modulus_kwh", rules.register_modulus_kwh).to_numpy(dtype=float)
     spans = spans_of(
-        arrivals.row[reads], arrivals.column[reads], arrivals.kwh[reads], last_of_day_before(grid, opening), limit_kwh(grid), modulus,
+        arrivals.row[reads], closed % intervals, arrivals.kwh[reads], last_of_day_before(grid, opening), limit_kwh(grid), modulus,
         either_way(grid),
     )  # fmt: skip
     closing = spans.row * intervals + spans.end - 1

@@ -147,12 +147,12 @@ def failed(grid: DayGrid, raw: pa.Table, arrivals: Arrivals, day: Matrices, outc
     at = np.flatnonzero(outcome == REJECTED)
     rows = raw.select(["meter_id", "read_utc", "value", "file_id", "source_file", "source_row"]).take(pa.array(at))
     placed = arrivals.placed[at]
-    cell = np.where(placed, arrivals.row[at] * intervals + arrivals.column[at], 0)
+    cell = np.where(placed, arrivals.cell[at], 0)
     start = rows["read_utc"].cast(TIMESTAMP).cast(pa.int64()).to_numpy() - arrivals.is_register[at]
     kwh = np.where(np.isnan(arrivals.kwh[at]), rows["value"].to_numpy(), arrivals.kwh[at])
     bits = np.where(arrivals.row[at] < 0, BITS["not_in_force"], BITS["off_interval"]).astype(np.uint16)
     if placed.any():
-        start = np.where(placed, grid.first_microsecond + arrivals.column[at] * round(grid.hours * 3_600_000_000), start)
+        start = np.where(placed, grid.first_microsecond + cell % intervals * round(grid.hours * 3_600_000_000), start)
         kwh = np.where(placed, _claimed(day, arrivals, at, cell), kwh)
         bits = np.where(placed, day.failures.ravel()[cell], bits)
     made = {
