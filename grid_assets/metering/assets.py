@@ -71,6 +71,7 @@ def landed(context: dg.AssetExecutionContext, platform: Platform):
         written.append(landing.write_landing(platform.lake, one))
         files, rejected, ignored = [*files, *one.files], [*rejected, *one.rejected], ignored | set(one.ignored)
     figures = landing.summary(files, rejected) | {"names_that_tell_no_arrival": ", ".join(sorted(ignored)) or "none"}
+    figures |= {"days_without_a_file": ", ".join(one.partition for one, _ in written if not one.rows) or "none"}
     outside = landing.files_of_no_day(platform.site, platform.lake)
     figures |= {"files_outside_calendar": len(outside), "names_outside_calendar": "; ".join(outside[:20]) or "none"}
     stale = staleness.stale(platform.lake, site=platform.site)

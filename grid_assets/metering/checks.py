@@ -124,19 +124,17 @@ def _known_until(context: dg.AssetCheckExecutionContext, op: str = "metering__ra
 @dg.asset_check(
     asset=LANDED_FILES.key,
     name="files_readable",
-    description="Every file could be read, had the columns that the site file names and arrived on a day of the calendar.",
+    description="Every file could be read, had the columns that the site file names, held a row to take over and arrived on a day of the calendar.",
 )
 def files_readable(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     faults, outside = {}, landing.files_of_no_day(platform.site, platform.lake)
     for key in partition_keys(context):
-        files = platform.lake.read(LANDED_FILES, key)
-        wrong = files[files["status"].isin(["unreadable", "refused"])]
-        faults[key] = "; ".join(f"{row.status}: {row.reason}" for row in wrong.itertuples())
+        faults[key] = landing.faults_of_files(platform.lake.read(LANDED_FILES, key))
     if outside:  # they belong to no day: the last day of the run tells of them
         faults[key] = "; ".join(
             [*([faults[key]] if faults[key] else []), f"{len(outside)} outside the calendar: {'; '.join(outside[:20])}"]
         )
-    expected = "no file unreadable, refused or outside the calendar"
+    expected = "no file unreadable, refused whole or row by row, or outside the calendar"
     return recorded(context, platform, LANDED_FILES, "files_readable", faults, expected=expected, severity=WARN)
 
 

@@ -75,6 +75,16 @@ def summary(files: list[dict], rejected: Sequence[pa.Table]) -> dict[str, int]:
     return made | {f"rejected_{one['values']}": int(one["counts"]) for one in sorted(rules, key=lambda one: one["values"])}
 
 
+def faults_of_files(files: pd.DataFrame) -> str:
+    """The files (LANDED_FILES) that could not be read, and those of which no row could be taken over, as ones of another year."""
+    wrong = files[files["status"].isin(["unreadable", "refused"])]
+    none = files[(files["status"] == "landed") & (files["rows"] > 0) & (files["rows_staged"] == 0)]
+    told = [f"{row.status}: {row.reason}" for row in wrong.itertuples()]
+    return "; ".join(
+        [*told, *(f"{row.file_name}: none of its {row.rows} rows could be taken over; see rejected_readings" for row in none.itertuples())]
+    )
+
+
 def rows_by_day_and_outcome(files: list[dict]) -> pd.DataFrame:
     """Rows landed, by day of arrival on the clock of UTC, and by what became of them."""
     frame = files_frame(files)

@@ -54,7 +54,9 @@ def broken_encoding(data: bytes, begin: int, end: int) -> tuple[pa.Buffer, dict[
     In their place stands NO_ROW, so that the other lines keep their positions.
     """
     block = pa.py_buffer(data).slice(begin, end - begin)
-    if data.find(b"\0", begin, end) < 0 and data.find(REPLACED, begin, end) < 0 and _is_text(block):
+    # one byte is looked for many times faster than three
+    replaced = data.find(REPLACED[:1], begin, end) >= 0 and data.find(REPLACED, begin, end) >= 0
+    if data.find(b"\0", begin, end) < 0 and not replaced and _is_text(block):
         return block, {}
     lines, faults, row = data[begin:end].split(b"\n"), {}, 0
     for n, one in enumerate(lines):

@@ -17,7 +17,7 @@ from grid_assets.metering import csv_files, file_formats
 from grid_assets.metering.accounting import landing_faults
 from grid_assets.metering.cells import FileUnreadable
 from grid_assets.metering.file_formats import read_cells
-from grid_assets.metering.landing import files_of_no_day, summary
+from grid_assets.metering.landing import faults_of_files, files_of_no_day, summary
 from grid_assets.metering.tables import LANDED_FILES, LANDED_ROWS, REJECTED_READINGS
 from grid_assets_tests.metering.conftest import FIRST, METERS_CSV, as_csv, day_rows
 
@@ -204,6 +204,9 @@ def test_a_file_of_the_wrong_year_is_quarantined_and_a_day_without_a_file_lands_
     assert [len(one.files) for one in landings.values()] == [1, 0]
     figures = summary(landings[FIRST].files, landings[FIRST].rejected)
     assert (figures["rejected_calendar"], figures["rows_staged"], figures["files_landed"]) == (240, 0, 1)
+    assert (
+        faults_of_files(made.lake.read(LANDED_FILES, FIRST)) == f"{NAME}: none of its 240 rows could be taken over; see rejected_readings"
+    )
     assert made.lake.read(LANDED_FILES, date(2021, 3, 28)).empty
     assert landing_faults(made.lake, date(2021, 3, 28)) == ""
     assert files_of_no_day(made.site, made.lake) == []
