@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from grid_assets.foundation.lake import Lake
-from grid_assets.metering.measurements import staged_rows
+from grid_assets.foundation.tables import Table
 from grid_assets.metering.raw_days import measurement_rows_of_files, rows_of_files
-from grid_assets.metering.tables import FILE_DAYS, LANDED_FILES, LANDED_ROWS, MEASUREMENT_FILE_DAYS, RAW_READINGS, REJECTED_READINGS
+from grid_assets.metering.tables import (
+    FILE_DAYS,
+    LANDED_FILES,
+    LANDED_MEASUREMENTS,
+    LANDED_ROWS,
+    MEASUREMENT_FILE_DAYS,
+    RAW_READINGS,
+    REJECTED_READINGS,
+)
 
 
 def faults_of_landing(files: pd.DataFrame, rejected: pd.DataFrame) -> str:
@@ -45,7 +56,13 @@ def faults_of_day(file_days: pd.DataFrame, raw: pd.DataFrame, staged: pd.DataFra
     ``raw``: the file_id of the day's raw readings; ``staged``: that of the rows of LANDED_ROWS that should be among them,
     from the lists of landed files, so that a file that was left out whole is seen.
     """
-    table = pd.DataFrame({"staged": staged.groupby("file_id").size(), "raw": raw.groupby("file_id").size()})
+    return _faults_of_counts(file_days, raw["file_id"].value_counts().to_dict(), staged["file_id"].value_counts().to_dict())
+
+
+def _faults_of_counts(file_days: pd.DataFrame, raw: Mapping[str, int], staged: Mapping[str, int]) -> str:
+    """The same from the counts of rows per file."""
+    counted = {"staged": pd.Series(dict(staged), dtype="int64"), "raw": pd.Series(dict(raw), dtype="int64")}
+    table = pd.DataFrame(counted)
     outcomes = file_days.set_index("file_id")[["rows", "published", "rejected", "superseded"]]
     table = table.join(outcomes, how="outer").fillna(0).astype(int)
     wrong = (table["staged"] != table["rows"]) | (table["raw"] != table["rows"])
@@ -66,11 +83,10 @@ def day_faults(lake: Lake, day: date, known_until: datetime | None = None, lande
     """
     landed = rows_of_files(lake, day) if landed is None else landed
     files = sorted(landed.loc[landed["day"] == day, "file_id"])
-    staged = lake.read(LANDED_ROWS, files, ["file_id", "received_utc", "day"])
-    wanted = staged["day"] == day
-    if known_until is not None:
-        wanted &= staged["received_utc"] <= known_until
-    said = faults_of_day(lake.read(FILE_DAYS, day), lake.read(RAW_READINGS, day, ["file_id"]), staged[wanted])
+    staged = {file: count for file in files if (count := _staged_rows(lake, LANDED_ROWS, file, day, known_until))}
+    raw = lake.read_between(RAW_READINGS, day, None, None, ["file_id"], ["file_id"])["file_id"]
+    counted = {one["values"]: one["counts"] for one in raw.value_counts().to_pylist()} if len(raw) else {}
+    said = _faults_of_counts(lake.read(FILE_DAYS, day), counted, staged)
     return f"{said}; materialise the day from raw_readings on" if said else ""
 
 
@@ -78,9 +94,19 @@ def measurement_faults(lake: Lake, day: date, known_until: datetime | None = Non
     """The same of the measurements of one day. ``landed``: measurement_rows_of_files."""
     landed = measurement_rows_of_files(lake, day) if landed is None else landed
     files = sorted(landed.loc[landed["day"] == day, "file_id"])
-    staged = staged_rows(lake, files, day, known_until).select(["file_id"]).to_pandas()
-    said = faults_of_day(lake.read(MEASUREMENT_FILE_DAYS, day), staged, staged)
+    staged = {file: count for file in files if (count := _staged_rows(lake, LANDED_MEASUREMENTS, file, day, known_until))}
+    said = _faults_of_counts(lake.read(MEASUREMENT_FILE_DAYS, day), staged, staged)
     return f"{said}; materialise the day's measurements" if said else ""
+
+
+def _staged_rows(lake: Lake, table: Table, file: str, day: date, known_until: datetime | None) -> int:
+    """How many staged rows of a file belong to a day, and had arrived by ``known_until``; reads dates and times only."""
+    columns = ["day", "received_utc"] if known_until else ["day"]
+    rows = lake.read_arrow(table, file, columns)
+    wanted = pc.equal(rows["day"], pa.scalar(day, pa.date32()))
+    if known_until is not None:
+        wanted = pc.and_(wanted, pc.less_equal(rows["received_utc"], pa.scalar(known_until, pa.timestamp("us", tz="UTC"))))
+    return pc.sum(wanted).as_py() or 0
 
 
 def refused_by_rule(rules: pd.Series) -> dict[str, int]:
