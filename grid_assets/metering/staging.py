@@ -38,10 +38,8 @@ def _sorted_by_meter_and_time(judged: JudgedRows, good: np.ndarray) -> tuple[np.
     The three are packed into one integer, so that one sort does and the sorted meters need not be gathered.
     """
     meter, place = judged.meter[good], judged.place[good]
-    by_time = np.argsort(judged.instants, kind="stable")
-    rank = np.empty(len(by_time), dtype=np.int64)
-    rank[by_time] = np.arange(len(by_time))
-    time_bits, row_bits = len(by_time).bit_length(), int(good.max(initial=0)).bit_length()
+    times, rank = np.unique(judged.instants, return_inverse=True)  # an instant may be written in two ways
+    time_bits, row_bits = len(times).bit_length(), int(good.max(initial=0)).bit_length()
     if int(meter.max(initial=0)).bit_length() + time_bits + row_bits > 62:
         order = good[np.lexsort((good, rank[place], meter))]
         return order, judged.meter[order], judged.place[order]
@@ -53,7 +51,10 @@ def _sorted_by_meter_and_time(judged: JudgedRows, good: np.ndarray) -> tuple[np.
     packed.sort()
     order = packed & ((1 << row_bits) - 1)
     packed >>= row_bits
-    place = by_time[packed & ((1 << time_bits) - 1)].astype(np.int32)
+    if len(times) == len(judged.instants):
+        place = np.argsort(judged.instants).astype(np.int32)[packed & ((1 << time_bits) - 1)]
+    else:
+        place = judged.place[order]
     packed >>= time_bits
     return order, packed.astype(np.int32), place
 
