@@ -15,7 +15,7 @@ from grid_assets.market.evidence import faults_of_signals, outside_evidence
 from grid_assets.market.tables import PRICE_SIGNALS
 from grid_assets.market.tariffs import price_series, tariff_named
 from grid_assets.market.what_if import market_of
-from grid_assets.metering import accounting
+from grid_assets.metering import accounting, balances
 from grid_assets.metering import tables as metering
 from grid_assets.metering.quality_suite import judge_profiles
 from grid_assets.network import tables as network
@@ -55,6 +55,11 @@ def _metering(run: PlainDay) -> Found:
     share = 100.0 * days["valid_intervals"].sum() / max(days["expected_intervals"].sum(), 1)
     yield metering.METER_DAYS, "valid_share", "" if share >= minimum else f"{share:.2f} %"
     verdict = judge_profiles(run.read(metering.QUALITY_PROFILES), minimum, run.site.artefacts)
+    yield (
+        metering.NODE_BALANCES,
+        "balanced",
+        "; ".join(balances.faults(run.read(metering.NODE_BALANCES), run.site.alerts.balance_tolerance_pct)),
+    )
     yield metering.QUALITY_PROFILES, "quality_suite", verdict.faults.get(run.day.isoformat(), "no profiles")
 
 

@@ -7,10 +7,11 @@ Dagster's own: steps, events, metadata, previews and manifests. The test holds i
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
 
+from grid_assets.figures import quality
 from grid_assets.figures.forecasts import demand_fan, renewable_fan
 from grid_assets.figures.market import load_under_tariffs
 from grid_assets.figures.readings import landing_picture, node_loads_picture, readings_picture
@@ -18,16 +19,30 @@ from grid_assets.figures.storage import storage_day
 from grid_assets.figures.weather import weather_picture
 from grid_assets.forecasting import accuracy, demand, inputs, renewables
 from grid_assets.forecasting import tables as forecasting
+from grid_assets.foundation.alerts import AlertStore
 from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.lake import Lake
-from grid_assets.foundation.registers import METERS, NODES, PLANTS, UNITS
+from grid_assets.foundation.registers import DEVICES, METERS, NODES, PLANTS, UNITS
 from grid_assets.foundation.site import Site
 from grid_assets.foundation.tables import Table
 from grid_assets.market.loads import study_loads
 from grid_assets.market.tables import PRICE_SIGNALS
 from grid_assets.market.what_if import elasticities_of, price_signals
-from grid_assets.metering import aggregation, landing, raw_days, reading_days
+from grid_assets.metering import (
+    aggregation,
+    alert_days,
+    alert_inputs,
+    balances,
+    day_matrices,
+    landing,
+    measurements,
+    raw_days,
+    shards,
+    staleness,
+)
 from grid_assets.metering import tables as metering
+from grid_assets.metering.corrections import corrections_of
+from grid_assets.metering.outages import outages_of
 from grid_assets.network import tables as network
 from grid_assets.network.day_study import study_of_day
 from grid_assets.storage.schedules import Registers, plan_storage
@@ -40,7 +55,8 @@ SHARE_DAYS = 28
 """As the door of the network: over how many days a meter's energy decides its share of the feeder."""
 METERED = (metering.LANDED_FILES, metering.REJECTED_READINGS, metering.RAW_READINGS, metering.READINGS, metering.FAILED_READINGS,
            metering.EDITED_READINGS, metering.FILE_DAYS, metering.METER_DAYS, metering.QUALITY_PROFILES, metering.CLASS_PROFILES,
-           metering.NODE_LOADS)  # fmt: skip
+           metering.NODE_LOADS, metering.NODE_BALANCES, metering.CORRECTIONS, metering.OUTAGE_EVENTS, metering.MEASUREMENTS,
+           metering.DEVICE_DAYS, metering.MEASUREMENT_FILE_DAYS, metering.USAGE_SHAPES, metering.USAGE_ANOMALIES, metering.ALERTS)  # fmt: skip
 FORECAST = (weather.OBSERVATIONS, weather.FORECASTS, weather.FEATURES, forecasting.DEMAND_FORECASTS, forecasting.MODELS,
             forecasting.RENEWABLE_FORECASTS, forecasting.RENEWABLE_MODELS, forecasting.FORECAST_ACCURACY)  # fmt: skip
 STUDIED = (network.BUS_VOLTAGES, network.BRANCH_LOADINGS, network.CONSTRAINT_VIOLATIONS, network.FLOW_CERTIFICATES)
@@ -79,7 +95,7 @@ def run_day(site: Site, day: date) -> PlainDay:
     Raises DayIncomplete unless exactly TABLES were written.
     """
     run = PlainDay(site, Lake(site.lake_root), day)
-    for work in (land, read_raw, validate, aggregate, observe_weather, forecast_weather, derive_features, forecast_demand,
+    for work in (land, take_entries, measure, read_raw, validate, aggregate, judge_usage, raise_alerts, observe_weather, forecast_weather, derive_features, forecast_demand,
                  forecast_renewables, score_forecasts, study_flows, plan_units, signal_prices):  # fmt: skip
         work(run)
     if run.hashes.keys() != TABLES:
@@ -94,32 +110,75 @@ def land(run: PlainDay) -> None:
     landing_picture(landing.rows_by_day_and_outcome(landed.files), run.site.title)
 
 
+def take_entries(run: PlainDay) -> None:
+    """What people entered: corrections and outages."""
+    clock = run.site.clock
+    run.write(metering.CORRECTIONS, corrections_of(run.site, run.lake).of_day(clock, run.day))
+    run.write(metering.OUTAGE_EVENTS, outages_of(run.site, run.lake).of_day(clock, run.day))
+
+
+def measure(run: PlainDay) -> None:
+    site, lake = run.site, run.lake
+    landed = raw_days.measurement_rows_of_files(lake, run.day)
+    rows = measurements.staged_rows(lake, landed.loc[landed["day"] == run.day, "file_id"].tolist(), run.day, None)
+    known = measurements.devices_in_force(lake.read(DEVICES), lake.read(METERS), site.clock, run.day)
+    for table, frame in measurements.measurement_day(rows, known, site.clock, run.day, site.quantities).tables().items():
+        run.write(table, frame)
+
+
 def read_raw(run: PlainDay) -> None:
     landed = raw_days.rows_of_files(run.lake, run.day)
     files = landed.loc[landed["day"] == run.day, "file_id"].tolist()
-    run.write(metering.RAW_READINGS, raw_days.raw_readings(run.lake, files, run.day, None))
+    run.hashes[metering.RAW_READINGS] = shards.make_raw_day(run.site, run.lake, run.day, files).content_hash
 
 
 def validate(run: PlainDay) -> None:
     site, lake = run.site, run.lake
-    history, weeks = reading_days.History(lake, site.clock), site.validation.like_day_weeks
-    grid = reading_days.day_grid(site.clock, lake.read(METERS), run.day)
-    raw = metering.RAW_READINGS.conform(run.read(metering.RAW_READINGS))
-    inputs = reading_days.ShardInputs(raw, past=history.like_days(grid, weeks), class_past=history.classes(grid, weeks))
-    made = reading_days.reading_day(grid, inputs, site.validation)
-    for table, frame in made.tables().items():
-        run.write(table, frame)
-    readings_picture(made.readings, made.meter_days, site.time_zone, site.interval_minutes, f"{site.title}, {run.day}")
+    made_from = staleness.inputs_of_day(lake, run.day)
+    run.hashes |= {table: written.content_hash for table, written in shards.make_reading_day(site, lake, run.day).items()}
+    staleness.note_inputs(lake, run.day, made_from)
+    pictured(run)
+
+
+def pictured(run: PlainDay) -> None:
+    site, lake, starts = run.site, run.lake, run.site.clock.intervals(run.day)
+    meters, meter_days = alert_inputs.meters_of(site, lake.read(METERS), run.day), run.read(metering.METER_DAYS)
+    curve = day_matrices.day_curve(day_matrices.shards_of_day(lake, run.day, meters, starts), starts)
+    readings_picture(curve, site.time_zone, site.interval_minutes, f"{site.title}, {run.day}")
+    worst = alert_inputs.worst_meters(meter_days, quality.MOST_NODES)
+    qualities = alert_inputs.qualities_of(lake, run.day, worst["meter_id"].tolist(), starts)
+    quality.worst_meters_picture(worst, qualities, starts, len(meter_days), site.time_zone, f"{run.day}")
 
 
 def aggregate(run: PlainDay) -> None:
-    site, lake = run.site, run.lake
-    grid = reading_days.day_grid(site.clock, lake.read(METERS), run.day)
-    frame = aggregation.node_loads(
-        run.read(metering.READINGS), grid.meters, lake.read(NODES), grid.starts, lake.content_hash(metering.READINGS, run.day) or ""
-    )
-    run.write(metering.NODE_LOADS, frame)
-    node_loads_picture(frame, site.time_zone, site.interval_minutes, f"{site.title}, {run.day}")
+    site, lake, zone = run.site, run.lake, run.site.time_zone
+    meters = alert_inputs.meters_of(site, lake.read(METERS), run.day)
+    sums = aggregation.sums_of_day(lake, run.day, meters, lake.read(NODES), site.clock.intervals(run.day))
+    loads = sums.node_loads(lake.content_hash(metering.READINGS, run.day) or "")
+    balanced = balances.node_balances(sums, loads)
+    run.write(metering.NODE_BALANCES, balanced)
+    run.write(metering.NODE_LOADS, loads)
+    node_loads_picture(loads, zone, site.interval_minutes, f"{site.title}, {run.day}")
+    quality.node_quality_picture(loads, site.validation.minimum_valid_pct, zone, f"{run.day}")
+    tolerance, by_day = site.alerts.balance_tolerance_pct, balances.day_balances(balanced)
+    quality.balances_picture(balanced, by_day, tolerance, zone, site.interval_minutes, f"{run.day}")
+
+
+def judge_usage(run: PlainDay) -> None:
+    run.write(metering.USAGE_SHAPES, alert_inputs.shapes_of_day(run.site, run.lake, run.day))
+    run.write(metering.USAGE_ANOMALIES, alert_inputs.anomalies_of_day(run.site, run.lake, run.day))
+
+
+def raise_alerts(run: PlainDay) -> None:
+    site, key = run.site, run.day.isoformat()
+    found = alert_days.day_alerts(alert_inputs.alert_inputs(site, run.lake, run.day), site.alerts)
+    run.write(metering.ALERTS, found)
+    store = AlertStore(site.ledger_url)
+    store.record(metering.ALERTS.area, key, alert_days.found_alerts(found), datetime.now(UTC))
+    store.close()
+    raw_days.finish_day(run.lake, run.day)
+    begin, end = (pd.Timestamp(one) for one in site.clock.bounds(run.day))
+    quality.alerts_picture(found, (begin, end), site.time_zone, f"{site.title}, {run.day}")
 
 
 def observe_weather(run: PlainDay) -> None:
