@@ -19,13 +19,13 @@ VALID, REASONABILITY, FAILED, EDITED_CODE, MISSING_CODE, POWER_FAIL = "3.0.0", "
 ESTIMATED_CODES = {LINEAR: "3.8.1", LIKE_DAYS: "3.8.2", CLASS_PROFILE: "3.8.3", OUTAGE: "3.8.4"}
 """Sub-categories of estimates: ours."""
 
-CODES = (MISSING_CODE, VALID, EDITED_CODE, *ESTIMATED_CODES.values(), POWER_FAIL)
-"""What a published reading can carry. A measurement that failed a rule carries REASONABILITY or FAILED."""
+CODES = (MISSING_CODE, VALID, EDITED_CODE, *ESTIMATED_CODES.values(), POWER_FAIL, REASONABILITY, FAILED)
+"""What a published reading can carry."""
 
 MEANINGS = {
     VALID: "measured, passed every rule",
-    REASONABILITY: "failed a test of reasonability",
-    FAILED: "failed validation",
+    REASONABILITY: "missing: what arrived failed a test of reasonability and nothing could be estimated",
+    FAILED: "missing: what arrived was refused for another reason and nothing could be estimated",
     EDITED_CODE: "edited by an analyst or by the scale test",
     MISSING_CODE: "missing: nothing arrived and nothing could be estimated",
     POWER_FAIL: "measured zero during a known outage",
@@ -36,10 +36,12 @@ MEANINGS = {
 }
 
 
-def code_of(quality: int, method: int, power_failed: bool = False) -> str:
-    """The IEC 61968-9 code of a reading of this quality (MISSING ..), method (AS_ARRIVED ..) and supply."""
+def code_of(quality: int, method: int, power_failed: bool = False, refused: str = "") -> str:
+    """The IEC 61968-9 code of a reading of this quality (MISSING ..), method (AS_ARRIVED ..) and supply; ``refused``: REASONABILITY
+    or FAILED where a value arrived and was refused, which counts where nothing stands in its place.
+    """
     if quality == ESTIMATED:
         return ESTIMATED_CODES[method]
     if quality == MEASURED:
         return POWER_FAIL if power_failed else VALID
-    return EDITED_CODE if quality == EDITED else MISSING_CODE
+    return EDITED_CODE if quality == EDITED else refused or MISSING_CODE

@@ -19,7 +19,7 @@ from grid_assets.metering.editing import ACCEPT, ACTIONS, REJECT, REPLACE, Corre
 from grid_assets.metering.estimation import Estimates
 from grid_assets.metering.newest_arrivals import PUBLISHED, REJECTED, SUPERSEDED, Arrivals, encoded
 from grid_assets.metering.tables import EDITED_READINGS, FAILED_READINGS, METER_DAYS
-from grid_assets.metering.validation import BITS, longest_run
+from grid_assets.metering.validation import BITS, UNREASONABLE, longest_run
 
 if TYPE_CHECKING:
     from grid_assets.metering.reading_days import DayFlags, Matrices
@@ -77,7 +77,7 @@ def published_words(day: Matrices, made: Estimates, edits: Corrections | None, t
     if edits is not None:
         cells = np.concatenate([edits.cell[edits.of(REPLACE)], _accepted(day, edits)[1]])
         quality.ravel()[cells], method.ravel()[cells] = codes.EDITED, codes.CORRECTION
-    return Words(quality, method, _code(quality, method, (day.arrived == 0) & touched if touched is not None else None))
+    return Words(quality, method, _code(quality, method, day.failures, (day.arrived == 0) & touched if touched is not None else None))
 
 
 def _accepted(day: Matrices, edits: Corrections) -> tuple[np.ndarray, np.ndarray]:
@@ -89,13 +89,17 @@ def _accepted(day: Matrices, edits: Corrections) -> tuple[np.ndarray, np.ndarray
     return at[needed], cell[needed]
 
 
-def _code(quality: np.ndarray, method: np.ndarray, power_failed: np.ndarray | None) -> np.ndarray:
+def _code(quality: np.ndarray, method: np.ndarray, failures: np.ndarray, power_failed: np.ndarray | None) -> np.ndarray:
     place = {code: n for n, code in enumerate(codes.CODES)}
     look_up = np.zeros((len(codes.QUALITIES), len(codes.METHODS)), dtype=np.int8)
     for one in range(len(codes.QUALITIES)):
         for how in codes.ESTIMATED_CODES if one == codes.ESTIMATED else range(len(codes.METHODS)):
             look_up[one, how] = place[codes.code_of(one, how)]
     made = look_up.ravel()[quality * np.int8(len(codes.METHODS)) + method]
+    refused = np.nonzero((quality == codes.MISSING) & (failures != 0))
+    unreasonable = (failures[refused] & UNREASONABLE) != 0
+    told = [place[codes.code_of(codes.MISSING, codes.AS_ARRIVED, refused=one)] for one in (codes.FAILED, codes.REASONABILITY)]
+    made[refused] = np.where(unreasonable, told[1], told[0])
     if power_failed is not None:
         made[power_failed & (quality == codes.MEASURED)] = place[codes.POWER_FAIL]
     return made

@@ -25,6 +25,10 @@ BITS = {rule: 1 << n for n, rule in enumerate((*RULES, *DAY_FLAGS))}
 """A rule's bit in the masks that say which rules a value or a day failed."""
 
 
+UNREASONABLE = sum(BITS[rule] for rule in ("negative", "above_rating", "spike", "stuck", "zero_run", "near_zero", "pv_at_night"))
+"""Bits of the rules that judge a value by its size, IEC 61968-9's category of reasonability."""
+
+
 def negative(kwh: np.ndarray, net_metered: np.ndarray) -> np.ndarray:
     """Energy below zero where nothing behind the meter can feed in, and of generation.
 

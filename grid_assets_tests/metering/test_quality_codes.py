@@ -15,6 +15,8 @@ def test_the_codes_of_the_standard_stand_for_their_qualities():
     assert codes.code_of(codes.MEASURED, codes.AS_ARRIVED, power_failed=True) == "1.2.32"
     assert codes.code_of(codes.EDITED, codes.SCALED_WH) == codes.code_of(codes.EDITED, codes.CORRECTION) == "3.7.0"
     assert codes.code_of(codes.MISSING, codes.AS_ARRIVED) == "2.5.259"
+    assert codes.code_of(codes.MISSING, codes.AS_ARRIVED, refused=codes.REASONABILITY) == "3.5.259"
+    assert codes.code_of(codes.MISSING, codes.AS_ARRIVED, refused=codes.FAILED) == "3.6.0"
 
 
 @pytest.mark.parametrize("method", codes.ESTIMATED_CODES)
