@@ -92,7 +92,7 @@ class RealSet:
     file: str
     """Below the folder of the shared data."""
     readings: Callable[[pd.DataFrame], pd.DataFrame]
-    """The file's frame -> meter_id, start_utc, kwh, a row per reading that it holds, absent values as NaN."""
+    """The file's frame -> meter_id, start_utc, kwh, a row per reading that it holds; NaN where a row has no value."""
     site_text: str | None = None
     """None: a site that comes with the project under this name."""
 
@@ -130,7 +130,8 @@ def _long(value: str, kwh_per_unit: float) -> Callable[[pd.DataFrame], pd.DataFr
 def _substation(frame: pd.DataFrame) -> pd.DataFrame:
     columns = {"demand_mw": "plymouth-demand", "pv_power_mw": "plymouth-pv"}
     made = frame.rename(columns=columns).melt("timestamp_utc", list(columns.values()), "meter_id", "mw")
-    return pd.DataFrame({"meter_id": made["meter_id"], "start_utc": made["timestamp_utc"], "kwh": made["mw"].astype(float) * 500.0})
+    rows = pd.DataFrame({"meter_id": made["meter_id"], "start_utc": made["timestamp_utc"], "kwh": made["mw"].astype(float) * 500.0})
+    return rows.dropna(ignore_index=True)  # an empty cell of a wide file is no reading
 
 
 SETS = (
