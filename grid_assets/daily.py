@@ -112,9 +112,12 @@ class SiteRuns:
 
         yield self.run(f"landing of {day}", jobs.HISTORY, partition=day.isoformat(), assets=self._metering("arrival_day"))
         earliest = min([*self.site.clock.history(day, self.site.calendar.history_days), day])
-        stale = [one for one in stale_days(Lake(self.site.lake_root), since=earliest, site=self.site) if one < day]
-        for first, last in runs_of_days(stale):
-            yield self.run(f"late data of {first} to {last}", jobs.HISTORY, days=(first, last), assets=self._metering("site_day"))
+        made: set[date] = set()
+        for _ in range(2):  # a day made again may close with other register reads, which open the day after it
+            stale = [one for one in stale_days(Lake(self.site.lake_root), since=earliest, site=self.site) if one < day and one not in made]
+            for first, last in runs_of_days(stale):
+                yield self.run(f"late data of {first} to {last}", jobs.HISTORY, days=(first, last), assets=self._metering("site_day"))
+            made |= set(stale)
 
     def _metering(self, partition: str) -> list[str]:
         """The metering assets of landing (arrival_day), or all that follow it (site_day)."""

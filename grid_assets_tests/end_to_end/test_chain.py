@@ -132,3 +132,19 @@ def test_days_that_lack_only_weather_are_filled_again(site_file: Path, tmp_path:
                     lake.write(table, table.empty(), one)
         list(runs.history(day))
     assert asked == [(history[-3], history[-1])]
+
+
+def test_a_day_that_a_late_day_makes_stale_is_made_in_the_same_morning(site_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The register reads that close a day open the next one; a day that stays stale is not made twice."""
+    site, day = site_of(site_file, tmp_path), date(2019, 6, 26)
+    answers, asked = iter([[date(2019, 6, 20)], [date(2019, 6, 20), date(2019, 6, 21), day]]), []
+
+    def noted(runs: SiteRuns, title: str, job: str, *, days: tuple[date, date] | None = None, **_: object) -> StepReport:
+        asked.extend([days] if days else [])
+        return StepReport(title, job, "", succeeded=True)
+
+    monkeypatch.setattr(SiteRuns, "run", noted)
+    monkeypatch.setattr("grid_assets.metering.staleness.stale_days", lambda *_, **__: next(answers))
+    with open_instance(site) as instance:
+        list(SiteRuns(site_file, site, instance).landing(day))
+    assert asked == [(date(2019, 6, 20), date(2019, 6, 20)), (date(2019, 6, 21), date(2019, 6, 21))]
