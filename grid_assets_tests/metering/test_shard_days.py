@@ -171,4 +171,4 @@ def test_a_reading_between_the_edges_of_intervals_is_refused_with_its_reason():
     raw = raw_of([("h1", 5, 1.0, "kWh", "interval", "f1", 0, 7), ("h1", 5, 2.0, "kWh", "interval", "f1", 0, 0)])
     day = made_of(raw)
     assert day.failed[["rules", "arrived_kwh"]].to_numpy().tolist() == [["off_interval", 1.0]]
-    assert of(day, "h1")["energy_kwh"][5] == 2.0
+    assert day.readings.set_index(["meter_id", "start_utc"]).loc[("h1", STARTS[5]), "energy_kwh"] == 2.0
