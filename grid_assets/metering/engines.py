@@ -6,7 +6,6 @@ from the lake, writes its part of the partition there and returns something smal
 
 from __future__ import annotations
 
-import os
 import pickle
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -59,11 +58,9 @@ def _spark_session(master: str):
         raise EngineError(
             "[metering] engine = 'spark' needs PySpark, which is not installed: `uv sync --extra spark`, and Java 17 on every machine"
         ) from error
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.master(master).appName("grid_assets metering")
     settings = {"spark.sql.execution.arrow.pyspark.enabled": "true", "spark.sql.session.timeZone": "UTC"}
     if master.startswith("local"):
-        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         settings |= {
             "spark.ui.enabled": "false",
             "spark.ui.showConsoleProgress": "false",
@@ -73,6 +70,9 @@ def _spark_session(master: str):
     for key, value in settings.items():
         builder = builder.config(key, value)
     try:
-        return builder.getOrCreate()
+        session = builder.getOrCreate()
     except Exception as error:  # Py4J raises several kinds, none of them its own
         raise EngineError(f"no Spark session on {master!r}: {error}; is Java 17 installed, and the master right?") from error
+    if master.startswith("local"):
+        session.sparkContext.pythonExec = sys.executable  # a cluster's machines have their own, named by PYSPARK_PYTHON
+    return session
