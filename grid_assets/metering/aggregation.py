@@ -33,21 +33,20 @@ class NodeSums:
     def add(self, shard: DayMatrices) -> None:
         """Takes up a shard; each meter must come once."""
         kinds, at = shard.meters["kind"].to_numpy(), self._tree.positions(shard.meters["node_id"])
+        loads, generation, boundary = (np.where(kinds == kind, at, -1) for kind in ("load", "generation", "boundary"))
         known = ~np.isnan(shard.energy_kwh)
-        filled = np.where(known, shard.energy_kwh, 0.0)
-        loads = at[kinds == "load"]
-        grouped = Grouped(loads)
-        here = kinds == "load"
-        grouped.add_to(self._load, filled[here])
+        filled = shard.energy_kwh if known.all() else np.where(known, shard.energy_kwh, 0.0)
         valid = shard.is_quality("measured") | shard.is_quality("edited")
-        grouped.add_to(self._measured, valid[here])
-        grouped.add_to(self._known, known[here])
+        grouped = Grouped(loads)
+        grouped.add_to(self._load, filled)
+        grouped.add_to(self._measured, valid)
+        grouped.add_to(self._known, known)
         np.add.at(self._loads, loads[loads >= 0], 1)
-        Grouped(at[kinds == "generation"]).add_to(self._generation, filled[kinds == "generation"])
-        boundary = kinds == "boundary"
+        Grouped(generation).add_to(self._generation, filled)
+        own = np.flatnonzero(boundary >= 0)
         # an estimate of a boundary says nothing against its meters
-        Grouped(at[boundary]).add_to(self.boundary_kwh, np.where(valid, shard.energy_kwh, np.nan)[boundary])
-        np.add.at(self.boundary_meters, at[boundary & (at >= 0)], 1)
+        Grouped(boundary[own]).add_to(self.boundary_kwh, np.where(valid[own], shard.energy_kwh[own], np.nan))
+        np.add.at(self.boundary_meters, boundary[boundary >= 0], 1)
 
     def node_loads(self, readings_version: str) -> pd.DataFrame:
         """Every node and interval (NODE_LOADS). A missing reading adds nothing and lowers the percentages; a node without
@@ -118,7 +117,8 @@ class Grouped:
     def add_to(self, sums: np.ndarray, rows: np.ndarray) -> None:
         """Adds each node's rows to its line of ``sums`` (nodes, intervals)."""
         if len(self._begins):
-            sums[self._nodes] += np.add.reduceat(rows[self._order], self._begins, axis=0, dtype=float)
+            kind = np.int32 if rows.dtype == bool else float  # counting flags as integers is several times quicker
+            sums[self._nodes] += np.add.reduceat(rows[self._order], self._begins, axis=0, dtype=kind)
 
 
 def sums_of_day(lake: Lake, day: date, meters: pd.DataFrame, nodes: pd.DataFrame, starts: pd.DatetimeIndex) -> NodeSums:

@@ -51,7 +51,8 @@ class DaySignals:
         if dark.size:
             self.dark_at_end |= dict(zip(ids[load], dark[:, -1], strict=True))
         grouped = Grouped(nodes[load])
-        for own, rows in ((self._measured, shard.is_quality("measured")[load]), (self._dark, dark), (self._went_dark, went)):
+        valid = (shard.is_quality("measured") | shard.is_quality("edited"))[load]
+        for own, rows in ((self._measured, valid), (self._dark, dark), (self._went_dark, went)):
             grouped.add_to(own, rows)
         np.add.at(self._meters, nodes[load & (nodes >= 0)], 1)
 
@@ -62,7 +63,7 @@ class DaySignals:
 
     @property
     def valid_pct(self) -> np.ndarray:
-        """(nodes, intervals) load meters below with a measured value; 100 where there are none."""
+        """(nodes, intervals) load meters below with a valid value, measured or edited; 100 where there are none."""
         count = self.meters[:, None]
         return np.where(count > 0, 100.0 * self.tree.summed(self._measured) / np.maximum(count, 1), 100.0)
 
