@@ -295,7 +295,7 @@ def fill_evidence(stretches: pd.DataFrame, meter_ids: list[str], starts: pd.Date
 
 def _said(stretch) -> str:
     if stretch.kind == "constant":
-        return f"all {stretch.mean_kwh:.6g} kWh"
+        return f"steady at {stretch.mean_kwh:.4g} kWh"
     if stretch.kind == "ramp":
         return "a straight line"
     return f"{stretch.period} values over and over, {stretch.mean_kwh:.4g} kWh in the mean"
