@@ -283,6 +283,17 @@ def test_reads_the_rows_of_a_range_of_keys(lake: Lake, lower, upper, expected):
     assert lake.read_between(SAMPLES, "absent", lower, upper, ["name"]).num_rows == 0
 
 
+@pytest.mark.parametrize("bounds", [(None, "b"), ("b", None), ("aa", "b"), ("aaa", "ä"), ("b", "b"), ("ä", "zz"), ("", "a"), ("~", None)])
+def test_a_range_of_keys_is_cut_from_several_row_groups_as_a_comparison_of_every_row_would(lake: Lake, monkeypatch, bounds):
+    monkeypatch.setattr("grid_assets.foundation.lake.ROW_GROUP", 4)
+    made = pd.concat([frame(5).assign(name=name) for name in ("a", "aa", "b", "c", "ä")], ignore_index=True)
+    lake.write(SAMPLES, made.drop_duplicates(list(SAMPLES.keys)), "d")
+    whole, (lower, upper) = lake.read(SAMPLES, "d"), bounds
+    expected = whole[(whole["name"] >= (lower or "")) & (whole["name"] < (upper or "\U0010ffff"))]
+    read = lake.read_between(SAMPLES, "d", lower, upper, ["meters"], coded=["name"]).to_pandas()
+    assert read["meters"].tolist() == expected["meters"].tolist()
+
+
 @settings(max_examples=60, deadline=None)
 @given(rows=st.lists(st.tuples(st.sampled_from(["", "a", "ä", "b", "aa"]), st.integers(0, 3)), max_size=12))
 def test_rows_are_sorted_by_all_keys_and_repeated_keys_are_counted(rows):
