@@ -308,13 +308,14 @@ def _line_end(data: bytes, begin: int) -> int:
 def _offset_of_row(block: bytes, row: int) -> int:
     """Where the ``row``-th non-empty line of a block begins."""
     at = 0
-    while True:
+    while at < len(block):
         end = _line_end(block, at)
         if block[at:end].strip(b"\r\n"):
             row -= 1
             if not row:
                 return at
         at = end
+    return at
 
 
 def _split(line: str, delimiter: str) -> list[str]:

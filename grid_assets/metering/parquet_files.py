@@ -18,8 +18,9 @@ def parquet_cells(data: bytes, source: ReadingsInput, name: str) -> Cells:
         layout = layout_of(list(schema.names), source, name)
         values = set(layout.wide) or {layout.long["value"]}
         words = [one for one in layout.columns if one not in values and _is_text(schema.field(one).type)]
-        table = pq.ParquetFile(pa.BufferReader(data), read_dictionary=words).read(columns=layout.columns)
-    except (pa.ArrowException, OSError) as error:
+        table = pq.ParquetFile(pa.BufferReader(data), read_dictionary=words, page_checksum_verification=True).read(columns=layout.columns)
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise FileUnreadable(f"{name}: not a whole Parquet file ({str(error)[:200]}); ask for it again") from error
     if not table.num_rows:
         raise FileEmpty(f"{name}: the file has a header but no rows")

@@ -36,8 +36,10 @@ def as_utf8(data: bytes, source: ReadingsInput, name: str) -> tuple[bytes, list[
 
 
 def _line_ends(data: bytes) -> bytes:
-    """Files of old machines end their lines with a carriage return alone."""
-    return data.replace(b"\r", b"\n") if b"\r" in data[:10_000] and b"\n" not in data[:100_000] else data
+    """A carriage return alone ends a line as well: old machines write so, and every reader must count the same lines."""
+    if b"\r" not in data or data.count(b"\r") == data.count(b"\r\n"):
+        return data
+    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def _undecodable(line: bytes) -> bool:

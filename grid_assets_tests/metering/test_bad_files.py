@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import resource
 from datetime import date
 from pathlib import Path
@@ -15,7 +16,7 @@ from grid_assets.foundation.readings_input import ReadingsInput
 from grid_assets.foundation.registers import METERS, RegisterError, read_register
 from grid_assets.metering import csv_files, file_formats
 from grid_assets.metering.accounting import landing_faults
-from grid_assets.metering.cells import FileUnreadable
+from grid_assets.metering.cells import FileEmpty, FileRefused, FileUnreadable
 from grid_assets.metering.file_formats import read_cells
 from grid_assets.metering.landing import faults_of_files, files_of_no_day, summary
 from grid_assets.metering.tables import LANDED_FILES, LANDED_ROWS, REJECTED_READINGS
@@ -98,6 +99,16 @@ def test_bytes_that_are_no_text_spoil_their_rows_only(land):
     assert rejected["raw_text"].tolist()[:2] == ["m\\xe41,2021-03-27T10:30:00Z,2,kWh", "m2,2021-03-27T10:30:00Z,\\x004,kWh"]
     assert "a byte of zero" in rejected["reason"].iloc[1]
     assert file["rows"] == 6
+
+
+def test_a_carriage_return_within_a_row_ends_it_and_no_other(land):
+    content = (
+        HEADER + row(value=1) + "m1,2021-03-27T10:30\r:00Z,2,kWh\r\n" + "unit,value,read_at,meter\r\n" + "kWh,3,2021-03-27T11:00:00Z,m1\r\n"
+    )
+    file, rejected, rows = land(content)
+    assert rows[["source_row", "value"]].to_numpy().tolist() == [[1, 1.0], [5, 3.0]]
+    assert rejected[["source_row", "raw_text"]].to_numpy().tolist() == [[2, "m1,2021-03-27T10:30"], [3, ":00Z,2,kWh"]]
+    assert file["rows"] == 4
 
 
 def test_a_tail_of_zeros_is_one_bad_row(land):
@@ -227,3 +238,36 @@ def test_a_meter_that_is_registered_at_two_places_at_once_is_an_error_that_names
     (tmp_path / "meters.csv").write_text(METERS_CSV + again)
     with pytest.raises(RegisterError, match=r"meters.csv, line 8: .*meter 'm2' is still in force on line 3"):
         read_register(tmp_path, METERS)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_bytes_of_any_format_are_told_or_taken_and_nothing_else(made, seed):
+    """Bytes changed, cut and doubled at random: a file is read, or told to be empty, refused or unreadable; nothing else is raised."""
+    rng = np.random.default_rng(seed)
+    sink = io.BytesIO()
+    day_rows(made.site, FIRST).to_parquet(sink)
+    line = '{"device_id":"m1","timestamp":"2021-03-27T10:00:00Z","measurements":{"energy":{"value":1,"unit":"kWh"},"voltage":{"l1":230}}}\n'
+    feed = '<feed><entry><link rel="self" href="/UsagePoint/1/MeterReading/1/IntervalBlock/1"/><content><IntervalBlock>' \
+        "<IntervalReading><timePeriod><start>1616839200</start></timePeriod><value>5</value></IntervalReading></IntervalBlock></content></entry></feed>"  # fmt: skip
+    whole = [
+        as_csv(day_rows(made.site, FIRST))[:2000],
+        (line * 9).encode(),
+        sink.getvalue(),
+        feed.encode(),
+        gzip.compress(line.encode() * 50),
+    ]
+    source = made.site.readings[0]
+    for _ in range(60):
+        data = bytearray(whole[rng.integers(len(whole))])
+        for at in rng.integers(0, len(data), rng.integers(0, 6)).tolist():
+            data[at : at + int(rng.integers(0, 3))] = [b"\r", b"\n", b"\0", b"\xff", b'"', b"unit,value,read_at,meter\n", data[:40]][
+                rng.integers(7)
+            ]
+        try:
+            cells = read_cells(bytes(data[: rng.integers(len(data) // 2, len(data) + 1)]), source, "x")
+        except (FileEmpty, FileRefused, FileUnreadable) as told:
+            assert str(told).startswith("x: ")  # noqa: PT017
+        else:
+            texts = [cells.raw_text(int(one)) for one in cells.source_row]
+            assert len(texts) == len(cells) == len(cells.value)
+            assert max(map(len, texts), default=0) <= 500
