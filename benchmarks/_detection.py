@@ -137,14 +137,26 @@ def wape_by_class_and_method(truth: DayTruth, made: Published) -> dict[tuple[str
 
 
 def harm_of(meters: np.ndarray, truth: DayTruth, made: Published, method: str = "like_days") -> tuple[float, float, int]:
-    """WAPE of the estimates of some ``meters`` (bool), of all others of the same classes, and the number of the first's cells.
-
-    What the days of a wrong unit do to the means that later days are estimated from.
+    """WAPE of the estimates of some ``meters`` (bool), what it would be if theirs were as good as those of the other meters of
+    their classes, and the number of their cells: what the days of a wrong unit do to what later days are estimated from.
     """
     cells = made.estimated & (made.method == method) & ~truth.had("local_clock").any(axis=1)[:, None]
-    alike = np.isin(truth.customer_class, np.unique(truth.customer_class[meters]))
-    theirs, others = cells & meters[:, None], cells & (alike & ~meters)[:, None]
-    return wape(truth.clean_kwh[theirs], made.energy_kwh[theirs]), wape(truth.clean_kwh[others], made.energy_kwh[others]), int(theirs.sum())
+    theirs = cells & meters[:, None]
+    weight, expected = float(np.abs(truth.clean_kwh[theirs]).sum()), 0.0
+    for name in np.unique(truth.customer_class[meters]):
+        rows = (truth.customer_class == name)[:, None]
+        mine, others = theirs & rows, cells & rows & ~meters[:, None]
+        if mine.any():
+            expected += wape(truth.clean_kwh[others], made.energy_kwh[others]) * float(np.abs(truth.clean_kwh[mine]).sum())
+    return wape(truth.clean_kwh[theirs], made.energy_kwh[theirs]), expected / weight if weight else float("nan"), int(theirs.sum())
+
+
+def left_of_wh(truth: DayTruth, made: Published) -> np.ndarray:
+    """Of each meter-day in Wh unsaid the energy that stays as its history (measured or edited) against the true one; 1 is right."""
+    stays = np.isin(made.quality, ("measured", "edited")) & truth.arrived & ~truth.corrupt
+    rows = np.flatnonzero((truth.had("undeclared_wh") & stays & (truth.clean_kwh != 0)).any(axis=1))
+    size, true = (np.where(stays[rows], np.abs(kwh[rows]), 0).sum(axis=1) for kwh in (made.energy_kwh, truth.clean_kwh))
+    return size / true
 
 
 def calibration(truth: DayTruth, made: Published) -> Iterator[tuple[str, float, float, int]]:

@@ -124,8 +124,18 @@ def test_errors_of_estimates_are_measured_against_the_truth():
     made = detection.Published(truth.clean_kwh + 1, np.full((2, 4), 2.0), quality, np.full((2, 4), "like_days"), np.zeros((2, 4), bool))
     theirs, others, cells = detection.harm_of(np.array([False, True]), truth, made)
     assert (theirs, others, cells) == (1.0, 0.4, 4)
-    assert rows.harm_rows(theirs, others, 100)[0]["met"] is False
-    assert rows.harm_rows(theirs, others, 4)[0]["met"] is None
+    assert rows.harm_rows(theirs, others, cells)[0]["value"] == 2.5
+
+
+def test_a_day_in_wh_that_stays_in_the_history_is_seen():
+    truth = small_truth()
+    made = detection.Published(
+        truth.sent_kwh, np.full((2, 4), np.nan), np.full((2, 4), "measured"), np.full((2, 4), ""), np.zeros((2, 4), bool)
+    )
+    assert detection.left_of_wh(truth, made) == pytest.approx([1000.0])
+    assert rows.history_row(detection.left_of_wh(truth, made))["met"] is False
+    right = replace(made, energy_kwh=truth.clean_kwh, quality=np.full((2, 4), "edited"))
+    assert rows.history_row(detection.left_of_wh(truth, right))["met"] is True
 
 
 def test_the_bound_sorts_and_writes_every_row(tmp_path: Path):
