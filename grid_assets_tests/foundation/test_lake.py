@@ -67,6 +67,19 @@ def test_content_hash_depends_on_the_rows_and_not_on_their_order_or_chunks(rows,
         assert content_hash(SAMPLES.conform(other)) != content_hash(ordered)
 
 
+@settings(max_examples=60, deadline=None)
+@given(load=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=6), at=st.integers(0, 5), data=st.data())
+def test_any_other_value_gives_another_hash(load, at, data):
+    at %= len(load)
+    other = data.draw(st.floats(allow_nan=False, allow_infinity=False).filter(lambda value: value != load[at]))
+    rows = pa.table({"n": list(range(len(load))), "load_kw": load})
+    changed = pa.table({"n": list(range(len(load))), "load_kw": [*load[:at], other, *load[at + 1 :]]})
+    assert content_hash(rows) != content_hash(changed)
+    swapped = rows.rename_columns(["load_kw", "n"])
+    assert content_hash(swapped) != content_hash(rows)
+    assert content_hash(rows.slice(1)) != content_hash(rows)
+
+
 def test_null_and_zero_and_empty_text_have_different_hashes():
     base = frame(2)
     null = base.assign(load_kw=[None, None])
@@ -259,6 +272,7 @@ def test_parts_count_only_when_the_pointer_names_them(lake: Lake):
     assert len(lake.read(SAMPLES, "2016-05-24")) == 4  # the old partition, until the new one is pointed at
     written = lake.point_at(SAMPLES, "2016-05-24", parts)
     assert (written.rows, written.changed, len(written.files)) == (6, True, 2)
+    assert written.content_hash == content_hash(rows)  # whatever the parts
     assert lake.read_arrow(SAMPLES, "2016-05-24").equals(rows)
     assert not lake.point_at(SAMPLES, "2016-05-24", parts).changed
     assert lake.write(SAMPLES, rows.slice(0, 3), "2016-05-25").content_hash != written.content_hash
