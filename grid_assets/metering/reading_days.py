@@ -8,7 +8,7 @@ here knows where the rows come from or on which engine it runs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -26,7 +26,7 @@ from grid_assets.metering.editing import ACCEPT, REJECT, REPLACE, Corrections, c
 from grid_assets.metering.estimation import NEAR_HOURS, ClassProfiles, Estimates, estimate
 from grid_assets.metering.history import History, class_profiles_on
 from grid_assets.metering.newest_arrivals import Arrivals, last_of_day_before, place
-from grid_assets.metering.register_reads import Spans, register_day, register_mismatch, spans_of, to_totals
+from grid_assets.metering.register_reads import Spans, register_day, register_mismatch, spans_of, to_totals, told_again
 from grid_assets.metering.scale_test import WH_PER_KWH, scaled_days
 from grid_assets.metering.tables import (
     CLASS_PROFILES,
@@ -175,7 +175,7 @@ def reading_day(grid: DayGrid, inputs: ShardInputs, rules: ValidationSection) ->
     failed, files = made_tables.failed(grid, inputs.raw, arrivals, day, outcome), made_tables.file_days(inputs.raw, outcome)
     del arrivals, outcome  # a day's rows take more memory than its matrices
     made = estimate(day.valid, limit_of(grid, rules), inputs.past, classes, near_of(grid))
-    _follow_registers(grid, day, made, rules)
+    _follow_registers(grid, day, made, edits, rules)
     if supply is not None:
         _without_supply(day, made, supply[1])
     told = _day_flags(grid, day, rules, usual_kwh, usual_count)
@@ -321,18 +321,27 @@ def _judge(day: Matrices, edits: Corrections | None) -> None:
     if edits is None:
         return
     valid, failures, arrived = day.valid.ravel(), day.failures.ravel(), day.arrived.ravel()
-    accept, reject, replace = (edits.cell[edits.of(one)] for one in (ACCEPT, REJECT, REPLACE))
+    accept, reject, replaced = (edits.cell[edits.of(one)] for one in (ACCEPT, REJECT, REPLACE))
     valid[accept] = arrived[accept]
     valid[reject] = np.nan
     failures[reject[~np.isnan(arrived[reject])]] |= BITS["correction"]
-    valid[replace] = edits.kwh[edits.of(REPLACE)]
+    valid[replaced] = edits.kwh[edits.of(REPLACE)]
 
 
-def _follow_registers(grid: DayGrid, day: Matrices, made: Estimates, rules: ValidationSection) -> None:
-    """Estimates between two register reads sum to what the register says."""
-    if len(day.spans.row):
-        even = to_totals(made.energy, made.error, ~np.isnan(day.valid), day.spans, limit_of(grid, rules), either_way(grid))
-        made.method[even] = codes.LINEAR
+def _follow_registers(grid: DayGrid, day: Matrices, made: Estimates, edits: Corrections | None, rules: ValidationSection) -> None:
+    """Estimates between two register reads sum to what the register says, unless it only says again what was refused."""
+    if not len(day.spans.row):
+        return
+    missing = np.isnan(day.valid)
+    rejected = np.zeros(grid.shape, dtype=bool)
+    if edits is not None:
+        cells = edits.cell[edits.of(REJECT)]
+        by_interval = ~np.isnan(day.arrived.ravel()[cells]) & ~np.isin(cells, day.by_register)
+        rejected.ravel()[cells[~by_interval]] = True
+    refused = np.where(missing, day.arrived, np.nan)
+    spans = replace(day.spans, exchanged=day.spans.exchanged | told_again(day.spans, refused, rejected, missing))
+    even = to_totals(made.energy, made.error, ~missing, spans, limit_of(grid, rules), either_way(grid), limit_kwh(grid))
+    made.method[even] = codes.LINEAR
 
 
 def _without_supply(day: Matrices, made: Estimates, covered: np.ndarray) -> None:

@@ -107,14 +107,15 @@ def register_mismatch(valid: np.ndarray, register_kwh: np.ndarray, tolerance_pct
 
 
 def to_totals(
-    energy: np.ndarray, error: np.ndarray, known: np.ndarray, spans: Spans, even_up_to: int, either_way: np.ndarray
+    energy: np.ndarray, error: np.ndarray, known: np.ndarray, spans: Spans, even_up_to: int, either_way: np.ndarray, limit_kwh: np.ndarray
 ) -> np.ndarray:
     """Brings the estimates between two register reads to the total that the register tells; changes ``energy`` and ``error``.
 
     ``known`` cells are not touched. What is left of the total after them goes to the others: evenly where they are at most
     ``even_up_to`` intervals (a straight line of the register's standing), else in the shape of the estimates, scaled; evenly
     again where the scaling is not safe, and for a meter that counts ``either_way`` the difference is added instead: its
-    estimates may sum to nearly nothing. Returns the cells that were made evenly. Source: the linear and the profile
+    estimates may sum to nearly nothing. A total that would take an interval over ``limit_kwh`` (meters,), the most that it can
+    hold, is not followed. Returns the cells that were made evenly. Source: the linear and the profile
     estimation between two register reads of Oracle Utilities Meter Data Management, in outline; the bounds are ours.
     """
     even = np.zeros(energy.shape, dtype=bool)
@@ -129,7 +130,11 @@ def to_totals(
         if rest < -max(spans.resolution_kwh[span], 1e-9) and not either_way[row]:
             continue  # the intervals say more than the register: it is flagged, not followed
         shape, size = energy[row, gaps], len(gaps) + ahead
+        if abs(rest) > limit_kwh[row] * size * (1 + 1e-9):
+            continue  # no service carries it
         spread = _spread(shape, rest if either_way[row] else max(rest, 0.0), size, size <= even_up_to, bool(either_way[row]))
+        if spread is not None and (np.abs(spread) > limit_kwh[row]).any():
+            spread = None  # in this shape an interval would hold more than it can
         if spread is None:
             even[row, gaps] = True
             energy[row, gaps] = (rest if either_way[row] else max(rest, 0.0)) / size
@@ -140,6 +145,22 @@ def to_totals(
         if size == 1:
             error[row, gaps] = spans.resolution_kwh[span] / np.sqrt(12.0)
     return even
+
+
+def told_again(spans: Spans, refused_kwh: np.ndarray, rejected: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """Stretches that only tell again what was refused: an estimate from them would be the refused value.
+
+    ``refused_kwh``: (meters, intervals), what arrived and was refused, NaN elsewhere; ``rejected``: cells that an analyst
+    refused and that only registers tell; ``missing``: cells without a valid value.
+    """
+    intervals = refused_kwh.shape[1]
+    closing = spans.row * intervals + spans.end - 1
+    with np.errstate(invalid="ignore"):
+        same = np.abs(refused_kwh.ravel()[closing] - spans.kwh) <= spans.resolution_kwh + 1e-9
+    found = same & (spans.intervals == 1)
+    if rejected.any():
+        found |= _with_gaps(~rejected, spans) & ~_with_gaps(rejected | ~missing, spans)
+    return found
 
 
 def _with_gaps(known: np.ndarray, spans: Spans) -> np.ndarray:

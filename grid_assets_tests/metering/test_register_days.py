@@ -8,7 +8,20 @@ import pytest
 
 from grid_assets.metering.reading_days import ShardInputs, reading_day
 from grid_assets.metering.tables import FAILED_READINGS, METER_DAYS
-from grid_assets_tests.metering.made_days import RULES, STARTS, grid, made_of, of, past, rows, standings, usual, whole_day, without
+from grid_assets_tests.metering.made_days import (
+    RULES,
+    STARTS,
+    corrections,
+    grid,
+    made_of,
+    of,
+    past,
+    rows,
+    standings,
+    usual,
+    whole_day,
+    without,
+)
 
 
 def test_a_register_tells_the_same_energy_as_its_intervals():
@@ -150,3 +163,54 @@ def test_a_refused_register_read_and_the_refused_interval_after_it_are_two_failu
     day = made_of(pa.concat_tables([rows([("r1", 3, 12.0)], kind="register", unit="kW"), rows([("r1", 4, -1.0)], file="g")]))
     assert day.failed["rules"].tolist() == ["off_interval", "negative"]
     assert day.failed["start_utc"][0] < day.failed["start_utc"][1] == STARTS[4]
+
+
+def by_register(values: list[tuple[str, int, float]], **inputs):
+    return made_of(rows(values[1:], kind="register"), opening=rows(values[:1], kind="register"), **inputs)
+
+
+@pytest.mark.parametrize("size", [500.0, 3.9, 2.8])
+@pytest.mark.parametrize("meters_past", [(), ("r1",)])
+def test_a_refused_difference_does_not_come_back_as_an_estimate(size, meters_past):
+    """A jump of the register over the rating, and below it one that stands out."""
+    values = [(m, n, v / 3 + (size if n >= 20 else 0)) for m, n, v in standings("r1")]
+    one = of(by_register(values, past=past(*meters_past, factor=1 / 3)), "r1")
+    assert one["rule_failures"][20] in ("above_rating", "spike")
+    assert one["quality"][20] == "estimated"
+    assert one["energy_kwh"][20] == pytest.approx(usual(20, "r1") / 3, abs=0.2)
+    assert one["error_kwh"][20] > 0
+    assert one["quality"].tolist().count("measured") == 47
+
+
+def test_stuck_differences_do_not_come_back_as_estimates():
+    change = [0.25 if 20 <= n < 30 else 0.75 + n % 7 / 64 for n in range(48)]
+    values = [("r1", n, 100 + sum(change[: n + 1])) for n in range(-1, 48)]
+    one = of(by_register(values), "r1")
+    refused = one["rule_failures"] == "stuck"
+    assert refused[20:30].all()
+    assert not np.isclose(one["energy_kwh"][20:30], 0.25, atol=1e-6).any()
+
+
+def test_what_an_analyst_refuses_does_not_come_back_as_an_estimate():
+    """Two differences of reads in a row; and an even share of a total over all of its intervals, or over some."""
+    change = {10: 1.5, 11: -1.0}
+    values = [(m, n, round(v + sum(change.get(k, 0) for k in range(n + 1)), 6)) for m, n, v in standings("r1")]
+    plain, edited = by_register(values), by_register(values, corrections=corrections(("c", "r1", 10, 12, "reject", None)))
+    before, after = of(plain, "r1")["energy_kwh"], of(edited, "r1")
+    assert after["quality"][10:12].tolist() == ["estimated"] * 2
+    assert (np.abs(after["energy_kwh"][10:12] - before[10:12]) > 0.3).all()
+    gap = without(standings("r1"), "r1", range(20, 23))
+    before = of(by_register(gap), "r1")["energy_kwh"]
+    whole = of(by_register(gap, corrections=corrections(("c", "r1", 20, 24, "reject", None))), "r1")["energy_kwh"]
+    assert whole[20:24].sum() != pytest.approx(before[20:24].sum())
+    part = of(by_register(gap, corrections=corrections(("c", "r1", 20, 22, "reject", None))), "r1")["energy_kwh"]
+    assert part[20:24].sum() == pytest.approx(before[20:24].sum())
+
+
+def test_the_register_tells_what_an_analyst_refused_of_the_intervals():
+    sent = whole_day("r1")
+    sent[5] = ("r1", 5, 3.9)
+    raw = pa.concat_tables([rows(sent), rows(standings("r1", slots=range(48)), kind="register", file="reg")])
+    opening = rows(standings("r1", slots=range(-1, 0)), kind="register")
+    one = of(made_of(raw, opening=opening, corrections=corrections(("c", "r1", 5, 6, "reject", None))), "r1")
+    assert one["energy_kwh"][5] == pytest.approx(usual(5, "r1"))

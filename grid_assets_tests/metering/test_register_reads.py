@@ -106,11 +106,11 @@ def test_standings_in_whole_kwh_are_told_by_their_resolution():
 # -- totals -------------------------------------------------------------------------------------------------------
 
 
-def brought(energy: list[float], unknown: list[int], stretch: Spans, even_up_to: int, net: bool = False):
+def brought(energy: list[float], unknown: list[int], stretch: Spans, even_up_to: int, net: bool = False, limit: float = np.inf):
     values, known = np.array([energy], dtype=float), np.ones((1, len(energy)), dtype=bool)
     known[0, unknown] = False
     error = np.where(known, np.nan, 0.4)
-    even = to_totals(values, error, known, stretch, even_up_to, np.array([net]))
+    even = to_totals(values, error, known, stretch, even_up_to, np.array([net]), np.array([limit]))
     return values[0], error[0], even[0]
 
 
@@ -162,3 +162,10 @@ def test_the_estimates_between_two_reads_always_sum_to_the_register(estimates, t
     assert not np.isnan(error).any()
     if not net:
         assert (energy >= 0).all()
+
+
+def test_no_interval_gets_more_than_it_can_hold():
+    made, _, _ = brought([1.0, 1.0, 1.0, 1.0], [1, 2], stretch(0, 4, 13.0), 2, limit=5.0)
+    assert made.tolist() == [1.0, 1.0, 1.0, 1.0]
+    made, _, _ = brought([1.0, 0.1, 4.0, 1.0], [1, 2], stretch(0, 4, 10.0), 1, limit=5.0)
+    assert made.tolist() == [1.0, 4.0, 4.0, 1.0]  # in their shape the second would hold 7.8
