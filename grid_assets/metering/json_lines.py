@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,9 +19,10 @@ from grid_assets.metering.text_encodings import as_utf8, shown
 
 DEVICE_KEYS = ("device_id", "meter_id", "device", "id")
 TIME_KEYS = ("timestamp", "time", "ts", "read_utc")
-ENVELOPE = (*DEVICE_KEYS, *TIME_KEYS, "measurements", "data_format", "location", "units")
+ENVELOPE = (*DEVICE_KEYS, *TIME_KEYS, "measurements", "data_format", "units")
 TELL_THEIR_UNIT = ("voltage", "current", "frequency", "power_factor", "temperature", "soc", "soh", "humidity", "occupancy")
 """Quantities that devices send in one unit only unless they say otherwise. Power and energy come in W and in kW."""
+HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 REGISTER_KEYS = ("energy_register", "energy_total", "register", "total_energy")
 
 
@@ -115,7 +117,7 @@ def _add_line(line: bytes, row: int, source: ReadingsInput, found: _Found) -> No
             continue
         quantity, kind = _quantity(key, source)
         if isinstance(value, dict):
-            unit, value = str(value.get("unit", "")), value.get("value")
+            unit, value = str(value.get("unit") or ""), value.get("value")
         else:
             unit = ""
         unit = unit or units.get(key, "") or source.measurement_units.get(key, "") or _unit(key, quantity, source, found)
@@ -142,6 +144,11 @@ def _object(line: bytes) -> dict[str, Any]:
         raise _Fault(f"the line is no JSON ({error}); was it cut off?") from error
     if not isinstance(sent, dict):
         raise _Fault("the line is no JSON object; expected device_id, timestamp and measurements")
+    if HALF.search(line):  # JSON may write half of a character, which no text can hold
+        try:
+            json.dumps(sent, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise _Fault("the line escapes half of a character (\\ud800 to \\udfff without its other half)") from error
     return sent
 
 

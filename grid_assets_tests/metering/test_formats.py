@@ -290,7 +290,7 @@ def test_a_json_line_gives_several_measurements(land):
     }  # fmt: skip
     assert measured.loc[measured["source_row"] == 3, "read_utc"].item() == pd.Timestamp(1616839200, unit="s", tz="UTC")
     assert file["rows"] == len(measured) == 9
-    for said in ("format json_lines", "soc pct", "data_format v1", "keys not used: firmware", "since 1970"):
+    for said in ("format json_lines", "soc pct", "data_format v1", "keys not used: location, firmware", "since 1970"):
         assert said in file["detected"]
 
 
@@ -324,6 +324,29 @@ def test_a_bad_json_line_is_quarantined_and_the_rest_goes_on(land, line, rule, s
     assert rejected["raw_text"].iloc[0] == line[:500]
     assert said in rejected["reason"].iloc[0]
     assert (len(measured), file["rows"]) == (4, 4 + len(rejected))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"device_id": "\\ud800", "timestamp": "2021-03-27T10:00:30Z", "measurements": {"voltage": 230}}',
+        '{"device_id": "m1", "timestamp": "\\uDC00", "measurements": {"voltage": 230}}',
+        '{"device_id": "m1", "timestamp": "2021-03-27T10:00:30Z", "measurements": {"vol\\udc80": 230}}',
+        '{"device_id": "m1", "timestamp": "2021-03-27T10:00:30Z", "measurements": {"voltage": "\\ud800"}}',
+    ],
+)
+def test_half_a_character_spoils_its_line_only(land, line):
+    _, rejected, _, measured = land("\n".join([sent(), line, sent(timestamp="2021-03-27T10:01:30Z")]), 'format = "json_lines"')
+    assert rejected[["source_row", "rule", "raw_text"]].to_numpy().tolist() == [[2, "parse", line]]
+    assert "half of a character" in rejected["reason"].iloc[0]
+    assert set(measured["source_row"]) == {1, 3}
+
+
+def test_a_whole_character_in_two_escapes_and_a_unit_of_null_are_read(land):
+    line = {"voltage": {"value": 230, "unit": None}}
+    file, rejected, _, _ = land("\n".join([sent(measurements=line), sent(note="\U0001f50c")]), 'format = "json_lines"')
+    assert len(rejected) == 0
+    assert "keys not used: note" in file["detected"]
 
 
 def test_one_unknown_key_spoils_its_cell_only_and_can_be_ignored(land):
