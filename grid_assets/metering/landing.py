@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -140,6 +141,18 @@ def write_landing(lake: Lake, landing: DayLanding) -> tuple[Written, Written]:
     return lake.write(LANDED_FILES, files_frame(landing.files), landing.day), rejected
 
 
+@contextmanager
+def _faults_told(name: str) -> Iterator[None]:
+    """What nobody foresaw in a file is a fault of that file: the other files land all the same."""
+    try:
+        yield
+    except (*STATUS_OF_FAULT, MemoryError):
+        raise
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"[:300].encode("utf-8", "backslashreplace").decode()
+        raise FileUnreadable(f"{name}: its reader failed ({said}); report this, with the file") from error
+
+
 # -- files that tell their arrival ------------------------------------------------------------------------------
 
 
@@ -173,10 +186,15 @@ class _Folder:
         digest = content_id(data, self.source)
         own_id = f"{digest}+{hashlib.sha256(arrival.name.encode()).hexdigest()[:8]}"
         try:
-            cells = read_cells(data, self.source, arrival.name)
+            with _faults_told(arrival.name):
+                self._land_content(arrival, data, digest, own_id, landing, rules, earlier)
         except tuple(STATUS_OF_FAULT) as fault:
             _add_faulty_file(landing, own_id, self.source, arrival.name, arrival.received_utc, fault)
-            return
+
+    def _land_content(
+        self, arrival: Arrival, data: bytes, digest: str, own_id: str, landing: DayLanding, rules: Rules, earlier: EarlierLanding
+    ) -> None:
+        cells = read_cells(data, self.source, arrival.name)
         original = self._original(arrival, data, digest)
         if original:
             rows = len(cells) + len(cells.broken)
@@ -224,11 +242,12 @@ class _Archive:
         self.digest = content_id(data, source)
         self.fault: Exception | None = None
         try:
-            self.cells = read_cells(data, source, path.name)
+            with _faults_told(path.name):
+                self.cells = read_cells(data, source, path.name)
+                self.judged = judge(self.cells, source, rules, None)
         except tuple(STATUS_OF_FAULT) as fault:
             self.fault = fault
             return
-        self.judged = judge(self.cells, source, rules, None)
         inside = (self.judged.day_index >= 0) & (self.judged.day_index < len(calendar.days))
         inside |= self.judged.read == NO_TIME
         if not inside.any() and not self.cells.broken:
@@ -304,14 +323,13 @@ def _add_rows(
     """Splits the chosen readings of a file into staged and refused ones, and lists the file."""
     refused = judged.refusals.among(chosen)
     good = np.setdiff1d(chosen, refused, assume_unique=True) if len(refused) else chosen
-    if len(refused) or broken:
-        landing.rejected.append(rejected_rows(file_id, name, judged, refused, broken, received))
+    rejected = [rejected_rows(file_id, name, judged, refused, broken, received)] if len(refused) or broken else []
     measured = judged.route[good] == MEASUREMENT
     energy, other = (good[~measured], good[measured]) if measured.any() else (good, good[:0])
-    if len(energy):
-        landing.staged[file_id] = energy_rows(file_id, name, judged, energy, rules)
-    if len(other):
-        landing.measured[file_id] = measurement_rows(file_id, name, judged, other, rules)
+    staged = {file_id: energy_rows(file_id, name, judged, energy, rules)} if len(energy) else {}
+    landing.measured |= {file_id: measurement_rows(file_id, name, judged, other, rules)} if len(other) else {}
+    landing.staged |= staged  # nothing of a file that fails above is kept
+    landing.rejected += rejected
     days, rows_of_days = _told_per_day(judged, energy, rules)
     measurement_days, rows_of_measurement_days = _told_per_day(judged, other, rules)
     landing.files.append(

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from grid_assets.metering import landing
 from grid_assets.metering.accounting import faults_of_landing, landing_faults
 from grid_assets.metering.arrivals import ArrivalError
 from grid_assets.metering.landing import EmptyRegister, files_frame, files_of_no_day, land_days, rejected_frame
@@ -94,6 +95,24 @@ def test_a_truncated_gzip_is_unreadable(made):
     file, rejected, _ = landed_one(made, whole[: len(whole) // 2], NAME + ".gz")
     assert file["status"] == "unreadable"
     assert rejected["rule"].tolist() == ["unreadable"]
+
+
+def test_a_fault_that_nobody_foresaw_is_one_of_its_file_and_the_others_land(made, monkeypatch):
+    read = landing.read_cells
+
+    def failing(data, source, name):
+        if "T050000Z" in name:
+            raise ZeroDivisionError("half \ud800")
+        return read(data, source, name)
+
+    monkeypatch.setattr(landing, "read_cells", failing)
+    made.drop(NAME, HEADER + GOOD)
+    made.drop("reads_20210328T060000Z.csv", HEADER + GOOD.replace("m1", "m2"))
+    made.land(FIRST)
+    files = made.lake.read(LANDED_FILES, FIRST).sort_values("file_name")
+    assert files["status"].tolist() == ["unreadable", "landed"]
+    assert files["reason"].iloc[0].startswith(f"{NAME}: its reader failed (ZeroDivisionError: half")
+    assert landing_faults(made.lake, FIRST) == ""
 
 
 def test_a_gzipped_file_lands_like_a_plain_one(made):
