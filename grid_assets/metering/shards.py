@@ -40,6 +40,8 @@ from grid_assets.metering.tables import (
 )  # fmt: skip
 
 CODED = ("file_id", "source_file", "meter_id", "unit", "kind")
+CARRIED_DAYS = 35
+"""How long a register's last read still opens a day: it is carried over the days on which the register was not read."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,8 @@ def raw_shard(task: ShardTask) -> tuple[Shard, Shard]:
     parts.sort(key=lambda part: (part["received_utc"][0].as_py(), part["file_id"][0].as_py()))
     rows = pa.concat_tables(parts) if parts else RAW_READINGS.empty()
     rows = _by_meter_and_time(rows.unify_dictionaries())
-    closing = lake.put_shard(CLOSING_REGISTERS, _closing_registers(rows), task.day, task.number)
-    return lake.put_shard(RAW_READINGS, rows, task.day, task.number), closing
+    closing = _closing_registers(rows, _opening_registers(task, lake), _carried_since(task))
+    return lake.put_shard(RAW_READINGS, rows, task.day, task.number), lake.put_shard(CLOSING_REGISTERS, closing, task.day, task.number)
 
 
 def _rows_of_file(lake: Lake, task: ShardTask, file: str) -> pa.Table:
@@ -99,15 +101,30 @@ def _rows_of_file(lake: Lake, task: ShardTask, file: str) -> pa.Table:
     return rows.filter(wanted).select(RAW_READINGS.columns)
 
 
-def _closing_registers(rows: pa.Table) -> pa.Table:
-    """The register reads at the last instant at which each meter's register was read."""
+def _opening_registers(task: ShardTask, lake: Lake) -> pa.Table:
+    """The shard's register reads that closed the day before."""
+    return lake.read_between(CLOSING_REGISTERS, task.day - timedelta(days=1), task.lower, task.upper, coded=CODED)
+
+
+def _carried_since(task: ShardTask) -> datetime:
+    return task.site.clock.bounds(task.day - timedelta(days=CARRIED_DAYS))[0]
+
+
+def _closing_registers(rows: pa.Table, opening: pa.Table, since: datetime) -> pa.Table:
+    """The register reads at the last instant at which each meter's register was read: among ``rows``, the day's, else among
+    ``opening``, those that closed the day before, unless it was read before ``since``.
+    """
     reads = rows.filter(pc.equal(rows["kind"], "register"))
-    if not reads.num_rows:
+    if reads.num_rows:
+        meter, read = order_codes(reads["meter_id"]), reads["read_utc"].cast(pa.int64()).to_numpy()
+        last = np.full(meter.max() + 1, np.iinfo(np.int64).min)
+        np.maximum.at(last, meter, read)
+        reads = reads.filter(pa.array(read == last[meter]))
+    silent = pc.invert(pc.is_in(opening["meter_id"].cast(pa.string()), pc.unique(reads["meter_id"].cast(pa.string()))))
+    carried = opening.filter(pc.and_(silent, pc.greater_equal(opening["read_utc"], pa.scalar(since, pa.timestamp("us", tz="UTC")))))
+    if not carried.num_rows:
         return reads
-    meter, read = order_codes(reads["meter_id"]), reads["read_utc"].cast(pa.int64()).to_numpy()
-    last = np.full(meter.max() + 1, np.iinfo(np.int64).min)
-    np.maximum.at(last, meter, read)
-    return reads.filter(pa.array(read == last[meter]))
+    return pa.concat_tables([reads, carried], promote_options="permissive") if reads.num_rows else carried
 
 
 def _by_meter_and_time(rows: pa.Table) -> pa.Table:
@@ -124,7 +141,8 @@ def _by_meter_and_time(rows: pa.Table) -> pa.Table:
 
 # -- readings ---------------------------------------------------------------------------------------------------
 
-SHARDED = (READINGS, FAILED_READINGS, EDITED_READINGS, METER_DAYS)
+SHARDED = (CLOSING_REGISTERS, READINGS, FAILED_READINGS, EDITED_READINGS, METER_DAYS)
+"""CLOSING_REGISTERS once more: when several days' rows are gathered at once, the day before may not have been there to be carried."""
 MERGED = (QUALITY_PROFILES, CLASS_PROFILES, FILE_DAYS)
 """FILE_DAYS, which tells what the day was made from, is pointed at last."""
 
@@ -145,6 +163,7 @@ def make_reading_day(site: Site, lake: Lake, day: date) -> dict[Table, Written]:
     made = run_shards(site.metering, reading_shard, tasks_of(site, lake, day))
     merged = merge_days([one.parts for one in made], day_grid(site.clock, METERS.empty().to_pandas(), day))
     written = {table: lake.point_at(table, day, [one.written[table] for one in made]) for table in SHARDED}
+    del written[CLOSING_REGISTERS]  # no asset
     return written | {table: lake.write(table, merged[table], day) for table in MERGED}
 
 
@@ -153,15 +172,18 @@ def reading_shard(task: ShardTask) -> ShardMade:
     site, lake = task.site, Lake(task.site.lake_root)
     register = lake.read_between(METERS, None, task.lower, task.upper).to_pandas()
     grid = day_grid(site.clock, register, task.day, lake.read(NODES), lake.read(PLANTS))
-    made = reading_day(grid, _inputs(task, lake, grid), site.validation)
-    written = {table: lake.put_shard(table, made.shard_tables[table], task.day, task.number) for table in SHARDED}
+    inputs = _inputs(task, lake, grid)
+    made = reading_day(grid, inputs, site.validation)
+    closing = _closing_registers(inputs.raw, inputs.opening, _carried_since(task))
+    tables = made.shard_tables | {CLOSING_REGISTERS: closing}
+    written = {table: lake.put_shard(table, tables[table], task.day, task.number) for table in SHARDED}
     return ShardMade(written, made.parts)
 
 
 def _inputs(task: ShardTask, lake: Lake, grid: DayGrid) -> ShardInputs:
     site, day = task.site, task.day
     raw = lake.read_between(RAW_READINGS, day, task.lower, task.upper, coded=CODED)
-    opening = lake.read_between(CLOSING_REGISTERS, day - timedelta(days=1), task.lower, task.upper, coded=CODED)
+    opening = _opening_registers(task, lake)
     weeks = like_days_of(day, site.validation.like_day_weeks)
     past = [matrix for one in weeks if (matrix := _past(task, lake, grid, one)) is not None]
     night = None
