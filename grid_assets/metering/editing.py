@@ -63,23 +63,46 @@ def corrections_on(grid: DayGrid, corrections: pd.DataFrame) -> Corrections:
     return Corrections(cell, action.to_numpy(dtype=np.int8)[source], kwh[source], source, rows)
 
 
-def without_supply(grid: DayGrid, outages: pd.DataFrame) -> tuple[np.ndarray, np.ndarray] | None:
-    """Which intervals an outage touches, and which it covers whole, (meters, intervals) bool each; None without outages.
+@dataclass
+class Supply:
+    """Intervals without supply, (meters, intervals) bool each."""
 
-    ``outages``: rows of OUTAGE_EVENTS; one without an end lasts to the day's end, one of a node counts for all meters below.
+    touched: np.ndarray
+    """An outage touches them."""
+    covered: np.ndarray
+    """An outage covers them whole."""
+    unended: np.ndarray
+    """Covered by an outage of which no end is known: what is zero there may be none."""
+
+
+def without_supply(grid: DayGrid, outages: pd.DataFrame, arrived: np.ndarray) -> Supply | None:
+    """What outages touch and cover; None without outages.
+
+    ``outages``: rows of OUTAGE_EVENTS, one of a node counts for all meters below. One without an end lasts for each meter until
+    energy of it arrives (``arrived``: (meters, intervals) of kWh, NaN where nothing did), else to the day's end.
     """
     if not len(outages):
         return None
-    touched, covered = np.zeros(grid.shape, dtype=bool), np.zeros(grid.shape, dtype=bool)
+    touched, covered, unended = (np.zeros(grid.shape, dtype=bool) for _ in range(3))
     ids, length = pd.Index(grid.meters["meter_id"]), pd.Timedelta(hours=grid.hours)
     ends = grid.starts + length
     for one in outages.itertuples():
-        start = pd.Timestamp(one.start_utc)
-        end = ends[-1] if pd.isna(one.end_utc) else pd.Timestamp(one.end_utc)
+        start, open_end = pd.Timestamp(one.start_utc), pd.isna(one.end_utc)
+        end = ends[-1] if open_end else pd.Timestamp(one.end_utc)
         meters = grid.meters_below(one.node_id) if isinstance(one.node_id, str) and one.node_id else np.zeros(len(ids), dtype=bool)
         if isinstance(one.meter_id, str) and one.meter_id in ids:
             meters = meters.copy()
             meters[ids.get_loc(one.meter_id)] = True
-        touched[np.ix_(meters, (grid.starts < end) & (ends > start))] = True
-        covered[np.ix_(meters, (grid.starts >= start) & (ends <= end))] = True
-    return touched, covered
+        rows = np.flatnonzero(meters)
+        dark = np.ones((len(rows), len(ends)), dtype=bool)
+        if open_end:
+            back = (np.nan_to_num(arrived[rows]) != 0) & (grid.starts >= start)
+            dark = ~np.maximum.accumulate(back, axis=1)
+        whole = dark & ((grid.starts >= start) & (ends <= end))
+        touched[rows] |= dark & ((grid.starts < end) & (ends > start))
+        covered[rows] |= whole
+        if open_end:
+            unended[rows] |= whole
+        else:
+            unended[rows] &= ~whole
+    return Supply(touched, covered, unended)

@@ -22,11 +22,11 @@ from grid_assets.metering import reading_tables as made_tables
 from grid_assets.metering import validation
 from grid_assets.metering.day_axes import DayGrid, day_grid
 from grid_assets.metering.day_profiles import class_part, day_figures, merged_classes, merged_files, merged_quality, quality_part, row_sums
-from grid_assets.metering.editing import ACCEPT, REJECT, REPLACE, Corrections, corrections_on, without_supply
+from grid_assets.metering.editing import ACCEPT, REJECT, REPLACE, Corrections, Supply, corrections_on, without_supply
 from grid_assets.metering.estimation import NEAR_HOURS, ClassProfiles, Estimates, estimate
 from grid_assets.metering.history import History, class_profiles_on
 from grid_assets.metering.newest_arrivals import Arrivals, last_of_day_before, place
-from grid_assets.metering.register_reads import Spans, register_day, register_mismatch, spans_of, to_totals, told_again
+from grid_assets.metering.register_reads import Spans, register_day, register_mismatch, spans_of, to_totals, told_again, without_energy
 from grid_assets.metering.scale_test import WH_PER_KWH, scaled_days
 from grid_assets.metering.tables import (
     CLASS_PROFILES,
@@ -166,7 +166,7 @@ def reading_day(grid: DayGrid, inputs: ShardInputs, rules: ValidationSection) ->
     edits = corrections_on(grid, inputs.corrections) if len(inputs.corrections) else None
     if edits is not None:
         _take_as_arrived(day, edits)
-    supply = without_supply(grid, inputs.outages)
+    supply = without_supply(grid, inputs.outages, day.arrived)
     usual_kwh, usual_count = _usual(inputs.past, grid.shape)
     day.failures = rule_failures(grid, day.arrived, rules, inputs.past, usual_kwh / np.maximum(usual_count, 1), supply, inputs.night)
     day.failures.ravel()[day.exchanged] |= BITS["meter_exchange"]
@@ -175,11 +175,9 @@ def reading_day(grid: DayGrid, inputs: ShardInputs, rules: ValidationSection) ->
     failed, files = made_tables.failed(grid, inputs.raw, arrivals, day, outcome), made_tables.file_days(inputs.raw, outcome)
     del arrivals, outcome  # a day's rows take more memory than its matrices
     made = estimate(day.valid, limit_of(grid, rules), inputs.past, classes, near_of(grid))
-    _follow_registers(grid, day, made, edits, rules)
-    if supply is not None:
-        _without_supply(day, made, supply[1])
+    _follow_registers(grid, day, made, edits, rules, supply)
     told = _day_flags(grid, day, rules, usual_kwh, usual_count)
-    words = made_tables.published_words(day, made, edits, None if supply is None else supply[0])
+    words = made_tables.published_words(day, made, edits, None if supply is None else supply.touched)
     valid_count = np.count_nonzero(~np.isnan(day.valid), axis=1)
     shard = {
         READINGS: made_tables.readings(grid, day, made, words),
@@ -287,7 +285,7 @@ def _usual(past: Sequence[np.ndarray], shape: tuple[int, int]) -> tuple[np.ndarr
 
 def rule_failures(
     grid: DayGrid, arrived: np.ndarray, rules: ValidationSection, past: Sequence[np.ndarray], usual_kwh: np.ndarray,
-    supply: tuple[np.ndarray, np.ndarray] | None, night: np.ndarray | None,
+    supply: Supply | None, night: np.ndarray | None,
 ) -> np.ndarray:  # fmt: skip
     """Bits of the rules that each value fails. A value that cannot be (negative, above the rating) is no evidence for the others."""
     rating = grid.meters["rating_kw"].to_numpy(dtype=float)
@@ -300,7 +298,12 @@ def rule_failures(
     found["spike"] = validation.spike(possible, rules.spike_ratio, rating, grid.hours, rules.spike_floor_share)
     found["stuck"] = validation.stuck(possible, rules.stuck_intervals)
     found["zero_run"] = validation.zero_run(
-        possible, past, rules.zero_run_usual_kw * grid.hours, rules.zero_run_intervals, generates, None if supply is None else supply[0]
+        possible,
+        past,
+        rules.zero_run_usual_kw * grid.hours,
+        rules.zero_run_intervals,
+        generates,
+        None if supply is None else supply.touched,
     )
     if rules.near_zero_share > 0:
         is_load = (grid.meters["kind"] == "load").to_numpy()
@@ -328,26 +331,42 @@ def _judge(day: Matrices, edits: Corrections | None) -> None:
     valid[replaced] = edits.kwh[edits.of(REPLACE)]
 
 
-def _follow_registers(grid: DayGrid, day: Matrices, made: Estimates, edits: Corrections | None, rules: ValidationSection) -> None:
-    """Estimates between two register reads sum to what the register says, unless it only says again what was refused."""
-    if not len(day.spans.row):
-        return
+def _follow_registers(
+    grid: DayGrid, day: Matrices, made: Estimates, edits: Corrections | None, rules: ValidationSection, supply: Supply | None
+) -> None:
+    """Nothing flows in an outage, and estimates between two register reads sum to what the register says, unless it only says
+    again what was refused.
+    """
     missing = np.isnan(day.valid)
-    rejected = np.zeros(grid.shape, dtype=bool)
-    if edits is not None:
-        cells = edits.cell[edits.of(REJECT)]
-        by_interval = ~np.isnan(day.arrived.ravel()[cells]) & ~np.isin(cells, day.by_register)
-        rejected.ravel()[cells[~by_interval]] = True
-    refused = np.where(missing, day.arrived, np.nan)
-    spans = replace(day.spans, exchanged=day.spans.exchanged | told_again(day.spans, refused, rejected, missing))
-    even = to_totals(made.energy, made.error, ~missing, spans, limit_of(grid, rules), either_way(grid), limit_kwh(grid))
-    made.method[even] = codes.LINEAR
+    silent = missing & ~day.heard & supply.covered if supply is not None else np.zeros((0, 0), dtype=bool)
+    spans = day.spans
+    if len(spans.row):
+        rejected = np.zeros(grid.shape, dtype=bool)
+        if edits is not None:
+            cells = edits.cell[edits.of(REJECT)]
+            by_interval = ~np.isnan(day.arrived.ravel()[cells]) & ~np.isin(cells, day.by_register)
+            rejected.ravel()[cells[~by_interval]] = True
+        again = told_again(spans, np.where(missing, day.arrived, np.nan), rejected, missing)
+        spans = replace(spans, exchanged=spans.exchanged | again)
+        if supply is not None:
+            silent = without_energy(silent, day.valid, spans, limit_kwh(grid))
+    if supply is not None and silent.any():
+        _without_supply(grid, made, silent, supply.unended)
+        missing &= ~silent
+    if len(spans.row):
+        even = to_totals(made.energy, made.error, ~missing, spans, limit_of(grid, rules), either_way(grid), limit_kwh(grid))
+        made.method[even] = codes.LINEAR
 
 
-def _without_supply(day: Matrices, made: Estimates, covered: np.ndarray) -> None:
-    """Nothing flows in an outage: an interval that it covers whole and of which nothing arrived has no energy."""
-    silent = covered & ~day.heard & np.isnan(day.valid)
-    made.energy[silent], made.error[silent], made.method[silent] = 0.0, 0.0, codes.OUTAGE
+def _without_supply(grid: DayGrid, made: Estimates, silent: np.ndarray, unended: np.ndarray) -> None:
+    """An interval that an outage covers whole and of which nothing arrived has no energy; where nobody knows that the outage
+    lasted so long it may be wrong by all that is usual then, or by all that the service carries.
+    """
+    unsure = np.nonzero(silent & unended)
+    most = np.hypot(made.energy[unsure], np.nan_to_num(made.error[unsure]))
+    made.error[silent] = 0.0
+    made.error[unsure] = np.where(np.isnan(most), limit_kwh(grid)[unsure[0]], most)
+    made.energy[silent], made.method[silent] = 0.0, codes.OUTAGE
 
 
 @dataclass

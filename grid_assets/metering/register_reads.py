@@ -163,6 +163,21 @@ def told_again(spans: Spans, refused_kwh: np.ndarray, rejected: np.ndarray, miss
     return found
 
 
+def without_energy(silent: np.ndarray, kwh: np.ndarray, spans: Spans, limit_kwh: np.ndarray) -> np.ndarray:
+    """The ``silent`` cells of an outage that no register contradicts: where more flowed between two reads than the other cells
+    without a value (NaN in ``kwh``) can hold, ``limit_kwh`` (meters,) each, the silent ones take their share.
+    """
+    believed = silent.copy()
+    inside = ~spans.exchanged & (spans.begin >= 0)
+    for span in np.flatnonzero(inside & _with_gaps(~silent, spans)):
+        row, own = spans.row[span], slice(int(spans.begin[span]), int(spans.end[span]))
+        rest = spans.kwh[span] - np.nansum(kwh[row, own])
+        others = np.count_nonzero(np.isnan(kwh[row, own]) & ~silent[row, own])
+        if abs(rest) > limit_kwh[row] * others + max(spans.resolution_kwh[span], 1e-9):
+            believed[row, own] = False
+    return believed
+
+
 def _with_gaps(known: np.ndarray, spans: Spans) -> np.ndarray:
     """Which stretches hold a cell that is not known."""
     rows, at = np.unique(spans.row, return_inverse=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from grid_assets.metering.reading_days import ShardInputs, reading_day
 from grid_assets.metering.tables import EDITED_READINGS, METER_DAYS
@@ -162,3 +164,36 @@ def test_what_was_refused_and_could_not_be_estimated_says_so_in_its_code():
     )
     assert one["quality"][:4].tolist() == ["missing", "measured", "missing", "missing"]
     assert one["quality_code"][:4].tolist() == ["3.5.259", "3.0.0", "3.6.0", "2.5.259"]
+
+
+def test_zeros_of_an_outage_that_nobody_closed_are_not_sure():
+    event = outage(0, 48, node="f1").assign(end_utc=pd.NaT)
+    raw = rows(whole_day("h1")[:24])
+    one = of(made_of(raw, past=past("h1"), outages=event), "h1")
+    assert set(one["method"][24:]) == {"like_days"}  # it reported meanwhile: its outage is over
+    raw = rows(whole_day("r1")[:24])
+    dark = of(made_of(raw, past=past("h1"), outages=event), "h1")
+    assert set(dark["method"]) == {"outage"}
+    np.testing.assert_allclose(dark["error_kwh"], [usual(n) for n in range(48)])
+    unknown = of(made_of(raw, outages=event), "h1")
+    assert (unknown["error_kwh"] == 4.0).all()  # all that its service carries
+    told = of(made_of(raw, past=past("h1"), outages=outage(0, 48, node="f1")), "h1")
+    assert (told["error_kwh"] == 0).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 30), st.integers(1, 15), st.integers(0, 46), st.integers(1, 40), st.booleans(), st.booleans())
+def test_an_outage_within_a_register_gap_leaves_the_registers_total(first, lacking, begin, length, known, flows):
+    """Reads are missing from ``first`` on; an outage lies anywhere, and the register may say that energy flowed all the same."""
+    stop = min(begin + length, 48)
+    kwh = [0.0 if begin <= n < stop and not flows else usual(n, "r1") for n in range(48)]
+    values = [("r1", n, round(100 + sum(kwh[: n + 1]), 6)) for n in range(-1, 48) if not first <= n < first + lacking]
+    event = outage(begin, stop, meter="r1")
+    opening = rows(values[:1], kind="register")
+    one = of(made_of(rows(values[1:], kind="register"), opening=opening, outages=event, past=past("r1") if known else []), "r1")
+    gap = one["energy_kwh"][first : first + lacking + 1]
+    assert gap.sum() == pytest.approx(sum(kwh[first : first + lacking + 1]), abs=1e-6)
+    assert (gap <= 4.0 + 1e-9).all()
+    covered = [n for n in range(first, first + lacking) if begin <= n < stop]
+    if not flows:
+        assert (gap[covered] == 0).all()

@@ -59,6 +59,9 @@ def test_a_correction_that_cannot_be_followed_names_itself(action, kwh, said):
     assert said in str(raised.value)
 
 
+SILENT = np.full((3, 8), np.nan)
+
+
 def outages(*rows: tuple[str | None, str | None, str, str | None]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["meter_id", "node_id", "start_utc", "end_utc"])
     for name in ("start_utc", "end_utc"):
@@ -68,7 +71,9 @@ def outages(*rows: tuple[str | None, str | None, str, str | None]) -> pd.DataFra
 
 
 def test_an_outage_of_a_meter_touches_more_than_it_covers():
-    touched, covered = without_supply(grid(), outages(("b", None, "00:40", "02:00")))  # type: ignore[misc]
+    found = without_supply(grid(), outages(("b", None, "00:40", "02:00")), SILENT)
+    assert found is not None
+    touched, covered = found.touched, found.covered
     assert np.flatnonzero(touched[1]).tolist() == [1, 2, 3]
     assert np.flatnonzero(covered[1]).tolist() == [2, 3]
     assert not touched[[0, 2]].any()
@@ -76,13 +81,32 @@ def test_an_outage_of_a_meter_touches_more_than_it_covers():
 
 @pytest.mark.parametrize(("node", "rows"), [("f1", [0, 1]), ("f2", [2]), ("s", [0, 1, 2]), ("system", [0, 1, 2]), ("unknown", [])])
 def test_an_outage_of_a_node_is_one_of_all_meters_below(node, rows):
-    touched, covered = without_supply(grid(), outages((None, node, "00:00", "00:30")))  # type: ignore[misc]
+    found = without_supply(grid(), outages((None, node, "00:00", "00:30")), SILENT)
+    assert found is not None
+    touched, covered = found.touched, found.covered
     assert np.flatnonzero(touched.any(axis=1)).tolist() == rows
     assert np.flatnonzero(covered.any(axis=1)).tolist() == rows
 
 
 def test_an_outage_without_an_end_lasts_and_none_is_none():
-    touched, covered = without_supply(grid(), outages(("a", None, "03:00", None), ("a", None, "00:00", "00:30")))  # type: ignore[misc]
+    found = without_supply(grid(), outages(("a", None, "03:00", None), ("a", None, "00:00", "00:30")), SILENT)
+    assert found is not None
+    touched, covered = found.touched, found.covered
     assert np.flatnonzero(covered[0]).tolist() == [0, 6, 7]
     assert (touched == covered).all()
-    assert without_supply(grid(), outages()) is None
+    assert without_supply(grid(), outages(), SILENT) is None
+
+
+def test_an_outage_that_nobody_closed_ends_with_each_meters_first_energy():
+    arrived = SILENT.copy()
+    arrived[0, [1, 4, 6]] = 0.0, 0.7, 0.0
+    arrived[1, 0] = 0.5  # before the outage
+    found = without_supply(grid(), outages((None, "f1", "00:45", None)), arrived)
+    assert found is not None
+    assert np.flatnonzero(found.touched[0]).tolist() == [1, 2, 3]
+    assert np.flatnonzero(found.covered[0]).tolist() == np.flatnonzero(found.unended[0]).tolist() == [2, 3]
+    assert np.flatnonzero(found.covered[1]).tolist() == [2, 3, 4, 5, 6, 7]
+    closed = without_supply(grid(), outages((None, "f1", "00:45", "04:00")), arrived)
+    assert closed is not None
+    assert closed.covered[:2, 2:].all()
+    assert not closed.unended.any()
