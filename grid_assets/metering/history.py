@@ -15,7 +15,7 @@ from grid_assets.foundation.lake import Lake
 from grid_assets.metering.day_axes import DayGrid
 from grid_assets.metering.estimation import ClassProfiles
 from grid_assets.metering.newest_arrivals import encoded, rows_of
-from grid_assets.metering.quality_codes import POWER_FAIL
+from grid_assets.metering.quality_codes import POWER_FAIL, UNCONFIRMED
 from grid_assets.metering.tables import CLASS_PROFILES, READINGS
 
 PAST_COLUMNS = ("meter_id", "energy_kwh", "quality", "quality_code")
@@ -37,7 +37,7 @@ def past_matrix(readings: pa.Table, past_starts: pd.DatetimeIndex, grid: DayGrid
     """A past day's measured and edited energy on the axes of ``grid``, kWh; NaN where there is none.
 
     ``readings``: PAST_COLUMNS of READINGS, sorted and dense, of any meters; ``past_starts``: that day's intervals. A zero of a
-    known outage is left out: it is no usual use. Times are matched by the site's clock; the hour that autumn repeats counts
+    known outage is left out: it is no usual use; so is a day that the scale test changed without a past. Times are matched by the site's clock; the hour that autumn repeats counts
     once, the one that spring leaves out is unknown. Raises HistoryError where the rows are not dense.
     """
     size = len(past_starts)
@@ -53,7 +53,7 @@ def past_matrix(readings: pa.Table, past_starts: pd.DatetimeIndex, grid: DayGrid
     values = np.array(readings["energy_kwh"].to_numpy())
     unknown = ~_words(readings["quality"], ("measured", "edited"))
     if "quality_code" in readings.column_names:
-        unknown |= _words(readings["quality_code"], (POWER_FAIL,))
+        unknown |= _words(readings["quality_code"], (POWER_FAIL, UNCONFIRMED))
     values[unknown] = np.nan
     values = values.reshape(-1, size)
     columns = _columns(past_starts, grid)

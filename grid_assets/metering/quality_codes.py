@@ -16,10 +16,12 @@ METHODS = (None, "register", "linear", "like_days", "class_profile", "scaled_wh"
 """How a value was made, in the order of their codes; None: it is the arrived one."""
 
 VALID, REASONABILITY, FAILED, EDITED_CODE, MISSING_CODE, POWER_FAIL = "3.0.0", "3.5.259", "3.6.0", "3.7.0", "2.5.259", "1.2.32"
+UNCONFIRMED = "3.7.1"
+"""Of a day that the scale test changed though no past confirms it, so that it becomes none itself; the sub-category is ours."""
 ESTIMATED_CODES = {LINEAR: "3.8.1", LIKE_DAYS: "3.8.2", CLASS_PROFILE: "3.8.3", OUTAGE: "3.8.4"}
 """Sub-categories of estimates: ours."""
 
-CODES = (MISSING_CODE, VALID, EDITED_CODE, *ESTIMATED_CODES.values(), POWER_FAIL, REASONABILITY, FAILED)
+CODES = (MISSING_CODE, VALID, EDITED_CODE, UNCONFIRMED, *ESTIMATED_CODES.values(), POWER_FAIL, REASONABILITY, FAILED)
 """What a published reading can carry."""
 
 MEANINGS = {
@@ -27,6 +29,7 @@ MEANINGS = {
     REASONABILITY: "missing: what arrived failed a test of reasonability and nothing could be estimated",
     FAILED: "missing: what arrived was refused for another reason and nothing could be estimated",
     EDITED_CODE: "edited by an analyst or by the scale test",
+    UNCONFIRMED: "edited by the scale test, without a past to compare with",
     MISSING_CODE: "missing: nothing arrived and nothing could be estimated",
     POWER_FAIL: "measured zero during a known outage",
     "3.8.1": "estimated by a straight line",

@@ -27,7 +27,7 @@ from grid_assets.metering.estimation import NEAR_HOURS, ClassProfiles, Estimates
 from grid_assets.metering.history import History, class_profiles_on
 from grid_assets.metering.newest_arrivals import Arrivals, last_of_day_before, place
 from grid_assets.metering.register_reads import Spans, register_day, register_mismatch, spans_of, to_totals, told_again, without_energy
-from grid_assets.metering.scale_test import WH_PER_KWH, scaled_days
+from grid_assets.metering.scale_test import WH_PER_KWH, scaled_days, without_past
 from grid_assets.metering.tables import (
     CLASS_PROFILES,
     CORRECTIONS,
@@ -148,6 +148,8 @@ class Matrices:
     exchanged_meters: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     scaled: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """Rows of the meters whose day was sent in Wh."""
+    unconfirmed: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Those of them without a past to stand against."""
     original: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     """What arrived of those rows."""
     failures: np.ndarray = field(default_factory=lambda: np.empty((0, 0), dtype=np.uint16))
@@ -255,8 +257,12 @@ def _rescale(grid: DayGrid, day: Matrices, inputs: ShardInputs, classes: ClassPr
     class_kwh = np.full(grid.shape[0], np.nan)
     known = classes.member >= 0
     if known.any():
-        class_kwh[known] = np.nanmedian(classes.mean, axis=1)[classes.member[known]]
+        told = ~np.isnan(classes.mean).all(axis=1)
+        median = np.full(len(told), np.nan)
+        median[told] = np.nanmedian(classes.mean[told], axis=1)
+        class_kwh[known] = median[classes.member[known]]
     day.scaled = np.flatnonzero(scaled_days(day.arrived, inputs.past, limit_kwh(grid), class_kwh, rules.scale_ratio))
+    day.unconfirmed = day.scaled[without_past(inputs.past, day.scaled)]
     day.original = day.arrived[day.scaled]
     day.arrived[day.scaled] /= WH_PER_KWH
     wh = np.isin(day.spans.row, day.scaled)

@@ -58,7 +58,8 @@ def _outcome_of(cell: np.ndarray, day: Matrices, edits: Corrections | None) -> n
     refused = day.failures != 0
     if edits is None:
         return np.where(refused.ravel()[cell], np.int8(REJECTED), np.int8(PUBLISHED))
-    refused.ravel()[edits.cell[edits.of(ACCEPT)]] = False
+    accepted = edits.cell[edits.of(ACCEPT)]
+    refused.ravel()[accepted[~np.isnan(day.arrived.ravel()[accepted])]] = False  # of an exchange there is no value to accept
     replaced = np.zeros(refused.size, dtype=bool)
     replaced[edits.cell[edits.of(REPLACE)]] = True
     kept = np.where(replaced[cell], np.int8(SUPERSEDED), np.int8(PUBLISHED))
@@ -77,7 +78,10 @@ def published_words(day: Matrices, made: Estimates, edits: Corrections | None, t
     if edits is not None:
         cells = np.concatenate([edits.cell[edits.of(REPLACE)], _accepted(day, edits)[1]])
         quality.ravel()[cells], method.ravel()[cells] = codes.EDITED, codes.CORRECTION
-    return Words(quality, method, _code(quality, method, day.failures, (day.arrived == 0) & touched if touched is not None else None))
+    code = _code(quality, method, day.failures, (day.arrived == 0) & touched if touched is not None else None)
+    for row in day.unconfirmed:
+        code[row, method[row] == codes.SCALED_WH] = codes.CODES.index(codes.UNCONFIRMED)
+    return Words(quality, method, code)
 
 
 def _accepted(day: Matrices, edits: Corrections) -> tuple[np.ndarray, np.ndarray]:

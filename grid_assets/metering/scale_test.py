@@ -8,7 +8,9 @@ import numpy as np
 
 WH_PER_KWH = 1000.0
 QUARTILES = (25, 50, 75)
-MEDIAN, UPPER = 50, 75
+UPPER = 75
+FAR_ABOVE = 20.0
+"""Without a past so many times the service's limit must be the median: a wrong rating in the register is not so far off."""
 MINIMUM_VALUES = 8
 """So many values other than zero a day needs to be judged."""
 
@@ -23,7 +25,8 @@ def scaled_days(
     With a past: all three quartiles of the day's sizes, zeros left out, lie between ``ratio`` and 1000^2 / ``ratio`` times
     those of the past, so that neither a spike nor a house that wakes up counts; or the day is far above the past, and a quarter
     of its values is above the service's limit, but not a thousandth of them: a day in Wh on which hardly anything was used.
-    Without a past: half of the values is; or some are, and the median is so many times the class's.
+    Without a past: the median is FAR_ABOVE times the limit; or some values are above it, and the median is so many times the
+    class's. What is nearer stays as it is, refused as above the rating.
     Source: kW read as kWh and Wh as kWh are known faults of meter feeds; the test is ours.
     """
     found = np.zeros(len(kwh), dtype=bool)
@@ -34,9 +37,9 @@ def scaled_days(
         alone = np.flatnonzero(np.isnan(usual) & (np.fmax.reduce(np.abs(kwh), axis=1) > limit_kwh))
     for row in compared:
         usual_values = np.concatenate([day[row] for day in past])
-        found[row] = _stands_above(kwh[row], usual_values, ratio) or _impossible(kwh[row], limit_kwh[row], UPPER)
+        found[row] = _stands_above(kwh[row], usual_values, ratio) or _impossible(kwh[row], limit_kwh[row])
     for row in alone:
-        found[row] = _impossible(kwh[row], limit_kwh[row], MEDIAN) or _above_class(kwh[row], limit_kwh[row], class_kwh[row], ratio)
+        found[row] = _far_above(kwh[row], limit_kwh[row]) or _above_class(kwh[row], limit_kwh[row], class_kwh[row], ratio)
     return found
 
 
@@ -64,10 +67,20 @@ def _stands_above(values: np.ndarray, past: np.ndarray, ratio: float) -> bool:
     return bool((times >= ratio).all() and (times <= WH_PER_KWH**2 / ratio).all())
 
 
-def _impossible(values: np.ndarray, limit_kwh: float, percentile: int) -> bool:
-    """Whether the values from this percentile up are above the service's limit, and a thousandth of the median is not."""
+def without_past(past: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """Which of the rows no past value confirms."""
+    return np.isnan(_mean_size([day[rows] for day in past])) if past else np.ones(len(rows), dtype=bool)
+
+
+def _impossible(values: np.ndarray, limit_kwh: float) -> bool:
+    """Whether a quarter of the values is above the service's limit, and a thousandth of the median is not."""
     own = _sizes(values)
-    return bool(len(own) >= MINIMUM_VALUES and np.percentile(own, percentile) > limit_kwh and np.median(own) / WH_PER_KWH <= limit_kwh)
+    return bool(len(own) >= MINIMUM_VALUES and np.percentile(own, UPPER) > limit_kwh and np.median(own) / WH_PER_KWH <= limit_kwh)
+
+
+def _far_above(values: np.ndarray, limit_kwh: float) -> bool:
+    own = _sizes(values)
+    return bool(len(own) >= MINIMUM_VALUES and FAR_ABOVE * limit_kwh <= np.median(own) <= WH_PER_KWH * limit_kwh)
 
 
 def _above_class(values: np.ndarray, limit_kwh: float, class_kwh: float, ratio: float) -> bool:

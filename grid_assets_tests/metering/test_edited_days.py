@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -197,3 +199,21 @@ def test_an_outage_within_a_register_gap_leaves_the_registers_total(first, lacki
     covered = [n for n in range(first, first + lacking) if begin <= n < stop]
     if not flows:
         assert (gap[covered] == 0).all()
+
+
+def test_a_day_in_wh_without_a_past_says_that_nothing_confirms_it():
+    raw = rows(whole_day("h1", "h2", factor=1000.0))
+    day = made_of(raw, past=past("h1"))
+    assert set(of(day, "h1")["quality_code"]) == {"3.7.0"}
+    assert set(of(day, "h2")["quality_code"]) == {"3.7.1"}
+    assert set(of(day, "h2")["method"]) == {"scaled_wh"}
+    near = made_of(rows([("h1", n, 5.2 + n % 5 / 10) for n in range(48)]))  # over its rating of 4 kWh
+    assert set(of(near, "h1")["rule_failures"]) == {"above_rating"}
+    assert of(near, "h1")["energy_kwh"].isna().all()
+
+
+def test_a_class_without_a_known_mean_is_no_fault():
+    empty = pd.DataFrame({"customer_class": "home", "start_utc": STARTS, "meters": 0, "mean_kwh": np.nan, "deviation_kwh": np.nan})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert set(of(made_of(rows(whole_day("h1")), class_past=empty), "h1")["quality"]) == {"measured"}

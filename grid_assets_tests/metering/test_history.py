@@ -49,7 +49,7 @@ def test_meters_are_found_by_id_and_absent_ones_are_unknown():
 @pytest.mark.parametrize("coded", [False, True])
 def test_only_measured_and_edited_values_count_and_no_zero_of_an_outage(coded):
     for quality, code, known in (
-        ("measured", "3.0.0", True), ("edited", "3.7.0", True), ("estimated", "3.8.1", False), ("measured", "1.2.32", False),
+        ("measured", "3.0.0", True), ("edited", "3.7.0", True), ("edited", "3.7.1", False), ("estimated", "3.8.1", False), ("measured", "1.2.32", False),
     ):  # fmt: skip
         table = readings(PLAIN, ["a"], quality, code)
         if coded:

@@ -84,6 +84,10 @@ def test_an_exchanged_register_is_a_gap_whose_read_is_refused_and_opens_the_next
     (failed,) = of(day, "r1", FAILED_READINGS).to_dict("records")
     assert (failed["rules"], failed["start_utc"], failed["source_row"]) == ("meter_exchange", STARTS[20], 21)
     assert failed["arrived_kwh"] == pytest.approx(usual(20, "r1") - 60.0)
+    accepted = made_of(rows(values, kind="register"), opening=rows(standings("r1", slots=range(-1, 0)), kind="register"),
+                       corrections=corrections(("c", "r1", 18, 22, "accept", None)))  # fmt: skip
+    assert accepted.failed["rules"].tolist() == ["meter_exchange"]  # there is no value that could be accepted
+    assert accepted.file_days[["published", "rejected"]].to_numpy().tolist() == [[47, 1]]
     told = of(day, "r1", METER_DAYS).iloc[0]
     assert (told["flags"], told["offline_longest_s"]) == ("meter_exchange", 0.0)
     assert day.file_days[["published", "rejected"]].to_numpy().tolist() == [[47, 1]]

@@ -72,10 +72,19 @@ def test_without_a_past_the_service_limit_tells():
     assert not found(1000 * day, [], limit=1e9)
     assert not found(1e5 * np.full((1, 96), LIMIT), [])  # a thousandth is above the limit too
     some = np.full((1, 96), 2.0)
-    some[0, :47] = 3.0
+    some[0, :47] = 20 * LIMIT
     assert not found(some, [])
-    some[0, :49] = 3.0
+    some[0, :49] = 20 * LIMIT
     assert found(some, [])
+
+
+@given(st.floats(1.0, 3.0), st.integers(0, 1000))
+@settings(max_examples=40, deadline=None)
+def test_a_load_that_is_larger_than_its_rating_is_no_change_of_unit(times, seed):
+    """The rating in the register is wrong: the values are refused by it, and not divided."""
+    day = times * LIMIT * np.random.default_rng(seed).uniform(0.9, 1.1, (1, 96))
+    assert not found(day, [])
+    assert not found(day, [], class_kwh=0.1)
 
 
 def test_without_a_past_the_class_tells_where_only_some_values_are_above_the_limit():
