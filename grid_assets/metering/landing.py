@@ -166,14 +166,16 @@ class _Folder:
         for one in self.arrivals:
             sizes.setdefault(one.path.stat().st_size, []).append(one)
         self._twins = {one.name: [other for other in group if other < one] for group in sizes.values() for one in group}
-        landed = (
-            lake.read(LANDED_FILES, columns=["file_id", "file_name", "received_utc", "status"])
-            if self.arrivals
-            else LANDED_FILES.empty().to_pandas()
-        )
+        wanted = ["file_id", "file_name", "received_utc", "status", "days_touched", "measurement_days"]
+        landed = lake.read(LANDED_FILES, columns=wanted) if self.arrivals else LANDED_FILES.empty().to_pandas()[wanted]
         self._landed_before: dict[str, list[tuple[pd.Timestamp, str]]] = {}
-        for row in landed[landed["status"] == "landed"].itertuples():
+        """Content -> when it landed, and under which name."""
+        self._days: dict[str, set[str]] = {}
+        """Name -> the days of which its rows speak; only of what has landed."""
+        landed = landed[(landed["status"] == "landed") & landed["file_id"].str.split("+").str[0].str.endswith(f".{source.name}")]
+        for row in landed.fillna("").itertuples():
             self._landed_before.setdefault(row.file_id, []).append((row.received_utc, row.file_name))
+            self._days.setdefault(row.file_name, set()).update(row.days_touched.split(), row.measurement_days.split())
 
     def land(self, landing: DayLanding, rules: Rules, earlier: EarlierLanding) -> None:
         landing.ignored += [f"{self.source.name}: {name}" for name in self.ignored]
@@ -196,37 +198,46 @@ class _Folder:
     ) -> None:
         cells = read_cells(data, self.source, arrival.name)
         original = self._original(arrival, data, digest)
-        if original:
+        received = arrival.received_utc + earlier.delay(self.source, arrival.name, own_id if original else digest)
+        judged = judge(cells, self.source, rules, microseconds(received))
+        days = {rules.days.days[n].isoformat() for n in np.unique(judged.day_of_place) if 0 <= n < len(rules.days.days)}
+        if original and not self._others_between(original, arrival, data, digest, days):
             rows = len(cells) + len(cells.broken)
-            reason = f"repeats the content of {original}; its rows are not taken over a second time"
+            reason = f"repeats the content of {original[1]}; its rows are not taken over a second time"
             landing.files.append(
                 _file_row(
-                    own_id,
-                    self.source,
-                    arrival.name,
-                    arrival.received_utc,
-                    "duplicate",
-                    reason,
-                    rows=rows,
-                    rows_superseded=rows,
+                    own_id, self.source, arrival.name, arrival.received_utc, "duplicate", reason, rows=rows, rows_superseded=rows,
                     duplicate_of=digest,
                 )
-            )
+            )  # fmt: skip
             return
-        received = arrival.received_utc + earlier.delay(self.source, arrival.name, digest)
-        judged = judge(cells, self.source, rules, microseconds(received))
-        chosen = np.arange(len(cells))
-        _add_rows(landing, digest, self.source, arrival.name, received, rules, judged, chosen, cells.broken)
+        file_id = own_id if original else digest
+        _add_rows(landing, file_id, self.source, arrival.name, received, rules, judged, np.arange(len(cells)), cells.broken)
+        self._days[arrival.name] = days
+        if original:
+            said = f"repeats the content of {original[1]}, but others of these days came between: as the newest it counts again"
+            landing.files[-1] |= {"reason": said, "duplicate_of": digest}
 
-    def _original(self, arrival: Arrival, data: bytes, digest: str) -> str | None:
-        """The name of the earliest earlier file with the same content, in the folder or landed before."""
+    def _original(self, arrival: Arrival, data: bytes, digest: str) -> tuple[pd.Timestamp, str] | None:
+        """Arrival and name of the earliest earlier file with the same content, in the folder or landed before."""
+        here = (pd.Timestamp(arrival.received_utc), arrival.name)
         for other in self._twins[arrival.name]:
             if other.path.read_bytes() == data:
-                return other.name
-        earlier = [one for one in self._landed_before.get(digest, []) if one < (pd.Timestamp(arrival.received_utc), arrival.name)]
-        if earlier:
-            return min(earlier)[1]
-        return None
+                return pd.Timestamp(other.received_utc), other.name
+        return min((one for one in self._landed_before.get(digest, []) if one < here), default=None)
+
+    def _others_between(self, original: tuple[pd.Timestamp, str], arrival: Arrival, data: bytes, digest: str, days: set[str]) -> bool:
+        """Whether files of another content came between the original and this one and speak of its days, or may do so."""
+        here, same = (pd.Timestamp(arrival.received_utc), arrival.name), self._twins[arrival.name]
+        between = {one.name: one for one in self.arrivals if original < (pd.Timestamp(one.received_utc), one.name) < here}
+        twins = {one.name for one in same if one.name in between and one.path.read_bytes() == data}
+        gone = {
+            name
+            for content, landed in self._landed_before.items()
+            for received, name in landed
+            if content.split("+")[0] != digest and name not in between and original < (received, name) < here
+        }
+        return any(days & self._days.get(name, days) for name in (between.keys() - twins) | gone)
 
 
 # -- archives ---------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from grid_assets.metering import landing
-from grid_assets.metering.accounting import faults_of_landing, landing_faults
+from grid_assets.metering.accounting import day_faults, faults_of_landing, landing_faults
 from grid_assets.metering.arrivals import ArrivalError
 from grid_assets.metering.landing import EmptyRegister, files_frame, files_of_no_day, land_days, rejected_frame
 from grid_assets.metering.tables import LANDED_FILES, LANDED_ROWS, REJECTED_READINGS
@@ -169,13 +169,42 @@ def test_the_same_content_again_is_a_duplicate_and_the_earliest_is_the_original(
     made.drop("reads_20210329T050000Z.csv", content)  # arrives a day later, and is landed first
     made.land(date(2021, 3, 28))
     made.drop(NAME, content)
-    made.drop("reads_20210328T050000Z.csv.gz", as_csv(day_rows(made.site, FIRST), zipped=True))  # other bytes: not a duplicate
+    zipped = "reads_20210328T040000Z.csv.gz"
+    made.drop(zipped, as_csv(day_rows(made.site, FIRST), zipped=True))  # other bytes: not a duplicate
     made.land(FIRST, date(2021, 3, 28))
     first, second = made.lake.read(LANDED_FILES, FIRST), made.lake.read(LANDED_FILES, date(2021, 3, 28))
-    assert first.set_index("file_name")["status"].to_dict() == {NAME: "landed", NAME + ".gz": "landed"}
+    assert first.set_index("file_name")["status"].to_dict() == {NAME: "landed", zipped: "landed"}
     (again,) = second.itertuples()
     assert (again.status, again.rows, again.rows_superseded, again.rows_staged) == ("duplicate", 240, 240, 0)
     assert again.duplicate_of == first.set_index("file_name").loc[NAME, "file_id"]
+
+
+def test_a_content_that_comes_again_after_another_of_its_day_is_the_newest_and_counts(made):
+    first, corrected = HEADER + GOOD, HEADER + GOOD.replace("1.5", "2.5")
+    contents = {12: first, 13: corrected, 14: first, 15: first}
+    for hour, content in contents.items():
+        made.drop(f"reads_20210327T{hour}0000Z.csv", content)
+    for _ in range(2):  # landing again tells the same
+        made.land(FIRST)
+        files = made.lake.read(LANDED_FILES, FIRST).sort_values("received_utc")
+        assert files["status"].tolist() == ["landed"] * 4
+        assert (files["file_id"].nunique(), landing_faults(made.lake, FIRST)) == (4, "")
+        assert "as the newest it counts again" in files["reason"].iloc[2]
+    readings = made.make(FIRST).readings
+    assert readings["energy_kwh"].to_numpy()[readings["meter_id"] == "m1"][20] == 1.5
+    assert day_faults(made.lake, FIRST) == ""
+
+
+@pytest.mark.parametrize("landed_first", [True, False])
+def test_a_content_that_comes_again_after_files_of_other_days_is_a_duplicate(made, landed_first):
+    days = [FIRST, date(2021, 3, 28)]
+    made.drop(NAME, HEADER + GOOD)
+    made.drop("reads_20210329T040000Z.csv", HEADER + GOOD.replace("03-27", "03-28"))
+    if landed_first:
+        made.land(*days)
+    made.drop("reads_20210329T050000Z.csv", HEADER + GOOD)
+    made.land(*days)
+    assert made.lake.read(LANDED_FILES, days[1]).sort_values("file_name")["status"].tolist() == ["landed", "duplicate"]
 
 
 def test_the_arrival_time_comes_from_the_name(made):
