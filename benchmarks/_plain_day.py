@@ -134,7 +134,7 @@ def read_raw(run: PlainDay) -> None:
 
 def validate(run: PlainDay) -> None:
     site, lake = run.site, run.lake
-    made_from = staleness.inputs_of_day(lake, run.day)
+    made_from = staleness.inputs_of_day(lake, run.day, site)
     run.hashes |= {table: written.content_hash for table, written in shards.make_reading_day(site, lake, run.day).items()}
     staleness.note_inputs(lake, run.day, made_from)
     pictured(run)
@@ -171,12 +171,13 @@ def judge_usage(run: PlainDay) -> None:
 
 def raise_alerts(run: PlainDay) -> None:
     site, key = run.site, run.day.isoformat()
+    made_from = staleness.inputs_of_alerts(run.lake, run.day, site)
     found = alert_days.day_alerts(alert_inputs.alert_inputs(site, run.lake, run.day), site.alerts)
     run.write(metering.ALERTS, found)
     store = AlertStore(site.ledger_url)
     store.record(metering.ALERTS.area, key, alert_days.found_alerts(found), datetime.now(UTC))
     store.close()
-    raw_days.finish_day(run.lake, run.day)
+    raw_days.finish_day(run.lake, run.day, made_from)
     begin, end = (pd.Timestamp(one) for one in site.clock.bounds(run.day))
     quality.alerts_picture(found, (begin, end), site.time_zone, f"{site.title}, {run.day}")
 

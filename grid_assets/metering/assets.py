@@ -168,7 +168,7 @@ def readings(context: dg.AssetExecutionContext, platform: Platform):
     site, lake, days = platform.site, platform.lake, days_of(context, platform)
     written = []
     for day in days:
-        made_from = staleness.inputs_of_day(lake, day)
+        made_from = staleness.inputs_of_day(lake, day, site)
         written.append(shards.make_reading_day(site, lake, day))
         staleness.note_inputs(lake, day, made_from)
     meter_days = lake.read_arrow(METER_DAYS, days[-1])
@@ -252,11 +252,12 @@ def alerts(context: dg.AssetExecutionContext, platform: Platform) -> dg.Material
     site, lake, days = platform.site, platform.lake, days_of(context, platform)
     written, before = [], None
     for day in days:
+        made_from = staleness.inputs_of_alerts(lake, day, site)
         inputs = alert_inputs.alert_inputs(site, lake, day, before)
         found, before = alert_days.day_alerts(inputs, site.alerts), inputs.today
         written.append(lake.write(ALERTS, found, day))
         platform.alerts.record(ALERTS.area, day.isoformat(), alert_days.found_alerts(found), datetime.now(UTC))
-        raw_days.finish_day(lake, day)
+        raw_days.finish_day(lake, day, made_from)
     bounds = tuple(pd.Timestamp(one) for one in site.clock.bounds(days[-1]))
     picture = quality_pictures.alerts_picture(found, bounds, site.time_zone, f"{site.title}, {days[-1]}")
     figures = alert_days.summary(found)

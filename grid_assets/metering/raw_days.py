@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 
 import pandas as pd
@@ -48,9 +48,9 @@ def raw_readings(lake: Lake, files: Sequence[str], day: date, known_until: datet
     return staged.filter(wanted).select(RAW_READINGS.columns)
 
 
-def finish_day(lake: Lake, day: date) -> None:
-    """Notes which readings the day's tables were made from. Call it when everything else of the day is written."""
-    lake.write(FINISHED_DAYS, pd.DataFrame({"day": [day], "readings_hash": [lake.content_hash(READINGS, day)]}), day)
+def finish_day(lake: Lake, day: date, made_from: Mapping[str, str]) -> None:
+    """Notes what the day's tables were made from (``staleness.inputs_of_alerts``). Call it when everything else of the day is written."""
+    lake.write(FINISHED_DAYS, pd.DataFrame([{"day": day, "readings_hash": lake.content_hash(READINGS, day), **made_from}]), day)
 
 
 def is_finished(lake: Lake, day: date) -> bool:

@@ -1,28 +1,34 @@
 """Days that should be made again: what they were made from has changed since, or they are half replaced.
 
-A day's readings are made from landed rows, the register reads that open it (the day before's last ones), corrections and
-outage events. What a day was made from is noted beside it, so that a change of any of them shows, whatever made it.
+A day's readings are made from landed rows, the register reads that open it (the day before's last ones), corrections,
+outage events, its like days and the site's rules; its alerts from those that the day before left open. What a day was made
+from is noted beside it, so that a change of any of them shows, whatever made it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from grid_assets.foundation.lake import Lake, content_hash
 from grid_assets.foundation.site import Site
 from grid_assets.foundation.tables import Table
 from grid_assets.metering.corrections import Corrections, corrections_of
+from grid_assets.metering.history import PAST_COLUMNS, like_days_of
 from grid_assets.metering.outages import Outages, outages_of
 from grid_assets.metering.raw_days import is_finished, measurement_rows_of_files, rows_of_files
 from grid_assets.metering.tables import (
+    ALERTS,
     CLOSING_REGISTERS,
     CORRECTIONS,
     FILE_DAYS,
+    FINISHED_DAYS,
     MEASUREMENT_FILE_DAYS,
     OUTAGE_EVENTS,
     RAW_READINGS,
@@ -38,17 +44,51 @@ SHOWN_FILES = 5
 # -- what a day is made from ------------------------------------------------------------------------------------
 
 
-def inputs_of_day(lake: Lake, day: date) -> dict[str, str]:
-    """What a day's readings are made from, as the lake has it now: a hash of each. Ask before reading any of it."""
+def inputs_of_day(lake: Lake, day: date, site: Site) -> dict[str, str]:
+    """What a day's readings are made from, as the lake and the site file have it now: a hash of each. Ask before reading any of it."""
     return {
         "raw_hash": lake.content_hash(RAW_READINGS, day) or "", "opening_hash": _hash_in_lake(lake, CLOSING_REGISTERS, day - timedelta(days=1)),
         "corrections_hash": _hash_in_lake(lake, CORRECTIONS, day), "outages_hash": _hash_in_lake(lake, OUTAGE_EVENTS, day),
+        "like_days_hash": _hash_of_like_days(day, site, lambda one: _noted(lake, one)), "rules_hash": _validation_rules(site),
     }  # fmt: skip
+
+
+def inputs_of_alerts(lake: Lake, day: date, site: Site) -> dict[str, str]:
+    """What a day's alerts are made from beside its own tables, likewise."""
+    return {"open_alerts_hash": _hash_of_open_alerts(lake, day), "rules_hash": _alert_rules(site)}
+
+
+def _hash_of_like_days(day: date, site: Site, noted: Callable[[date], Mapping | None]) -> str:
+    told = [(noted(one) or {}).get("history_hash") or "" for one in like_days_of(day, site.validation.like_day_weeks)]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:20]
+
+
+def _validation_rules(site: Site) -> str:
+    return hashlib.sha256(site.validation.model_dump_json(exclude={"minimum_valid_pct"}).encode()).hexdigest()[:20]
+
+
+def _alert_rules(site: Site) -> str:
+    return hashlib.sha256(site.alerts.model_dump_json().encode()).hexdigest()[:20]
+
+
+def _hash_of_open_alerts(lake: Lake, day: date) -> str:
+    left = lake.read_arrow(ALERTS, day - timedelta(days=1))
+    left = left.filter(pc.is_null(left["closed_utc"]))
+    return content_hash(left) if left.num_rows else ""
+
+
+def _history_hash(lake: Lake, day: date) -> str:
+    """A hash of what later days take from a day's readings, so that a changed estimate does not make them again."""
+    parts = []
+    for rows in lake.read_shards(READINGS, day, ["start_utc", *PAST_COLUMNS], coded=("meter_id", "quality", "quality_code")):
+        measured = pc.is_in(rows["quality"].cast(pa.string()), pa.array(["measured", "edited"]))
+        parts.append(content_hash(rows.filter(measured)))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
 
 
 def note_inputs(lake: Lake, day: date, inputs: Mapping[str, str]) -> None:
     """Notes what a day's readings were made from (``inputs_of_day``). Call it when all tables of the readings are written."""
-    row = {"day": day, "readings_hash": lake.content_hash(READINGS, day) or "", **inputs}
+    row = {"day": day, "readings_hash": lake.content_hash(READINGS, day) or "", "history_hash": _history_hash(lake, day), **inputs}
     lake.write(READING_INPUTS, pd.DataFrame([row]), day)
 
 
@@ -123,6 +163,8 @@ class _Look:
     site: Site | None
     corrections: Corrections | None
     outages: Outages | None
+    notes: dict[date, dict | None] = field(default_factory=dict)
+    """READING_INPUTS of the days that were looked at: a day is a like day of several."""
 
     @classmethod
     def at(cls, lake: Lake, since: date | None, site: Site | None) -> _Look:
@@ -141,13 +183,27 @@ class _Look:
         yield from self._changed_files("landed rows", self.landed.get(day, {}), made)
         measured = self._rows_in_lake(MEASUREMENT_FILE_DAYS, day)
         yield from self._changed_files("landed measurements", self.measured.get(day, {}), measured)
-        noted = _noted(self.lake, day)
+        noted = self._noted(day)
         if noted is None or noted["readings_hash"] != (self.lake.content_hash(READINGS, day) or ""):
             yield "it is not noted what its readings were made from: a run did not end, or an older release made them"
         else:
             yield from self._changed_inputs(day, noted)
         if not is_finished(self.lake, day):
             yield "its node loads, usage or alerts were not made from the readings that it has"
+        else:
+            yield from self._changed_inputs_of_alerts(day)
+
+    def _noted(self, day: date) -> dict | None:
+        if day not in self.notes:
+            self.notes[day] = _noted(self.lake, day)
+        return self.notes[day]
+
+    def _changed_inputs_of_alerts(self, day: date) -> Iterator[str]:
+        (noted,) = self.lake.read_arrow(FINISHED_DAYS, day).to_pylist()
+        if noted.get("open_alerts_hash", "") != _hash_of_open_alerts(self.lake, day):
+            yield f"the alerts that {day - timedelta(days=1)} left open changed"
+        if self.site and noted.get("rules_hash") != _alert_rules(self.site):
+            yield "[alerts] of the site file changed"
 
     def _changed_inputs(self, day: date, noted: Mapping[str, str]) -> Iterator[str]:
         if noted["raw_hash"] != (self.lake.content_hash(RAW_READINGS, day) or ""):
@@ -155,6 +211,10 @@ class _Look:
         before = day - timedelta(days=1)
         if noted["opening_hash"] != _hash_in_lake(self.lake, CLOSING_REGISTERS, before):
             yield f"the register reads of {before}, which open it, changed"
+        if self.site and noted.get("like_days_hash") != _hash_of_like_days(day, self.site, self._noted):
+            yield f"readings of its like days changed, the same weekday of the {self.site.validation.like_day_weeks} weeks before"
+        if self.site and noted.get("rules_hash") != _validation_rules(self.site):
+            yield "[validation] of the site file changed"
         for table, key, entered in ((CORRECTIONS, "corrections_hash", self.corrections), (OUTAGE_EVENTS, "outages_hash", self.outages)):
             in_lake = _hash_in_lake(self.lake, table, day)
             now = _hash_of_rows(table, entered.of_day(self.site.clock, day)) if entered and self.site else in_lake
@@ -186,7 +246,9 @@ class _Look:
         """A hash of which files hold how many rows, of the inputs and of the readings that there are."""
         told = [f"{one}:{rows}" for rows_of in (self.landed, self.measured) for one, rows in sorted(rows_of.get(day, {}).items())]
         told += [self.lake.content_hash(table, day) or "" for table in (READINGS, RAW_READINGS, CORRECTIONS, OUTAGE_EVENTS, READING_INPUTS)]
-        told.append(_hash_in_lake(self.lake, CLOSING_REGISTERS, day - timedelta(days=1)))
+        told += [_hash_in_lake(self.lake, CLOSING_REGISTERS, day - timedelta(days=1)), _hash_of_open_alerts(self.lake, day)]
+        if self.site:
+            told += [_hash_of_like_days(day, self.site, self._noted), _validation_rules(self.site), _alert_rules(self.site)]
         for table, entered in ((CORRECTIONS, self.corrections), (OUTAGE_EVENTS, self.outages)):
             if entered and self.site:
                 told.append(_hash_of_rows(table, entered.of_day(self.site.clock, day)))

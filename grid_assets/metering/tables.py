@@ -352,6 +352,8 @@ FINISHED_DAYS = Table(
     (
         calendar_day("day", "the site day"),
         text("readings_hash", "content hash of the readings that its node loads, usage and alerts were made from"),
+        text("open_alerts_hash", "hash of the alerts that the day before left open; empty: there were none"),
+        text("rules_hash", "hash of the site file's [alerts]"),
     ),
 )  # fmt: skip
 
@@ -364,5 +366,8 @@ READING_INPUTS = Table(
         text("opening_hash", "content hash of the register reads that closed the day before; empty: there were none"),
         text("corrections_hash", "content hash of the day's corrections; empty: there were none"),
         text("outages_hash", "content hash of the day's outage events; empty: there were none"),
+        text("like_days_hash", "hash over the history_hash of its like days"),
+        text("rules_hash", "hash of the site file's [validation], without minimum_valid_pct"),
+        text("history_hash", "hash of what later days take from these readings: measured and edited values"),
     ),
 )  # fmt: skip

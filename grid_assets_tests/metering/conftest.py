@@ -96,7 +96,7 @@ class MadeSite:
         files = raw_days.rows_of_files(self.lake, day)
         rows = raw_days.raw_readings(self.lake, files.loc[files["day"] == day, "file_id"].tolist(), day)
         self.lake.write(RAW_READINGS, rows, day)
-        made_from = staleness.inputs_of_day(self.lake, day)
+        made_from = staleness.inputs_of_day(self.lake, day, self.site)
         grid = reading_days.day_grid(self.site.clock, self.register, day)
         history, weeks = reading_days.History(self.lake, self.site.clock), self.site.validation.like_day_weeks
         inputs = reading_days.ShardInputs(
@@ -107,7 +107,7 @@ class MadeSite:
             self.lake.write(table, frame, day)
         self.lake.write(NODE_LOADS, aggregation.node_loads(made.readings, grid.meters, self.nodes, grid.starts, "v"), day)
         staleness.note_inputs(self.lake, day, made_from)
-        raw_days.finish_day(self.lake, day)
+        raw_days.finish_day(self.lake, day, staleness.inputs_of_alerts(self.lake, day, self.site))
         return made
 
 

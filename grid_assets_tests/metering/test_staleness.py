@@ -6,7 +6,9 @@ import json
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
@@ -18,6 +20,7 @@ from grid_assets.jobs import correct_readings
 from grid_assets.metering import accounting, checks, measurements, sensors, staleness
 from grid_assets.metering.corrections import corrections_of
 from grid_assets.metering.tables import (
+    ALERTS,
     CLASS_PROFILES,
     CLOSING_REGISTERS,
     CORRECTIONS,
@@ -114,6 +117,57 @@ def test_late_rows_are_named_by_their_file_and_the_mark_changes_with_them(entere
     (other,) = staleness.stale(entered.lake, site=entered.site)
     assert other.mark != one.mark
     assert "reads_20210329T060000Z.csv" in str(other)
+
+
+def test_a_day_is_stale_when_what_a_like_day_measured_changed(make_site):
+    made = make_site(last=FIRST + timedelta(days=30))
+    first, second, third = (FIRST + timedelta(days=n) for n in (7, 14, 21))
+    made.lake.write(METERS, made.register)
+    for day in (first, second, third):
+        rows = day_rows(made.site, day)
+        kept = rows[(rows["meter"] != "m1") | (np.arange(len(rows)) > 40)] if day == second else rows
+        made.drop(f"reads_{day + timedelta(days=1):%Y%m%d}T050000Z.csv", as_csv(kept))
+        made.land(day)
+        made.make(day)
+    assert why(made) == {}
+    rows = day_rows(made.site, first, ("m1",))
+    made.drop(f"reads_{first + timedelta(days=1):%Y%m%d}T060000Z.csv", as_csv(rows.assign(value=rows["value"] * 1.5)))
+    made.land(first)
+    assert list(why(made)) == [first]  # in the order of days: its like days are made from what it has then
+    estimated = made.lake.read(READINGS, second)["energy_kwh"].tolist()
+    made.make(first)
+    reason = ("readings of its like days changed, the same weekday of the 3 weeks before",)
+    assert why(made) == {second: reason, third: reason}
+    assert staleness.stale(made.lake) == []  # without the site it is not known which days are alike
+    made.make(second)
+    assert made.lake.read(READINGS, second)["energy_kwh"].tolist() != estimated
+    assert why(made) == {third: reason}  # by the first day; another estimate of the second would not do
+    made.make(third)
+    assert why(made) == {}
+
+
+def test_changed_rules_and_alerts_left_open_make_a_day_stale(entered: MadeSite):
+    def with_rules(site, section: str, **keys):
+        return site.model_copy(update={section: getattr(site, section).model_copy(update=keys)})
+
+    def reasons(site) -> list[tuple[str, ...]]:
+        return [one.reasons for one in staleness.stale(entered.lake, site=site)]
+
+    site = entered.site
+    assert reasons(with_rules(site, "validation", minimum_valid_pct=12.0)) == []  # no table is made from it
+    assert reasons(with_rules(site, "validation", stuck_intervals=99)) == [("[validation] of the site file changed",)]
+    assert reasons(with_rules(site, "alerts", meter_offline_minutes=999)) == [("[alerts] of the site file changed",)]
+    begin = pd.Timestamp("2021-03-26T10:00:00Z")
+    texts = {one.name: "x" for one in ALERTS.fields if pa.types.is_string(one.type)}
+    numbers = {one.name: 1.0 for one in ALERTS.fields if pa.types.is_floating(one.type)}
+    alert = texts | numbers | {"opened_utc": begin}
+    closed = pd.DataFrame([alert | {"closed_utc": begin + pd.Timedelta("1h")}])
+    entered.lake.write(ALERTS, closed, FIRST - timedelta(days=1))
+    assert reasons(site) == []
+    entered.lake.write(ALERTS, closed.assign(closed_utc=pd.to_datetime(pd.Series([None]), utc=True)), FIRST - timedelta(days=1))
+    assert reasons(site) == [("the alerts that 2021-03-26 left open changed",)]
+    entered.make(FIRST)
+    assert reasons(site) == []
 
 
 def test_readings_without_a_note_of_their_inputs_are_stale(entered: MadeSite):
