@@ -20,7 +20,7 @@ run_monitoring:
   enabled: true
 concurrency:
   pools:
-    default_limit: 1      # the only pool is publishing
+    default_limit: 1      # the pools are landing and publish: each works on one list or file
 """
 
 

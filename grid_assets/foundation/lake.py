@@ -234,6 +234,14 @@ class Lake:
         told = "\n".join(f"{name}:{one}" for name, one in zip(names, hashes, strict=True))
         return hashes[0] if len(hashes) == 1 else hashlib.sha256(told.encode()).hexdigest()[:20]
 
+    @contextmanager
+    def alone_at(self, table: Table) -> Iterator[None]:
+        """One at a time reads what a table holds and writes what follows from it. On an object store, which has no locks,
+        Dagster's pools keep them apart.
+        """
+        with self._alone_in(f"{self.root}/{table.area}/{table.name}"):
+            yield
+
     # -- inside -------------------------------------------------------------------------------------------------
 
     @contextmanager

@@ -42,8 +42,8 @@ def landing_sensor_of() -> dg.SensorDefinition:
         if left:
             context.log.error(left)
         requests = [
-            dg.RunRequest(run_key=run_key, partition_key=one.arrival_day.isoformat(), tags={"grid_assets/file": one.key[-200:]})
-            for one, run_key in ready
+            dg.RunRequest(run_key=run_key, partition_key=day.isoformat(), tags={"grid_assets/file": ", ".join(keys)[-200:]})
+            for day, run_key, keys in watching.by_arrival_day(ready)
         ]
         return dg.SensorResult(run_requests=requests, cursor=cursor, skip_reason=None if requests or not left else left)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -75,6 +76,19 @@ def settled(
             waited, attempts = 0, attempts + 1
         after[one.key] = (one.size, one.mtime_ns, waited, attempts)
     return ready, json.dumps(after, sort_keys=True)
+
+
+def by_arrival_day(ready: list[tuple[SeenFile, str]]) -> list[tuple[date, str, list[str]]]:
+    """The files to land by the day whose run lands them all: day, key of the run, files. ``ready``: as ``settled`` gives it."""
+    days: dict[date, list[tuple[str, str]]] = {}
+    for one, run_key in ready:
+        days.setdefault(one.arrival_day, []).append((run_key, one.key))
+    made = []
+    for day, files in sorted(days.items()):
+        keys = sorted(key for key, _ in files)
+        digest = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:20]
+        made.append((day, keys[0] if len(keys) == 1 else f"{day}:{digest}", sorted(name for _, name in files)))
+    return made
 
 
 def given_up(files: list[SeenFile], cursor: str) -> list[str]:

@@ -13,12 +13,13 @@ import dagster as dg
 import pandas as pd
 import pyarrow.compute as pc
 import pytest
+from filelock import FileLock, Timeout
 
 from grid_assets.foundation.dagster.partitions import partitions_of
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.registers import METERS, NODES
-from grid_assets.metering import assets, checks, sensors, watching
+from grid_assets.metering import assets, checks, landing, sensors, watching
 from grid_assets.metering.quality_suite import docs_page, judge_profiles
 from grid_assets.metering.staleness import stale_days
 from grid_assets.metering.tables import (
@@ -30,6 +31,7 @@ from grid_assets.metering.tables import (
     RAW_READINGS,
     READING_INPUTS,
     READINGS,
+    REJECTED_READINGS,
 )
 from grid_assets_tests.metering.conftest import FIRST, LAST, MadeSite, as_csv, day_rows
 
@@ -335,3 +337,37 @@ def test_the_doors_import_nothing_heavy():
     heavy = ("great_expectations", "matplotlib", "scipy", "sklearn", "duckdb", "pandapower")
     code = f"import sys, grid_assets.metering.assets, grid_assets.metering.checks, grid_assets.metering.sensors; print([m for m in {heavy!r} if m in sys.modules])"
     assert run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_files_of_one_arrival_day_are_landed_by_one_run(made):
+    for name in ("reads_20210328T050000Z.csv", "reads_20210328T060000Z.csv", "reads_20210329T050000Z.csv"):
+        path = made.drop(name, as_csv(day_rows(made.site, FIRST)))
+        os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns - 60_000_000_000))
+    asked = tick(made, LANDING, tick(made, LANDING).cursor).run_requests
+    assert [one.partition_key for one in asked] == [FIRST.isoformat(), CHANGE.isoformat()]
+    assert asked[0].tags["grid_assets/file"] == "feed/reads_20210328T050000Z.csv, feed/reads_20210328T060000Z.csv"
+    assert len({one.run_key for one in asked}) == 2
+
+
+def test_one_landing_at_a_time_reads_what_landed_before_and_writes(fed, monkeypatch):
+    held = []
+
+    def free() -> bool:
+        try:
+            with FileLock(f"{fed.lake.root}/metering/landed_files/.lock", timeout=0):
+                return True
+        except Timeout:
+            return False
+
+    for name in ("land_days", "write_landing"):
+        honest = getattr(landing, name)
+        monkeypatch.setattr(landing, name, lambda *given, honest=honest: (held.append(not free()), honest(*given))[1])
+    assert free()
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = repository(fed).get_job("all_metering")
+        chosen = [dg.AssetKey(key) for key in (LANDED_FILES.key, REJECTED_READINGS.key)]
+        tags = {"dagster/partition": FIRST.isoformat()}
+        assert job.execute_in_process(tags=tags, asset_selection=chosen, instance=instance).success
+    assert held == [True, True]
+    assert free()
+    assert assets.landed.op.pool == "landing"
