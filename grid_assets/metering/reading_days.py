@@ -301,8 +301,8 @@ def rule_failures(
     impossible = negative | above
     possible = np.where(impossible, np.nan, arrived) if impossible.any() else arrived
     found = {"negative": negative, "above_rating": above}
-    found["spike"] = validation.spike(possible, rules.spike_ratio, rating, grid.hours, rules.spike_floor_share)
-    found["stuck"] = validation.stuck(possible, rules.stuck_intervals)
+    found["spike"] = validation.spike(possible, rules.spike_ratio, rating, grid.hours, rules.spike_floor_share, past)
+    found["stuck"] = validation.stuck(possible, rules.stuck_intervals, generates)
     found["zero_run"] = validation.zero_run(
         possible,
         past,

@@ -9,6 +9,8 @@ import pandas as pd
 
 TOTAL_RATIO = 10.0
 """Estimates are scaled to a known total by at most this factor, up or down; beyond it they say nothing of the shape."""
+DECIMALS = 9
+"""Differences are rounded so, that equal ones are equal."""
 
 
 @dataclass
@@ -57,7 +59,7 @@ def spans_of(
     limit = limit_kwh[meter] * (end - begin) * (1 + 1e-9)
     kwh, exchanged = difference(standing[pair + 1] - standing[pair], limit, modulus_kwh[meter], either_way[meter])
     finest = np.maximum(_resolution(standing[pair]), _resolution(standing[pair + 1]))
-    return Spans(meter, begin, end, kwh, exchanged, finest)
+    return Spans(meter, begin, end, np.round(kwh, DECIMALS), exchanged, finest)
 
 
 def difference(change: np.ndarray, limit: np.ndarray, modulus: np.ndarray, either_way: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -29,6 +29,16 @@ UNREASONABLE = sum(BITS[rule] for rule in ("negative", "above_rating", "spike", 
 """Bits of the rules that judge a value by its size, IEC 61968-9's category of reasonability."""
 
 
+PAST_PEAKS = 3.0
+"""A spike below half of the rating is so many times the most of the like days: a guest who cooks is less."""
+LEAST_FLOOR = 0.2
+"""No spike is below this part of the floor that the rating gives: an empty house has no past to stand against."""
+USUAL_MOVES = 0.4
+"""Where so many moves from and to a level are of one step of the resolution, a run at the level is rounding."""
+LEAST_STEPS = 3
+"""So many different steps between a day's values are needed to see the resolution."""
+
+
 def negative(kwh: np.ndarray, net_metered: np.ndarray) -> np.ndarray:
     """Energy below zero where nothing behind the meter can feed in, and of generation.
 
@@ -45,30 +55,53 @@ def above_rating(kwh: np.ndarray, rating_kw: np.ndarray, interval_hours: float) 
     return np.abs(kwh) > rating_kw[:, None] * interval_hours * (1 + 1e-9)
 
 
-def spike(kwh: np.ndarray, ratio: float, rating_kw: np.ndarray, interval_hours: float, floor_share: float = 0.5) -> np.ndarray:
-    """The day's highest value where it is more than ``ratio`` times the third-highest and over half of the rating.
+def spike(
+    kwh: np.ndarray, ratio: float, rating_kw: np.ndarray, interval_hours: float, floor_share: float = 0.5, past: Sequence[np.ndarray] = ()
+) -> np.ndarray:
+    """The day's highest value where it is more than ``ratio`` times the third-highest and over half of the rating, or over
+    PAST_PEAKS times all that the meter used on its like days (``past``); once found, the highest of the others likewise.
 
     Source: the interval spike check of Oracle Utilities Meter Data Management (highest against third-highest); the
-    threshold of 180 % is California's VEE standard. The floor is ours: one hour of cooking in an empty house is more
+    threshold of 180 % is California's VEE standard. The floors are ours: one hour of cooking in an empty house is more
     than 180 % of its third-highest interval, and no fault.
     """
     found = np.zeros(kwh.shape, dtype=bool)
     if kwh.shape[1] < 3 or not len(kwh):
         return found
     floor = np.maximum(floor_share * rating_kw * interval_hours, 0)
-    high = np.flatnonzero(np.fmax.reduce(kwh, axis=1) > floor)  # the few rows that are worth sorting
-    known = kwh[high]
+    rows = np.flatnonzero(np.fmax.reduce(kwh, axis=1) > (LEAST_FLOOR * floor if len(past) else floor))  # those worth sorting
+    known = kwh[rows]
     known[np.isnan(known)] = -np.inf
-    top = np.partition(known, -3, axis=1)[:, -3:]
-    third, first = top.min(axis=1), top.max(axis=1)
-    wrong = np.isfinite(third) & (first > ratio * np.maximum(third, 0))
-    found[high[wrong], known[wrong].argmax(axis=1)] = True
+    for _ in range(2):  # against the third-highest no more than two can stand out
+        top = np.partition(known, -3, axis=1)[:, -3:]
+        third, first = top.min(axis=1), top.max(axis=1)
+        wrong = np.isfinite(third) & (first > ratio * np.maximum(third, 0))
+        low = np.flatnonzero(wrong & (first <= floor[rows]))
+        wrong[low] = first[low] > _own_floor(floor[rows[low]], [day[rows[low]] for day in past])
+        rows, known = rows[wrong], known[wrong]
+        if not len(rows):
+            break
+        column = known.argmax(axis=1)
+        found[rows, column] = True
+        known[np.arange(len(rows)), column] = -np.inf
     return found
 
 
-def stuck(kwh: np.ndarray, intervals: int) -> np.ndarray:
+def _own_floor(floor: np.ndarray, past: Sequence[np.ndarray]) -> np.ndarray:
+    """What a spike must be above by the meter's own like days, where at least a day of them is known; else ``floor``."""
+    if not len(past) or not len(floor):
+        return floor
+    days = np.concatenate(past, axis=1)
+    enough = np.count_nonzero(~np.isnan(days), axis=1) >= past[0].shape[1]
+    peak = np.max(np.where(np.isnan(days), -np.inf, days), axis=1)
+    return np.where(enough, np.clip(PAST_PEAKS * peak, LEAST_FLOOR * floor, floor), floor)
+
+
+def stuck(kwh: np.ndarray, intervals: int, generates: np.ndarray | None = None) -> np.ndarray:
     """Runs of at least ``intervals`` equal values that are not zero; what did not arrive in between does not end a run.
 
+    Two kinds of runs are right: those at a level from which the meter usually moves by one step of its resolution, and those
+    at the day's maximum of a plant (``generates``, (meters,) bool), whose inverter or service limits it.
     Source: practice of meter data teams; runs of zero are an outage, an empty house or a dead meter and have their own rule.
     """
     found = np.zeros(kwh.shape, dtype=bool)
@@ -82,7 +115,36 @@ def stuck(kwh: np.ndarray, intervals: int) -> np.ndarray:
     run = np.cumsum(~goes_on)
     long = (np.bincount(run)[run] >= intervals) & (values != 0) if len(run) else goes_on
     found[rows[row[long]], column[long]] = True
+    for at in np.unique(rows[row[long]]):
+        there = ~np.isnan(kwh[at])
+        found[at, there] &= ~_right_runs(kwh[at, there], found[at, there], generates is not None and bool(generates[at]))
     return found
+
+
+def _right_runs(values: np.ndarray, stands: np.ndarray, generates: bool) -> np.ndarray:
+    """Which of a meter's known values that ``stands`` (equal ones in a row) are right all the same."""
+    right = np.zeros(len(values), dtype=bool)
+    distinct = np.unique(values)
+    step = _resolution(distinct) * (1 + 1e-6)
+    changes = np.abs(np.diff(values))
+    for level in np.unique(values[stands]):
+        mine = stands & (values == level)
+        beside = np.abs(values - level) <= step
+        moves = changes[(beside[1:] | beside[:-1]) & ~(mine[1:] & mine[:-1])]
+        by_resolution = step > 0 and len(moves) > 0 and np.mean(moves <= step) >= USUAL_MOVES
+        if by_resolution or (generates and level == distinct[-1] > distinct[0]):
+            right |= mine
+    return right
+
+
+def _resolution(distinct: np.ndarray) -> float:
+    """The step that all of a day's sorted values stand apart by; 0 where there is none to be seen."""
+    steps = np.diff(distinct)
+    steps = steps[steps > 1e-9]
+    if len(steps) < LEAST_STEPS:
+        return 0.0
+    times = (distinct - distinct[0]) / steps.min()
+    return float(steps.min()) if (np.abs(times - np.round(times)) < 1e-3).all() else 0.0
 
 
 def zero_run(

@@ -187,12 +187,12 @@ def test_a_refused_difference_does_not_come_back_as_an_estimate(size, meters_pas
 
 
 def test_stuck_differences_do_not_come_back_as_estimates():
-    change = [0.25 if 20 <= n < 30 else 0.75 + n % 7 / 64 for n in range(48)]
+    change = [0.3 if 20 <= n < 30 else 0.75 + n % 7 / 64 for n in range(48)]
     values = [("r1", n, 100 + sum(change[: n + 1])) for n in range(-1, 48)]
     one = of(by_register(values), "r1")
     refused = one["rule_failures"] == "stuck"
     assert refused[20:30].all()
-    assert not np.isclose(one["energy_kwh"][20:30], 0.25, atol=1e-6).any()
+    assert not np.isclose(one["energy_kwh"][20:30], 0.3, atol=1e-6).any()
 
 
 def test_what_an_analyst_refuses_does_not_come_back_as_an_estimate():
