@@ -133,10 +133,15 @@ def judge(cells: Cells, source: ReadingsInput, rules: Rules, received: int | Non
     energy = _per_reading(ranks >= 0, subject.codes) & _per_reading(meanings.each("is_energy"), meanings.codes)
     registers = registers_of(cells, source, refusals)
     route = np.where(energy, np.where(registers, REGISTER, INTERVAL), MEASUREMENT).astype(np.int8)
-    stamps = stamps_of(cells.time, _series(cells, meanings, route), ZoneInfo(source.clock), source.time_format)
-    places = _Places.of(stamps, days, source.stamp == "end" and not cells.starts)
+    ends = source.stamp == "end" and not cells.starts
+    latest = received if received is None or ends or route.any() else received - days.interval
+    stamps = stamps_of(cells.time, _series(cells, meanings, route), ZoneInfo(source.clock), source.time_format, value, latest)
+    places = _Places.of(stamps, days, ends)
     place = stamps.codes + route.astype(np.int32) * np.int32(len(stamps.instants)) if route.any() else stamps.codes
-    _refuse(refusals, "parse", np.array([bool(one) for one in stamps.reasons]), stamps.codes, lambda code: stamps.reasons[code])
+    no_time = np.array([bool(one) for one in stamps.reasons], dtype=bool)
+    undecided = np.arange(len(no_time)) >= stamps.undecided_from
+    _refuse(refusals, "parse", no_time & ~undecided, stamps.codes, lambda code: stamps.reasons[code])
+    _refuse(refusals, "clock", no_time & undecided, stamps.codes, lambda code: stamps.reasons[code])
     _refuse_meanings(meanings, refusals)
     if np.any(registers):
         refuse_registers_of_power(meanings, route == REGISTER, refusals)

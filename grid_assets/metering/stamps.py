@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from grid_assets.metering.cells import Coded
+from grid_assets.metering.repeated_hours import FIRST, HOUR, NEAR, UNDECIDED, NearStamps, meanings_of_repeated
 
 NO_TIME = np.iinfo(np.int64).min
 """Stands for a stamp that is no instant; the reason is told beside it."""
@@ -20,7 +21,7 @@ EXPECTED = "expected ISO 8601 such as 2016-05-25T13:30:00Z"
 
 @dataclass(frozen=True)
 class Stamps:
-    """The distinct stamps of a file. A stamp of the hour that occurs twice stands here twice, the second meaning further back."""
+    """The distinct stamps of a file. One of the hour that occurs twice stands here three times: first meaning, second, undecided."""
 
     codes: np.ndarray
     """int32, for every reading which stamp it has."""
@@ -30,6 +31,8 @@ class Stamps:
     """Why a stamp is no time; "" where it is one."""
     naive: bool
     """Whether some stamps carry no offset, so that the input's clock decided."""
+    undecided_from: int
+    """From this stamp on they are ones of a repeated hour that nothing decides."""
 
 
 def microseconds(instant: datetime) -> int:
@@ -38,41 +41,70 @@ def microseconds(instant: datetime) -> int:
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
-def stamps_of(times: Coded, series: np.ndarray, zone: ZoneInfo, time_format: str | None = None) -> Stamps:
+def stamps_of(
+    times: Coded,
+    series: np.ndarray,
+    zone: ZoneInfo,
+    time_format: str | None = None,
+    values: np.ndarray | None = None,
+    latest: int | None = None,
+) -> Stamps:
     """The instants of a file's stamps: text in ISO 8601 (or ``time_format``), or typed.
 
-    ``series`` numbers what each reading belongs to, a meter and quantity. Stamps without an offset are times of ``zone``. One
-    that the spring change skips is no time; one that the autumn change repeats is the first of the two, and the second
-    where the series had it before in the file.
+    ``series`` numbers what each reading belongs to, a meter and quantity; ``values`` are the readings. Stamps without an
+    offset are times of ``zone``. One that the spring change skips is no time; which of two one means that the autumn
+    change repeats is told by its neighbours, and by ``latest``, the last stamp that can have been sent (UTC microseconds).
     """
     words = times.words
     if pa.types.is_timestamp(words.type) and words.type.tz is not None:
         made = words.cast(pa.timestamp("us", tz="UTC"), safe=False).cast(pa.int64())
         empty = made.is_null().to_numpy(zero_copy_only=False)
-        return Stamps(times.codes, pc.fill_null(made, NO_TIME).to_numpy(), ["the time is empty" if one else "" for one in empty], False)
+        reasons = ["the time is empty" if one else "" for one in empty]
+        return Stamps(times.codes, pc.fill_null(made, NO_TIME).to_numpy(), reasons, False, len(reasons))
     if pa.types.is_timestamp(words.type):
         words = words.cast(pa.timestamp("us"), safe=False)
     parsed = [_parse(one, zone, time_format) for one in words.to_pylist()]
     first = np.array([one[0] for one in parsed], dtype=np.int64)
     second = np.array([one[1] for one in parsed], dtype=np.int64)
-    codes, naive = times.codes, any(one[3] for one in parsed)
-    twice = first != second
-    if twice.any():
-        rows = np.flatnonzero(twice[codes])
-        again = rows[_seen_before(series[rows], codes[rows])]
-        place = np.full(len(first), -1, dtype=np.int32)
-        place[twice] = len(first) + np.arange(int(twice.sum()), dtype=np.int32)
-        codes = codes.copy()
-        codes[again] = place[codes[again]]
-        first = np.concatenate([first, second[twice]])
-    return Stamps(codes, first, [one[2] for one in parsed] + [""] * (len(first) - len(parsed)), naive)
+    made = Stamps(times.codes, first, [one[2] for one in parsed], any(one[3] for one in parsed), len(parsed))
+    if (first == second).all():
+        return made
+    return _with_repeated_hours(made, second, series, zone, np.full(len(series), np.nan) if values is None else values, latest)
 
 
-def _seen_before(series: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Whether the same stamp of the same series occurred earlier in the file."""
-    keys = series.astype(np.int64) * (int(codes.max(initial=0)) + 1) + codes
-    found, first, which = np.unique(keys, return_index=True, return_inverse=True)
-    return first[which] != np.arange(len(keys)) if len(found) else np.zeros(0, dtype=bool)
+def _with_repeated_hours(
+    stamps: Stamps, second: np.ndarray, series: np.ndarray, zone: ZoneInfo, values: np.ndarray, latest: int | None
+) -> Stamps:
+    """The stamps with those of repeated hours three times: the first meaning, the second, and no time where undecided."""
+    first, codes = stamps.instants, stamps.codes.copy()
+    twice = np.flatnonzero(first != second)
+    copies = np.full(len(first), -1, dtype=np.int32)
+    copies[twice] = len(first) + np.arange(len(twice), dtype=np.int32)
+    sent = np.ones(len(first), dtype=bool) if latest is None else second <= latest
+    for begin, end in _changes(np.sort(first[twice])):
+        near = (first >= begin - NEAR) & (second <= end + HOUR + NEAR) & (first != NO_TIME)
+        wall = first.copy()
+        wall[near] = [_on_the_wall(int(one), zone) for one in first[near]]
+        rows, meaning = meanings_of_repeated(NearStamps(near, wall, first, second, sent), series, stamps.codes, values)
+        codes[rows] = np.where(meaning == FIRST, codes[rows], copies[codes[rows]] + len(twice) * (meaning == UNDECIDED))
+    instants = np.concatenate([first, second[twice], np.full(len(twice), NO_TIME)])
+    undecided = [
+        f"{(EPOCH + timedelta(microseconds=_on_the_wall(int(first[one]), zone))).replace(tzinfo=None).isoformat()} occurs twice on the clock of "
+        f"{zone.key}, and nothing beside the row tells which is meant; ask for times with an offset, or the whole night in order"
+        for one in twice
+    ]
+    return Stamps(codes, instants, [*stamps.reasons, *[""] * len(twice), *undecided], stamps.naive, len(first) + len(twice))
+
+
+def _changes(repeated: np.ndarray) -> list[tuple[int, int]]:
+    """The stretches of stamps (sorted) that each belong to one autumn change."""
+    parts = np.split(repeated, np.flatnonzero(np.diff(repeated) > 24 * HOUR) + 1)
+    return [(int(one[0]), int(one[-1])) for one in parts]
+
+
+def _on_the_wall(instant: int, zone: ZoneInfo) -> int:
+    """Microseconds since 1970 as the zone's clock shows them."""
+    return microseconds((EPOCH + timedelta(microseconds=instant)).astimezone(zone).replace(tzinfo=UTC))
 
 
 def _parse(stamp: str | datetime | None, zone: ZoneInfo, time_format: str | None) -> tuple[int, int, str, bool]:
@@ -84,7 +116,7 @@ def _parse(stamp: str | datetime | None, zone: ZoneInfo, time_format: str | None
         stamp = stamp.strip()
         try:
             when = _read(stamp, time_format)
-        except ValueError:
+        except (ValueError, OverflowError):
             expected = f"expected a time as {time_format}" if time_format else EXPECTED
             return NO_TIME, NO_TIME, f"{stamp[:40]!r} is no time; {expected}", False
     else:

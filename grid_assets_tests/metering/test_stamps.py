@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from time import perf_counter
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -34,8 +35,48 @@ def test_the_hour_that_occurs_twice_is_first_then_second_per_meter():
     stamps = ["2021-10-31 00:30", "2021-10-31 01:00", "2021-10-31 01:30", "2021-10-31 01:00", "2021-10-31 01:30", "2021-10-31 02:00"]
     shown, _ = told(stamps)
     assert [one[-5:] for one in shown] == ["23:30", "00:00", "00:30", "01:00", "01:30", "02:00"]
-    shown, _ = told(["2021-10-31 01:00", "2021-10-31 01:00"], ["a", "b"])
-    assert shown == ["2021-10-31T00:00"] * 2
+    shown, _ = told([one for one in stamps for _ in "ab"], ["a", "b"] * 6)
+    assert [one[-5:] for one in shown[::2]] == [one[-5:] for one in shown[1::2]] == ["23:30", "00:00", "00:30", "01:00", "01:30", "02:00"]
+
+
+H0, H1, H1_30, H2 = "00:30", "01:00", "01:30", "02:00"
+
+
+@pytest.mark.parametrize(
+    ("clock", "values", "latest", "expected"),
+    [
+        ([H1, H1_30], [1.1, 1.2], "00:31", ["00:00", "00:30"]),  # sent before the second hour had come to pass
+        ([H1, H1_30, H2], [2.1, 2.2, 2.3], None, ["01:00", "01:30", "02:00"]),  # the second hour in a file of its own
+        ([H0, H1, H1_30], [1, 2, 3], None, ["23:30", "00:00", "00:30"]),
+        ([H2, H1_30, H1, H1_30, H1, H0], range(6), None, ["02:00", "01:30", "01:00", "00:30", "00:00", "23:30"]),
+        ([H2, H1_30, H1], range(3), None, ["02:00", "01:30", "01:00"]),
+        ([H0, H1, H1, H1_30], [1, 2, 2, 3], None, ["23:30", "00:00", "00:00", "00:30"]),  # a row sent twice
+        (["00:00", H1, H1, H2], [0, 0, 0, 0], None, ["23:00", "00:00", "01:00", "02:00"]),  # two hours of the same value
+        ([H0, H1, H1_30, H2] * 2, range(8), None, ["23:30", None, None, "02:00"] * 2),  # one of the hours is not there
+        ([H0, H1, H1_30, H1, H1_30, H2] * 2, range(12), None, ["23:30", "00:00", "00:30", "01:00", "01:30", "02:00"] * 2),  # two versions
+        ([H1], [1], None, [None]),
+        ([H1, H1], [1, 2], None, [None, None]),
+        ([H1_30, H0, H1, H2, H1, "03:00", H1_30], range(7), None, [None, "23:30", None, "02:00", None, "03:00", None]),  # in no order
+    ],
+)
+def test_of_the_hour_that_occurs_twice_neighbours_and_arrival_tell_which_or_nothing_does(clock, values, latest, expected):
+    bound = latest and microseconds(datetime.fromisoformat(f"2021-10-31T{latest}:00+00:00"))
+    times = Coded.of([f"2021-10-31 {one}" for one in clock])
+    made = stamps_of(times, np.zeros(len(clock), dtype=np.int64), LONDON, None, np.array(values, dtype=float), bound)
+    found = made.instants[made.codes]
+    assert [None if one == NO_TIME else str(np.datetime64(int(one), "us"))[11:16] for one in found] == expected
+    reasons = {made.reasons[code] for code, one in zip(made.codes, found, strict=True) if one == NO_TIME}
+    assert all("occurs twice on the clock of Europe/London" in one for one in reasons)
+    assert all(code >= made.undecided_from for code, one in zip(made.codes, found, strict=True) if one == NO_TIME)
+
+
+def test_a_hundred_thousand_meters_of_a_repeated_hour_take_no_time():
+    stamps = [f"2021-10-31 {one}" for one in (H0, H1, H1_30, H1, H1_30, H2)]
+    times = Coded(np.tile(Coded.of(stamps).codes, 100_000), Coded.of(stamps).words)
+    begun = perf_counter()
+    made = stamps_of(times, np.repeat(np.arange(100_000), 6), LONDON, None, np.random.default_rng(1).random(600_000))
+    assert perf_counter() - begun < 5
+    assert (np.diff(made.instants[made.codes].reshape(-1, 6), axis=1) == 1_800_000_000).all()
 
 
 def test_a_time_that_the_spring_change_skips_is_no_time():
