@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -16,6 +17,7 @@ from grid_assets.metering.repeated_hours import FIRST, HOUR, NEAR, UNDECIDED, Ne
 NO_TIME = np.iinfo(np.int64).min
 """Stands for a stamp that is no instant; the reason is told beside it."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+END_OF_DAY = re.compile(r"(?<![-+:.\d])24(?::00){1,2}(?:\.0+)?(?![:.\d])")
 EXPECTED = "expected ISO 8601 such as 2016-05-25T13:30:00Z"
 
 
@@ -134,6 +136,17 @@ def _parse(stamp: str | datetime | None, zone: ZoneInfo, time_format: str | None
 
 
 def _read(stamp: str, time_format: str | None) -> datetime:
+    """The time of a text; 24:00 is the midnight that ends the day. ValueError where it is none."""
+    try:
+        return _read_as_it_is(stamp, time_format)
+    except ValueError:
+        midnight, found = END_OF_DAY.subn(lambda one: "00" + one[0][2:], stamp[:100])
+        if found != 1:
+            raise
+        return _read_as_it_is(midnight, time_format) + timedelta(days=1)
+
+
+def _read_as_it_is(stamp: str, time_format: str | None) -> datetime:
     if time_format is not None:
         return datetime.strptime(stamp[:100], time_format)  # noqa: DTZ007 - the input's clock is put on where there is no zone
     if len(stamp) < 12 or not stamp.isascii():

@@ -94,6 +94,28 @@ def test_what_is_no_time_is_told(stamp):
     assert "no time" in faults[0]
 
 
+@pytest.mark.parametrize(
+    ("stamp", "time_format", "expected"),
+    [
+        ("2021-03-27 24:00", None, "2021-03-28T00:00"),
+        ("2021-12-31T24:00:00Z", None, "2022-01-01T00:00"),
+        ("2021-06-30T24:00:00.000+02:00", None, "2021-06-30T22:00"),
+        ("2021-03-28 24:00", None, "2021-03-28T23:00"),  # the end of the day of the spring change
+        ("27.03.2021 24:00", "%d.%m.%Y %H:%M", "2021-03-28T00:00"),
+        ("2021-03-27 24:30", None, None),
+        ("2021-03-27 24:00:01", None, None),
+        ("2021-03-27 10:24:00", None, "2021-03-27T10:24"),
+        ("2021-03-27 10:61+24:00", None, None),
+        ("2021-02-30 24:00", None, None),
+        ("9999-12-31 24:00", None, None),
+    ],
+)
+def test_a_day_may_end_at_24_hours(stamp, time_format, expected):
+    made = stamps_of(Coded.of([stamp]), np.zeros(1, dtype=np.int64), LONDON, time_format)
+    assert (None if made.instants[0] == NO_TIME else str(np.datetime64(int(made.instants[0]), "us"))[:16]) == expected
+    assert bool(made.reasons[0]) == (expected is None)
+
+
 def test_empty_stamps_are_told():
     assert told(pa.array([None, "2021-03-27T10:00Z"]))[0] == [None, "2021-03-27T10:00"]
     made, faults = instants_of(pa.array([None, 1_000_000_000], pa.timestamp("ns", tz="UTC")), pa.array(["m", "m"]), LONDON)
