@@ -14,7 +14,7 @@ from grid_assets.foundation.site import Site
 from grid_assets.metering import staleness, watching
 from grid_assets.metering.tables import LANDED_FILES, REJECTED_READINGS
 
-MOST_DAYS_A_TICK = 10
+MOST_DAYS_AT_ONCE = 10
 LANDING = dg.AssetSelection.assets(LANDED_FILES.key, REJECTED_READINGS.key)
 DAY = dg.AssetSelection.groups(LANDED_FILES.area) - LANDING
 """Every other table of the area is a table of the day."""
@@ -56,19 +56,22 @@ def late_data_sensor_of(status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
         target=DAY,
         minimum_interval_seconds=30,
         default_status=status,
-        description="Makes days again whose landed rows, corrections, outage events or opening register reads changed since they were made.",
+        description="Makes days again whose landed rows, corrections, outage events, opening register reads, like days, open alerts or rules changed.",
     )
     def late_data_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
         clock = platform.site.clock
         found = staleness.days_to_make(platform.lake, clock.first_day, clock.last_complete_day(datetime.now(UTC)), platform.site)
-        for one in found[:MOST_DAYS_A_TICK]:
+        asked, cursor = watching.days_to_ask(found, context.cursor, MOST_DAYS_AT_ONCE)
+        left = "; ".join(watching.given_up_days(cursor))
+        if left:
+            context.log.error(left)
+        for one, _ in asked:
             context.log.info(str(one))
         requests = [
-            dg.RunRequest(
-                run_key=f"{one.day}:{one.mark}", partition_key=one.day.isoformat(), tags={"grid_assets/stale": "; ".join(one.reasons)[:250]}
-            )
-            for one in found[:MOST_DAYS_A_TICK]
+            dg.RunRequest(run_key=run_key, partition_key=one.day.isoformat(), tags={"grid_assets/stale": "; ".join(one.reasons)[:250]})
+            for one, run_key in asked
         ]
-        return dg.SensorResult(run_requests=requests, skip_reason=None if requests else "no day is stale")
+        skip = left or ("the stale days were asked for" if found else "no day is stale")
+        return dg.SensorResult(run_requests=requests, cursor=cursor, skip_reason=None if requests else skip)
 
     return late_data_sensor

@@ -1,10 +1,10 @@
-"""What a sensor remembers of the landing folders: which files have settled, which of them were asked for already."""
+"""What sensors remember: which files of the landing folders have settled, which of them and which stale days were asked for already."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -12,6 +12,7 @@ from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.site import Site
 from grid_assets.metering.arrivals import arrival_day, arrived_files
 from grid_assets.metering.landing import content_id
+from grid_assets.metering.staleness import StaleDay
 from grid_assets.metering.tables import LANDED_FILES
 
 QUIET_SECONDS = 10
@@ -19,7 +20,9 @@ QUIET_SECONDS = 10
 RETRY_TICKS = 20
 """Looks after which a file that was asked for and is still not in the lake is asked for again: five minutes."""
 MOST_ATTEMPTS = 4
-"""How often a file is asked for. One whose landing failed each time needs a person: it is named, and left alone until it changes."""
+"""How often a file or a day is asked for. One whose run failed each time needs a person: it is named, and left alone until it changes."""
+DAY_RETRY_TICKS = 60
+"""Looks after which a day that was asked for and is still stale is asked for again: half an hour."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,43 @@ def given_up(files: list[SeenFile], cursor: str) -> list[str]:
         f"file is asked for again) or materialise metering/landed_files of {one.arrival_day}"
         for one in files
         if known[one.key][2] >= RETRY_TICKS and known[one.key][3] >= MOST_ATTEMPTS
+    ]
+
+
+def days_to_ask(stale: Sequence[StaleDay], cursor: str | None, most: int) -> tuple[list[tuple[StaleDay, str]], str]:
+    """The stale days to make now, each with the key of its run; and the next cursor.
+
+    At most ``most`` days are under way. A day that is still stale DAY_RETRY_TICKS looks after it was asked for failed: it leaves
+    its place to days that were not asked for yet, and is asked for again under another key, MOST_ATTEMPTS times in all, until
+    what it is made from changes. The cursor holds a day's mark, looks since it was asked for and how often it was asked for.
+    """
+    before: dict[str, list] = json.loads(cursor) if cursor else {}
+    after: dict[str, list] = {}
+    for one in stale:
+        mark, waited, attempts = before.get(one.day.isoformat(), ("", 0, 0))
+        after[one.day.isoformat()] = [one.mark, min(waited + 1, DAY_RETRY_TICKS), attempts] if mark == one.mark else [one.mark, 0, 0]
+    under_way = sum(attempts > 0 and waited < DAY_RETRY_TICKS for _, waited, attempts in after.values())
+    due = [one for one in stale if _is_due(*after[one.day.isoformat()])]
+    due.sort(key=lambda one: (after[one.day.isoformat()][2], one.day))
+    asked = []
+    for one in due[: max(most - under_way, 0)]:
+        attempts = after[one.day.isoformat()][2]
+        asked.append((one, f"{one.day}:{one.mark}:{attempts}" if attempts else f"{one.day}:{one.mark}"))
+        after[one.day.isoformat()][1:] = [0, attempts + 1]
+    return asked, json.dumps(after, sort_keys=True)
+
+
+def _is_due(_: str, waited: int, attempts: int) -> bool:
+    return attempts == 0 or (waited >= DAY_RETRY_TICKS and attempts < MOST_ATTEMPTS)
+
+
+def given_up_days(cursor: str) -> list[str]:
+    """The stale days that are not asked for any more, each with what to do; ``cursor`` is the one that ``days_to_ask`` gave."""
+    return [
+        f"{day}: its runs failed {MOST_ATTEMPTS} times; see the runs of this partition with the tag grid_assets/stale, and materialise the day's "
+        "metering assets when the cause is put right"
+        for day, (_, waited, attempts) in json.loads(cursor).items()
+        if waited >= DAY_RETRY_TICKS and attempts >= MOST_ATTEMPTS
     ]
 
 

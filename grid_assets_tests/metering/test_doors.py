@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from datetime import date
+from datetime import date, timedelta
 from subprocess import run
 
 import dagster as dg
@@ -21,7 +21,7 @@ from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.registers import METERS, NODES
 from grid_assets.metering import assets, checks, landing, sensors, watching
 from grid_assets.metering.quality_suite import docs_page, judge_profiles
-from grid_assets.metering.staleness import stale_days
+from grid_assets.metering.staleness import StaleDay, stale_days
 from grid_assets.metering.tables import (
     ALERTS,
     FILE_DAYS,
@@ -310,7 +310,33 @@ def test_the_late_data_sensor_asks_for_days_whose_rows_are_not_all_used(made):
     made.land(CHANGE)
     (asked,) = tick(made, LATE_DATA).run_requests
     assert asked.partition_key == FIRST.isoformat()
-    assert tick(made, LATE_DATA).run_requests[0].run_key == asked.run_key
+    told = tick(made, LATE_DATA)
+    assert told.run_requests[0].run_key == asked.run_key
+    again = tick(made, LATE_DATA, told.cursor)
+    assert (again.run_requests, again.skip_message) == ([], "the stale days were asked for")
+    (mark,) = [value[0] for value in json.loads(told.cursor).values()]
+    failed = json.dumps({FIRST.isoformat(): [mark, watching.DAY_RETRY_TICKS, watching.MOST_ATTEMPTS]})
+    assert "its runs failed 4 times" in tick(made, LATE_DATA, failed).skip_message
+
+
+def test_days_whose_runs_fail_do_not_starve_later_ones_and_are_given_up(made):
+    def days(numbers) -> list[StaleDay]:
+        return [StaleDay(FIRST + timedelta(days=n), ("late",), "m") for n in numbers]
+
+    failing, cursor, keys = set(range(10)), None, []
+    waiting = set(range(25))
+    for _ in range(6 * watching.DAY_RETRY_TICKS):
+        asked, cursor = watching.days_to_ask(days(sorted(waiting)), cursor, 10)
+        assert len(asked) <= 10
+        keys += [key for _, key in asked]
+        waiting -= {(one.day - FIRST).days for one, _ in asked} - failing  # these are made before the next look
+    assert waiting == failing
+    assert len(keys) == len(set(keys)) == 15 + 10 * watching.MOST_ATTEMPTS
+    assert len(watching.given_up_days(cursor)) == 10
+    (day, *_) = days([0])
+    asked, cursor = watching.days_to_ask([StaleDay(day.day, day.reasons, "other")], cursor, 10)  # what it is made from changed
+    assert [key for _, key in asked] == [f"{FIRST}:other"]
+    assert watching.given_up_days(cursor) == []
 
 
 def test_a_file_still_growing_is_never_ready():
