@@ -11,14 +11,14 @@ MISSING, MEASURED, EDITED, ESTIMATED = 0, 1, 2, 3
 QUALITIES = ("missing", "measured", "edited", "estimated")
 """In words, in the order of their codes."""
 
-AS_ARRIVED, REGISTER, LINEAR, LIKE_DAYS, CLASS_PROFILE, SCALED_WH, CORRECTION, OUTAGE = range(8)
-METHODS = (None, "register", "linear", "like_days", "class_profile", "scaled_wh", "correction", "outage")
+AS_ARRIVED, REGISTER, LINEAR, LIKE_DAYS, CLASS_PROFILE, SCALED_WH, CORRECTION, OUTAGE, REGISTER_EVEN = range(9)
+METHODS = (None, "register", "linear", "like_days", "class_profile", "scaled_wh", "correction", "outage", "register_even")
 """How a value was made, in the order of their codes; None: it is the arrived one."""
 
 VALID, REASONABILITY, FAILED, EDITED_CODE, MISSING_CODE, POWER_FAIL = "3.0.0", "3.5.259", "3.6.0", "3.7.0", "2.5.259", "1.2.32"
 UNCONFIRMED = "3.7.1"
 """Of a day that the scale test changed though no past confirms it, so that it becomes none itself; the sub-category is ours."""
-ESTIMATED_CODES = {LINEAR: "3.8.1", LIKE_DAYS: "3.8.2", CLASS_PROFILE: "3.8.3", OUTAGE: "3.8.4"}
+ESTIMATED_CODES = {LINEAR: "3.8.1", LIKE_DAYS: "3.8.2", CLASS_PROFILE: "3.8.3", OUTAGE: "3.8.4", REGISTER_EVEN: "3.8.5"}
 """Sub-categories of estimates: ours."""
 
 CODES = (MISSING_CODE, VALID, EDITED_CODE, UNCONFIRMED, *ESTIMATED_CODES.values(), POWER_FAIL, REASONABILITY, FAILED)
@@ -36,6 +36,7 @@ MEANINGS = {
     "3.8.2": "estimated from like days of the same meter",
     "3.8.3": "estimated from the profile of its class",
     "3.8.4": "estimated as zero: without supply, nothing arrived",
+    "3.8.5": "estimated as an even share of what the register counted over a longer time",
 }
 
 

@@ -171,6 +171,7 @@ def reading_day(grid: DayGrid, inputs: ShardInputs, rules: ValidationSection) ->
     supply = without_supply(grid, inputs.outages, day.arrived)
     usual_kwh, usual_count = _usual(inputs.past, grid.shape)
     day.failures = rule_failures(grid, day.arrived, rules, inputs.past, usual_kwh / np.maximum(usual_count, 1), supply, inputs.night)
+    day.failures[validation.interval_length(day.arrived)] |= BITS["interval_length"]
     day.failures.ravel()[day.exchanged] |= BITS["meter_exchange"]
     _judge(day, edits)
     outcome = made_tables.outcomes(arrivals, day, edits)
@@ -361,7 +362,8 @@ def _follow_registers(
         missing &= ~silent
     if len(spans.row):
         even = to_totals(made.energy, made.error, ~missing, spans, limit_of(grid, rules), either_way(grid), limit_kwh(grid))
-        made.method[even] = codes.LINEAR
+        made.method[even > 0] = codes.LINEAR
+        made.method[even > limit_of(grid, rules)] = codes.REGISTER_EVEN
 
 
 def _without_supply(grid: DayGrid, made: Estimates, silent: np.ndarray, unended: np.ndarray) -> None:

@@ -120,7 +120,7 @@ def to_totals(
     hold, is not followed. Returns the cells that were made evenly. Source: the linear and the profile
     estimation between two register reads of Oracle Utilities Meter Data Management, in outline; the bounds are ours.
     """
-    even = np.zeros(energy.shape, dtype=bool)
+    even = np.zeros(energy.shape, dtype=np.int32)
     for span in np.flatnonzero(~spans.exchanged & _with_gaps(known, spans)):
         row, begin, end = spans.row[span], spans.begin[span], spans.end[span]
         ahead = max(0, -int(begin))
@@ -138,7 +138,7 @@ def to_totals(
         if spread is not None and (np.abs(spread) > limit_kwh[row]).any():
             spread = None  # in this shape an interval would hold more than it can
         if spread is None:
-            even[row, gaps] = True
+            even[row, gaps] = size
             energy[row, gaps] = (rest if either_way[row] else max(rest, 0.0)) / size
             error[row, gaps] = _even_error(shape, energy[row, gaps], error[row, gaps])
         else:

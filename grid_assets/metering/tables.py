@@ -100,7 +100,7 @@ READINGS = Table(
         instant("start_utc", "start of the interval"),
         number("energy_kwh", "energy in the interval, consumption or generation as the register says; empty where missing", nullable=True),
         text("quality", "measured, edited, estimated or missing"),
-        text("method", "how the value was made where it is not the arrived one: register, linear, like_days, class_profile, outage, scaled_wh or correction", nullable=True),
+        text("method", "how the value was made where it is not the arrived one: register, linear, like_days, class_profile, outage, register_even, scaled_wh or correction", nullable=True),
         text("rule_failures", "rules that the arrived value failed, separated by spaces", nullable=True),
         text("quality_code", "quality of the value after IEC 61968-9 as system.category.sub-category, such as 3.0.0"),
         number("error_kwh", "standard error of an estimate; empty where the value is not estimated", nullable=True),

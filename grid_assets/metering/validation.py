@@ -12,10 +12,10 @@ import numpy as np
 
 RULES = (
     "not_in_force", "off_interval", "negative", "above_rating", "spike", "stuck", "zero_run", "near_zero", "pv_at_night",
-    "meter_exchange", "correction",
+    "meter_exchange", "correction", "interval_length",
 )  # fmt: skip
 """Why an arrived value is refused, in the order in which it is told. The first two are found when the matrix is filled, the
-exchange when registers are read; ``correction`` is an analyst's refusal.
+exchange when registers are read; ``correction`` is an analyst's refusal; ``interval_length`` is of a whole day.
 """
 
 DAY_FLAGS = ("scaled_wh", "register_mismatch", "high_usage", "low_usage")
@@ -37,6 +37,34 @@ USUAL_MOVES = 0.4
 """Where so many moves from and to a level are of one step of the resolution, a run at the level is rounding."""
 LEAST_STEPS = 3
 """So many different steps between a day's values are needed to see the resolution."""
+
+
+STEADY = 0.8
+"""Such a part of a day's values must stand the same time apart."""
+LEAST_VALUES = 8
+"""So many values of a day are needed to see that they stand further apart than the intervals."""
+
+
+def interval_length(kwh: np.ndarray) -> np.ndarray:
+    """Values of days on which they came for every second or third interval only, and for nearly each of those: energy of a
+    longer interval, which taken for the site's would be counted two or three times with the estimates between.
+
+    Source: interval length check of meter data management; that it is judged by what arrived in the day is ours.
+    """
+    found = np.zeros(kwh.shape, dtype=bool)
+    if kwh.shape[1] < 2:
+        return found
+    together = ~np.isnan(kwh[:, 1:]) & ~np.isnan(kwh[:, :-1])
+    rows = np.flatnonzero(~together.any(axis=1))
+    known = ~np.isnan(kwh[rows])
+    count = np.count_nonzero(known, axis=1)
+    rows, known, count = rows[count >= LEAST_VALUES], known[count >= LEAST_VALUES], count[count >= LEAST_VALUES]
+    for step in (2, 3):
+        steady = np.count_nonzero(known[:, step:] & known[:, :-step], axis=1)
+        one = np.maximum.reduce([np.count_nonzero(known[:, first::step], axis=1) for first in range(step)]) == count
+        which = one & (steady >= STEADY * (count - 1))
+        found[rows[which]] = known[which]
+    return found
 
 
 def negative(kwh: np.ndarray, net_metered: np.ndarray) -> np.ndarray:

@@ -217,3 +217,15 @@ def test_a_class_without_a_known_mean_is_no_fault():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert set(of(made_of(rows(whole_day("h1")), class_past=empty), "h1")["quality"]) == {"measured"}
+
+
+def test_hourly_energy_is_not_taken_for_half_hourly():
+    hourly = [("h1", n, 1.5 * usual(n)) for n in range(0, 44, 2)]
+    day = made_of(rows([*hourly, *whole_day("h2")]), past=past("h1"))
+    one = of(day, "h1")
+    assert set(one["rule_failures"].dropna()) == {"interval_length"}
+    assert one["rule_failures"].notna().sum() == 22
+    assert set(one["method"]) == {"like_days"}
+    assert of(day, "h1", METER_DAYS)["flags"][0] == "interval_length"
+    assert set(of(day, "h2")["quality"]) == {"measured"}
+    assert day.file_days[["rows", "published", "rejected"]].to_numpy().tolist() == [[70, 48, 22]]

@@ -218,3 +218,13 @@ def test_the_register_tells_what_an_analyst_refused_of_the_intervals():
     opening = rows(standings("r1", slots=range(-1, 0)), kind="register")
     one = of(made_of(raw, opening=opening, corrections=corrections(("c", "r1", 5, 6, "reject", None))), "r1")
     assert one["energy_kwh"][5] == pytest.approx(usual(5, "r1"))
+
+
+def test_one_read_a_day_shared_evenly_is_no_straight_line():
+    ends = [standings("r1")[0], standings("r1")[-1]]
+    one = of(by_register(ends), "r1")
+    assert set(one["method"]) == {"register_even"}
+    assert set(one["quality_code"]) == {"3.8.5"}
+    assert one["energy_kwh"].sum() == pytest.approx(sum(usual(n, "r1") for n in range(48)))
+    shaped = of(by_register(ends, past=past("r1", factor=0.5)), "r1")
+    assert set(shaped["method"]) == {"like_days"}

@@ -111,7 +111,7 @@ def brought(energy: list[float], unknown: list[int], stretch: Spans, even_up_to:
     known[0, unknown] = False
     error = np.where(known, np.nan, 0.4)
     even = to_totals(values, error, known, stretch, even_up_to, np.array([net]), np.array([limit]))
-    return values[0], error[0], even[0]
+    return values[0], error[0], even[0] > 0
 
 
 def stretch(begin: int, end: int, kwh: float, exchanged: bool = False) -> Spans:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -202,3 +203,18 @@ def test_a_plant_at_its_limit_is_not_stuck():
     day[0, 40] = 1.3
     assert marks(rules.stuck(day, 8, np.array([True])))  # it can do more
     assert len(marks(rules.stuck(np.full((1, 96), 1.0), 8, np.array([True])))) == 96
+
+
+@pytest.mark.parametrize(("step", "refused"), [(1, False), (2, True), (3, True), (4, False)])
+def test_values_of_a_longer_interval_are_told_by_their_distance(step, refused):
+    day = np.full((1, 48), NAN)
+    day[0, 1::step] = 1.0
+    day[0, 1 + 3 * step] = NAN
+    found = rules.interval_length(day)
+    assert found.any() == refused
+    assert not found[np.isnan(day)].any()
+    day[0, [10, 11]] = 1.0
+    assert not rules.interval_length(day).any()
+    few = np.full((1, 48), NAN)
+    few[0, [1, 3, 5, 7, 9, 11, 13]] = 1.0
+    assert not rules.interval_length(few).any()
