@@ -75,7 +75,7 @@ def _cells(table: _Table, layout: Layout, source: ReadingsInput, lines: _RawText
             columns[column] = _bare_values(text) if quotes else text
         else:
             coded = Coded.of(text)
-            columns[column] = coded.mapped(_bare) if quotes else coded
+            columns[column] = coded.mapped(_bare) if quotes or _is_padded(coded.words) else coded
     numbers = np.concatenate(table.numbers) if table.numbers else np.zeros(0, np.int64)
     cells = cells_of(columns, numbers, layout, source, lines.raw_text)
     cells.broken = table.broken
@@ -113,6 +113,8 @@ class _Reader:
         self.wanted = layout.columns
         self.table = _Table({column: [] for column in self.wanted})
         self.row = 0  # non-empty lines read so far
+        self.repeats: list[int] = []  # rows that are the header again
+        self._headers_ahead = np.zeros(0, dtype=np.int64)  # where other headers begin that a block has shown
 
     def read(self, begin: int) -> None:
         while begin < len(self.data):
@@ -122,15 +124,26 @@ class _Reader:
             else:
                 end = self._read_block(begin, end)
             begin = end
+        if self.repeats:
+            others = f", and {len(self.repeats) - 1} rows after it do" if len(self.repeats) > 1 else ""
+            self.table.detected.append(f"row {self.repeats[0]} repeats the header{others}")
 
     def _block_end(self, begin: int) -> int:
-        """The end of the last whole line within a block's length, or of the one line that is longer than a block."""
+        """The end of the last whole line within a block's length, or of the one line that is longer than a block; where a header
+        is known to stand ahead the block ends there, so that no row is read more than twice on its account."""
+        if (ahead := self._next_header(begin)) is not None:
+            return ahead
         if begin + BLOCK >= len(self.data):
             last = self.data.rfind(b"\n", begin) + 1
             tail = len(self.data) - max(last, begin)
             return last if last > begin and tail > LONGEST_ROW else len(self.data)
         end = self.data.rfind(b"\n", begin, begin + BLOCK) + 1
         return end or _line_end(self.data, begin)
+
+    def _next_header(self, begin: int) -> int | None:
+        """Where the next header begins that a block has shown."""
+        place = int(np.searchsorted(self._headers_ahead, begin, side="right"))
+        return int(self._headers_ahead[place]) if place < len(self._headers_ahead) else None
 
     def _is_one_line(self, begin: int, end: int) -> bool:
         return self.data.find(b"\n", begin, end - 1) < 0
@@ -145,21 +158,34 @@ class _Reader:
         block, faults = broken_encoding(self.data, begin, end)
         skipped: list[tuple[int, str]] = []
         made = _parsed(block, self.header, self.wanted, self.delimiter, skipped)
-        place = self._header_row(made, skipped, faults)
-        if place is not None:
-            at = _offset_of_row(self.data[begin:end], place)
-            if not at:
-                return self._change_header(begin)
-            self._read_block(begin, begin + at)
-            return begin + at
-        self._take(made, skipped, faults, begin, end)
+        places = self._header_rows(made, skipped, faults)
+        if places:
+            offsets = begin + _line_begins(np.frombuffer(self.data, np.uint8)[begin:end])[np.array(places) - 1]
+            other = np.array([self._header_at(one) != self.header for one in offsets.tolist()])
+            if other.any():
+                if self._next_header(begin) is None:
+                    self._headers_ahead = offsets
+                at = int(offsets[other][0])
+                return self._change_header(begin) if at == begin else self._read_block(begin, at)
+        self._take(made, skipped, faults, begin, end, places)
         return end
 
-    def _take(self, made: pa.Table, skipped: list[tuple[int, str]], faults: dict[int, tuple[str, str]], begin: int, end: int) -> None:
+    def _header_at(self, begin: int) -> list[str]:
+        line = self.data[begin : _line_end(self.data, begin)]
+        return _split(line.decode("utf-8", "replace").rstrip("\r\n"), self.delimiter)
+
+    def _take(
+        self, made: pa.Table, skipped: list[tuple[int, str]], faults: dict[int, tuple[str, str]], begin: int, end: int, repeats: list[int]
+    ) -> None:
         lines = made.num_rows + len(skipped)
         self.table.blocks.append(_Block(begin, end, self.row + 1))
         numbers = np.arange(1, lines + 1, dtype=np.int64)
         numbers = np.delete(numbers, np.array([number for number, _ in skipped], dtype=np.int64) - 1) if skipped else numbers
+        if repeats:  # the header again is no row
+            self.repeats += [self.row + number for number in repeats]
+            kept = ~np.isin(numbers, repeats)
+            made, numbers = made.filter(pa.array(kept)), numbers[kept]
+            skipped = [one for one in skipped if one[0] not in set(repeats)]
         self.table.broken += [
             BrokenRow(self.row + number, reason, line.rstrip("\r")[:RAW_TEXT_LENGTH], "encoding")
             for number, (reason, line) in faults.items()
@@ -190,20 +216,23 @@ class _Reader:
 
     # -- a header in the middle -----------------------------------------------------------------------------------
 
-    def _header_row(self, made: pa.Table, skipped: list[tuple[int, str]], faults: dict[int, tuple[str, str]]) -> int | None:
-        """Position in the block, 1 the first, of the first line that is a header: it has no time, and names columns."""
+    def _header_rows(self, made: pa.Table, skipped: list[tuple[int, str]], faults: dict[int, tuple[str, str]]) -> list[int]:
+        """Positions in the block, 1 the first, of the lines that are headers: they have no time, and name columns."""
         found = [number for number, line in skipped if number not in faults and self._is_header(line)]
         times = Coded.of(made[self.layout.time])
         wordy = [n for n, word in enumerate(times.words.to_pylist()) if _bare(word) == self.layout.time or _is_wordy(word)]
-        if wordy:
-            taken = {number for number, _ in skipped}
-            numbers = [number for number in range(1, made.num_rows + len(skipped) + 1) if number not in taken]
-            for i in np.flatnonzero(np.isin(times.codes, wordy)).tolist():
-                cells = [_bare(made[column][i].as_py()) for column in self.wanted]
-                if self._names_columns(cells):
-                    found.append(numbers[i])
-                    break
-        return min(found, default=None)
+        rows = np.flatnonzero(np.isin(times.codes, wordy)) if wordy else np.zeros(0, dtype=np.int64)
+        if len(rows):
+            numbers = np.delete(np.arange(1, made.num_rows + len(skipped) + 1), np.array([one for one, _ in skipped], dtype=np.int64) - 1)
+            cells = made.take(pa.array(rows)).to_pydict()
+            lines = zip(*(cells[column] for column in self.wanted), strict=True)
+            named: dict[tuple[str, ...], bool] = {}  # the same line many times over is judged once
+            for number, line in zip(numbers[rows].tolist(), lines, strict=True):
+                if line not in named:
+                    named[line] = self._names_columns([_bare(one) for one in line])
+                if named[line]:
+                    found.append(number)
+        return sorted(found)
 
     def _is_header(self, line: str) -> bool:
         return len(line) < 10_000 and self._names_columns(_split(line, self.delimiter))
@@ -224,10 +253,10 @@ class _Reader:
         self.row += 1
         missing = [one for one in self.wanted if header.count(one) != 1]
         if not missing:
-            if header != self.header:
-                self.table.detected.append(f"from row {self.row + 1} on another header: {', '.join(header)[:200]}")
+            if header == self.header:
+                self.repeats.append(self.row)
             else:
-                self.table.detected.append(f"row {self.row} repeats the header")
+                self.table.detected.append(f"from row {self.row + 1} on another header: {', '.join(header)[:200]}")
             self.header = header
             return end
         self.table.detected.append(f"row {self.row} is a header without {', '.join(missing)[:200]}: the rows under it are refused")
@@ -305,19 +334,6 @@ def _line_end(data: bytes, begin: int) -> int:
     return data.find(b"\n", begin) + 1 or len(data)
 
 
-def _offset_of_row(block: bytes, row: int) -> int:
-    """Where the ``row``-th non-empty line of a block begins."""
-    at = 0
-    while at < len(block):
-        end = _line_end(block, at)
-        if block[at:end].strip(b"\r\n"):
-            row -= 1
-            if not row:
-                return at
-        at = end
-    return at
-
-
 def _split(line: str, delimiter: str) -> list[str]:
     try:
         return [_bare(cell) for cell in next(csv.reader([line], delimiter=delimiter), [])]
@@ -326,8 +342,13 @@ def _split(line: str, delimiter: str) -> list[str]:
 
 
 def _bare(cell: str) -> str:
-    cell = cell.strip()
+    cell = cell.strip().removeprefix("\ufeff").strip()  # files joined end to end keep their byte order marks
     return cell[1:-1].replace('""', '"') if len(cell) > 1 and cell[0] == cell[-1] == '"' else cell
+
+
+def _is_padded(words: pa.Array) -> bool:
+    """Whether blanks or a byte order mark stand around any of the words."""
+    return bool(pc.any(pc.not_equal(words, pc.utf8_trim(words, characters=" \t\u00a0\u202f\ufeff"))).as_py())
 
 
 def _is_wordy(cell: str) -> bool:

@@ -70,6 +70,45 @@ def test_the_same_header_again_is_no_row(land):
     assert "row 2 repeats the header" in file["detected"]
 
 
+def test_the_same_header_between_rows_of_other_headers_ends_their_rule(land):
+    turned = "unit,value,read_at,meter\n"
+    parts = [HEADER, row(value=1), HEADER, row(hour=11, value=2), turned, "kWh,3,2021-03-27T12:00:00Z,m1\n", turned,
+             "kWh,4,2021-03-27T13:00:00Z,m1\n", HEADER, row(hour=14, value=5), HEADER, row(hour=15, value=6)]  # fmt: skip
+    file, rejected, rows = land("".join(parts))
+    assert (rows["value"].tolist(), len(rejected)) == ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 0)
+    assert rows["source_row"].tolist() == [1, 3, 5, 7, 9, 11]
+    for said in ("from row 5 on another header: unit", "from row 9 on another header: meter", "row 2 repeats the header, and 2 "):
+        assert said in file["detected"]
+
+
+@pytest.mark.parametrize("headers", [[HEADER], [HEADER, "unit,value,read_at,meter\n"]])
+def test_many_headers_cost_no_parse_of_the_rest_each(made, headers, monkeypatch):
+    parsed, bytes_parsed = csv_files._parsed, []
+
+    def counting(block, *others):
+        bytes_parsed.append(block.size)
+        return parsed(block, *others)
+
+    monkeypatch.setattr(csv_files, "_parsed", counting)
+    lines = {HEADER: row(), "unit,value,read_at,meter\n": "kWh,1.5,2021-03-27T10:00:00Z,m1\n"}
+    content = "".join(one + lines[one] * 5 for n in range(200) for one in headers) + HEADER + row("m2") * 10_000
+    cells = read_cells(content.encode(), made.site.readings[0], "x.csv")
+    assert len(cells) == 1000 * len(headers) + 10_000
+    assert sum(bytes_parsed) < 4 * len(content)
+
+
+def test_a_second_file_with_its_byte_order_mark_joined_to_the_first_is_read(land):
+    content = "\ufeff" + HEADER + row(value=1) + "\ufeff" + HEADER + row("m2", value=2) + "\ufeff" + row("m3", value=3)
+    file, rejected, rows = land(content)
+    assert (rows[["meter_id", "value"]].to_numpy().tolist(), len(rejected)) == ([["m1", 1.0], ["m2", 2.0], ["m3", 3.0]], 0)
+    assert "row 2 repeats the header" in file["detected"]
+
+
+def test_an_id_is_known_without_the_blanks_around_it_whatever_stands_elsewhere(land):
+    _, rejected, rows = land(HEADER + row(" m1 ") + row("m2 "))
+    assert (rows["meter_id"].tolist(), len(rejected)) == (["m1", "m2"], 0)
+
+
 @pytest.mark.parametrize("header", ["meter,read_at,volts,unit\n", "meter,when,volts,value\n", "meter,unit\n"])
 def test_rows_under_a_header_that_lacks_a_column_are_quarantined_up_to_one_that_has_it(land, header):
     under = "m1,2021-03-27T10:30:00Z,230,kWh\n" * 2
@@ -148,7 +187,7 @@ def test_a_file_without_rows_is_empty(land, content):
 # -- rows -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("meter", ["../../etc/x", '"a""b"', "'; drop table", "a" * 5000, "m1 ", "\u202em1", "M1", "<b>"])
+@pytest.mark.parametrize("meter", ["../../etc/x", '"a""b"', "'; drop table", "a" * 5000, "m 1", "\u202em1", "M1", "<b>"])
 def test_an_odd_id_is_of_an_unknown_meter_and_harms_nothing(land, meter):
     _, rejected, rows = land(HEADER + row(value=1) + row(meter, 11) + row(hour=12, value=2))
     assert rows["value"].tolist() == [1.0, 2.0]
