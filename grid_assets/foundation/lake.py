@@ -5,7 +5,8 @@
 
 A reader follows the pointer, so it sees the old partition or the new one and never half of either. Writing the same
 rows again gives the same content hash and changes nothing. The files of the last-but-one generation are removed when a
-new one is pointed at, so a reader that holds the previous pointer still finds its files.
+new one is pointed at, so a reader that holds the previous pointer still finds its files. What a killed run left behind,
+parts that nothing points at and half files, is removed by a later write of the partition when it is a day old.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -37,6 +38,8 @@ from grid_assets.foundation.tables import Table
 ROW_GROUP = 122_880
 POINTER = "pointer.json"
 UNPARTITIONED = "all"
+LEFT_BEHIND = timedelta(days=1)
+"""How much older than a partition's newest file one that no pointer names is, before it counts as left behind by a killed run."""
 PARTITION_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@+:-]{0,180}$")
 
 
@@ -99,7 +102,7 @@ class Lake:
         rows = table.stored_form(frame)
         sums, folder = row_sums(rows), self._folder(table, partition)
         name = f"{_content_hash(rows.schema, rows.num_rows, sums)}-{number}.parquet"
-        if not self._exists(f"{folder}/{name}"):
+        if not self._renewed(f"{folder}/{name}"):
             self._put(f"{folder}/{name}", _parquet(rows, table.schema))
         first, last = (tuple(rows[key][at].as_py() for key in table.keys) if rows.num_rows else () for at in (0, -1))
         return Shard(number, name, rows.num_rows, sums, first, last)
@@ -125,10 +128,14 @@ class Lake:
         paths = tuple(f"{folder}/{one}" for one in files)
         if before and before["files"] == files:
             return Written(str(table), name, rows, digest, paths, False)
+        lost = [path for path in paths if not self._exists(path)]
+        if lost:
+            raise LakeError(f"{table}/{name}: {lost[0]} is gone, another run wrote this partition meanwhile; materialise it again")
         previous = before["files"] if before else []
         pointer = {"table": str(table), "partition": name, "rows": rows, "content_hash": digest, "files": files, "previous_files": previous}
         self._put(f"{folder}/{POINTER}", json.dumps(pointer, indent=1).encode())
         self._remove(folder, set(before["previous_files"] if before else ()) - set(previous) - set(files))
+        self._sweep(folder, {*files, *previous})
         return Written(str(table), name, rows, digest, paths, True)
 
     # -- reading ------------------------------------------------------------------------------------------------
@@ -309,6 +316,29 @@ class Lake:
 
     def _exists(self, path: str) -> bool:
         return self._fs.get_file_info(path).type == pafs.FileType.File
+
+    def _renewed(self, path: str) -> bool:
+        """Whether a file is there; it counts as written now, so that it is not swept before it is pointed at."""
+        if not self._local:
+            return self._exists(path)
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _sweep(self, folder: str, named: set[str]) -> None:
+        """Removes what killed runs left in a partition. Its writer is alone; a part that another is about to point at is young.
+
+        Ages are told by the newest file, not by a clock. An object store has no locks, so there nothing is swept.
+        """
+        if not self._local:
+            return
+        there = {one: one.stat().st_mtime for one in Path(folder).iterdir() if one.suffix in (".parquet", ".tmp", ".json")}
+        oldest = max(there.values()) - LEFT_BEHIND.total_seconds()
+        for path, written in there.items():
+            if path.suffix != ".json" and path.name not in named and written < oldest:
+                path.unlink(missing_ok=True)
 
     def _put(self, path: str, data: bytes | pa.Buffer) -> None:
         if self._local:

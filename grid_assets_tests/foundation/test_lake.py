@@ -278,6 +278,53 @@ def test_parts_count_only_when_the_pointer_names_them(lake: Lake):
     assert lake.write(SAMPLES, rows.slice(0, 3), "2016-05-25").content_hash != written.content_hash
 
 
+def test_what_a_killed_run_left_is_swept_when_it_is_a_day_old(lake: Lake):
+    def aged(path: Path, days: float) -> Path:
+        then = time.time() - days * 86_400
+        os.utime(path, (then, then))
+        return path
+
+    for load in (1, 2):
+        lake.write(SAMPLES, frame(load=load), "d")
+    folder = Path(lake.files(SAMPLES, "d")[0]).parent
+    for path in folder.iterdir():
+        aged(path, 5)  # named by the pointer, as old as they may be
+    never_pointed, in_use, young = (lake.put_shard(SAMPLES, frame(load=load), "d") for load in (7, 8, 9))
+    half = folder / ".x.parquet.0.tmp"
+    half.write_bytes(b"PAR1")
+    for path in (half, folder / never_pointed.name, folder / in_use.name):
+        aged(path, 1.1)
+    aged(folder / young.name, 0.9)
+    assert lake.put_shard(SAMPLES, frame(load=8), "d") == in_use  # another run is about to point at it
+    kept = lake.files(SAMPLES, "d")
+    lake.write(SAMPLES, frame(load=3), "d")
+    there = {path.name for path in folder.glob("*.parquet")}
+    assert there == {in_use.name, young.name, Path(kept[0]).name, Path(lake.files(SAMPLES, "d")[0]).name}
+    assert not half.exists()
+    assert (folder / POINTER).exists()
+    assert lake.point_at(SAMPLES, "d", [in_use]).changed
+    assert lake.read_arrow(SAMPLES, "d").equals(SAMPLES.conform(frame(load=8)))
+
+
+def test_ages_are_told_by_the_newest_file_and_not_by_the_clock(lake: Lake):
+    lake.write(SAMPLES, frame(load=1), "d")
+    folder = Path(lake.files(SAMPLES, "d")[0]).parent
+    left = folder / lake.put_shard(SAMPLES, frame(load=7), "d").name
+    ahead = time.time() + 40 * 86_400
+    os.utime(left, (ahead, ahead))  # by a machine whose clock is ahead
+    lake.write(SAMPLES, frame(load=2), "d")
+    assert left.exists()
+
+
+def test_a_part_that_is_gone_is_not_pointed_at(lake: Lake):
+    lake.write(SAMPLES, frame(load=1), "d")
+    part = lake.put_shard(SAMPLES, frame(load=2), "d")
+    (Path(lake.files(SAMPLES, "d")[0]).parent / part.name).unlink()
+    with pytest.raises(LakeError, match="is gone, another run"):
+        lake.point_at(SAMPLES, "d", [part])
+    assert lake.read_arrow(SAMPLES, "d").equals(SAMPLES.conform(frame(load=1)))
+
+
 def test_parts_whose_keys_overlap_are_refused_and_change_nothing(lake: Lake):
     rows = SAMPLES.conform(frame(6))
     parts = [lake.put_shard(SAMPLES, rows.slice(0, 4), "d", 0), lake.put_shard(SAMPLES, rows.slice(2), "d", 1)]
