@@ -11,7 +11,7 @@ import pandas as pd
 
 from grid_assets.foundation.calendar import SiteCalendar
 from grid_assets.foundation.readings_input import ReadingsInput
-from grid_assets.metering.arrived_numbers import numbers_of
+from grid_assets.metering.arrived_numbers import numbers_of, why_no_number
 from grid_assets.metering.cells import Cells, Coded
 from grid_assets.metering.interval_lengths import MINUTE, other_lengths, shown_minutes, told_lengths
 from grid_assets.metering.known_subjects import KnownSubjects
@@ -126,8 +126,9 @@ def judge(cells: Cells, source: ReadingsInput, rules: Rules, received: int | Non
     ``arrival_delay_minutes`` after its interval's end, or after it was read.
     """
     refusals, days = Refusals(len(cells)), rules.days
-    value = numbers_of(cells.value, source.decimal or cells.decimal)
-    refusals.add("parse", np.isnan(value), None, lambda i: f"the value {_text(cells, i)!r} is no finite number")
+    decimal = source.decimal or cells.decimal
+    value = numbers_of(cells.value, decimal)
+    refusals.add("parse", np.isnan(value), None, lambda i: why_no_number(_text(cells, i), decimal))
     meanings, subject = meanings_of(cells, source), cells.subject
     ranks = rules.meters.ranks(subject.words)
     energy = _per_reading(ranks >= 0, subject.codes) & _per_reading(meanings.each("is_energy"), meanings.codes)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+COMMA_NUMBER = r"^\s*[+-]?\d*,\d+\s*$"
 _USUAL = np.ones(256, dtype=bool)
 _USUAL[[ord(one) for one in "0123456789.-eE"]] = False
 _ONE = re.compile(NUMBER, re.ASCII)
@@ -19,6 +20,18 @@ def numbers_of(values: pa.Array | pa.ChunkedArray, decimal: str = ".") -> np.nda
     chunks = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
     made = [_numbers_of_chunk(one, decimal) for one in chunks if len(one)]
     return np.concatenate(made) if made else np.zeros(0)
+
+
+def why_no_number(text: str, decimal: str) -> str:
+    """Why a value is refused; where the other decimal mark would make it a number, the key that declares it."""
+    said = f"the value {text!r} is no finite number"
+    if decimal == "." and re.match(COMMA_NUMBER, text):
+        return (
+            f"{said}; was a decimal comma meant? Then write decimal = ',' in the site file (not told by the file: points stand in it too)"
+        )
+    if decimal == "," and re.match(NUMBER, text):
+        return f"{said}; its decimal mark is a point, the file's a comma: see the key decimal in the site file"
+    return said
 
 
 def _numbers_of_chunk(values: pa.Array, decimal: str) -> np.ndarray:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from grid_assets.foundation.readings_input import ReadingsInput
+from grid_assets.metering.arrived_numbers import COMMA_NUMBER
 from grid_assets.metering.cells import LONGEST_ROW, RAW_TEXT_LENGTH, BrokenRow, Cells, Coded, FileEmpty, FileRefused
 from grid_assets.metering.layouts import WELL_KNOWN, Layout, cells_of, layout_of
 from grid_assets.metering.text_encodings import as_utf8, broken_encoding, shown
@@ -97,11 +98,13 @@ def _delimiter(first: str, source: ReadingsInput, name: str) -> str:
     return max(DELIMITERS, key=first.count)
 
 
-def _decimal(values: pa.Array | pa.ChunkedArray) -> str:
-    sample = values.slice(0, 1000)
-    comma = pc.sum(pc.match_substring_regex(sample, r"^\s*[+-]?\d+,\d+\s*$")).as_py() or 0
-    point = pc.sum(pc.match_substring(sample, ".")).as_py() or 0
-    return "," if comma and not point else "."
+def _decimal(values: pa.ChunkedArray) -> str:
+    """The decimal mark of the cells that are numbers: a comma where some have one and none has a point."""
+    comma = values.filter(pc.match_substring(values, ","))
+    if not pc.any(pc.match_substring_regex(comma, COMMA_NUMBER)).as_py():
+        return "."
+    point = values.filter(pc.match_substring(values, "."))
+    return "." if pc.any(pc.match_substring_regex(point, r"^\s*[+-]?\d*\.\d+\s*$")).as_py() else ","
 
 
 class _Reader:

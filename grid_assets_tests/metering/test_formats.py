@@ -89,6 +89,23 @@ def test_text_is_read_however_it_is_written(land, encode, told, packed):
     assert "format csv" in file["detected"]
 
 
+@pytest.mark.parametrize("first", [["n.a."], ["0"] * 2000, ["v1.2", "1.2.3"]])
+def test_a_decimal_comma_is_told_by_the_cells_that_are_numbers(land, first):
+    odd = [f"m2;2021-03-27T{n % 10:02}:00:00Z;{one};kWh" for n, one in enumerate(first)]
+    file, rejected, rows, _ = land("\n".join(["meter;read_at;value;unit", *odd, "m1;2021-03-27T10:00:00Z;1,5;kWh"]))
+    assert "decimal comma" in file["detected"]
+    assert rows.loc[rows["meter_id"] == "m1", "value"].tolist() == [1.5]
+    assert len(rejected) == (0 if first[0] == "0" else len(first))
+
+
+@pytest.mark.parametrize(("keys", "taken", "said"), [([], 1.5, "decimal = ','"), (['decimal = ","'], 1.5, "see the key decimal")])
+def test_where_points_and_commas_stand_the_reason_names_the_key(land, keys, taken, said):
+    lines = ["meter;read_at;value;unit", "m1;2021-03-27T10:00:00Z;1,5;kWh", "m1;2021-03-27T10:30:00Z;1.5;kWh"]
+    _, rejected, rows, _ = land("\n".join(lines), *keys)
+    assert (rows["value"].tolist(), len(rejected)) == ([taken], 1)
+    assert said in rejected["reason"].iloc[0]
+
+
 def test_what_is_declared_is_not_detected(land):
     keys = ('format = "csv"', 'delimiter = ";"', 'decimal = ","', 'encoding = "latin-1"', 'clock = "UTC"', 'stamp = "start"')
     file, _, rows, _ = land("meter;read_at;value;unit;Straße\nm1;2021-03-27T10:00:00Z;1,5;kWh;ß\n".encode("latin-1"), LONG, *keys)
