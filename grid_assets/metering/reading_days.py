@@ -27,7 +27,7 @@ from grid_assets.metering.estimation import NEAR_HOURS, ClassProfiles, Estimates
 from grid_assets.metering.history import History, class_profiles_on
 from grid_assets.metering.newest_arrivals import Arrivals, last_of_day_before, place
 from grid_assets.metering.register_reads import Spans, register_day, register_mismatch, spans_of, to_totals, told_again, without_energy
-from grid_assets.metering.scale_test import WH_PER_KWH, scaled_days, without_past
+from grid_assets.metering.scale_test import WH_PER_KWH, doubtful_days, scaled_days, without_past
 from grid_assets.metering.tables import (
     CLASS_PROFILES,
     CORRECTIONS,
@@ -299,6 +299,8 @@ def rule_failures(
     generates = (grid.meters["kind"] == "generation").to_numpy()
     negative = validation.negative(arrived, either_way(grid))
     above = validation.above_rating(arrived, rating, grid.hours)
+    doubtful = doubtful_days(arrived, past, rating * grid.hours)
+    above[doubtful] = ~np.isnan(arrived[doubtful])
     impossible = negative | above
     possible = np.where(impossible, np.nan, arrived) if impossible.any() else arrived
     found = {"negative": negative, "above_rating": above}

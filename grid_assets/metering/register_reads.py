@@ -117,7 +117,8 @@ def to_totals(
     ``even_up_to`` intervals (a straight line of the register's standing), else in the shape of the estimates, scaled; evenly
     again where the scaling is not safe, and for a meter that counts ``either_way`` the difference is added instead: its
     estimates may sum to nearly nothing. A total that would take an interval over ``limit_kwh`` (meters,), the most that it can
-    hold, is not followed. Returns the cells that were made evenly. Source: the linear and the profile
+    hold, is not followed. Returns how many cells share evenly
+    with each cell that was made so, 0 elsewhere. Source: the linear and the profile
     estimation between two register reads of Oracle Utilities Meter Data Management, in outline; the bounds are ours.
     """
     even = np.zeros(energy.shape, dtype=np.int32)
@@ -175,7 +176,8 @@ def without_energy(silent: np.ndarray, kwh: np.ndarray, spans: Spans, limit_kwh:
         row, own = spans.row[span], slice(int(spans.begin[span]), int(spans.end[span]))
         rest = spans.kwh[span] - np.nansum(kwh[row, own])
         others = np.count_nonzero(np.isnan(kwh[row, own]) & ~silent[row, own])
-        if abs(rest) > limit_kwh[row] * others + max(spans.resolution_kwh[span], 1e-9):
+        most = limit_kwh[row] * others * (1 + 1e-9) if others else max(spans.resolution_kwh[span], 1e-9)
+        if abs(rest) > most:
             believed[row, own] = False
     return believed
 

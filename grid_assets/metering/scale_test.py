@@ -13,6 +13,8 @@ FAR_ABOVE = 20.0
 """Without a past so many times the service's limit must be the median: a wrong rating in the register is not so far off."""
 MINIMUM_VALUES = 8
 """So many values other than zero a day needs to be judged."""
+DOUBTFUL = 3.0
+"""A median so many times the limit is no wrong rating any more."""
 
 
 def scaled_days(
@@ -65,6 +67,17 @@ def _stands_above(values: np.ndarray, past: np.ndarray, ratio: float) -> bool:
         return False
     times = np.percentile(own, QUARTILES) / np.percentile(usual, QUARTILES)
     return bool((times >= ratio).all() and (times <= WH_PER_KWH**2 / ratio).all())
+
+
+def doubtful_days(kwh: np.ndarray, past: Sequence[np.ndarray], limit_kwh: np.ndarray) -> np.ndarray:
+    """Rows of days that nothing confirms and that are far too large for the service: in which unit their small values are
+    nobody knows. ``kwh``: after the scale test.
+    """
+    with np.errstate(invalid="ignore"):
+        large = np.flatnonzero(np.fmax.reduce(np.abs(kwh), axis=1) > DOUBTFUL * limit_kwh)
+    large = large[without_past(past, large)]
+    medians = np.array([np.median(_sizes(kwh[row])) for row in large])
+    return large[medians > DOUBTFUL * limit_kwh[large]]
 
 
 def without_past(past: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:

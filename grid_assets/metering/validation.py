@@ -29,9 +29,9 @@ UNREASONABLE = sum(BITS[rule] for rule in ("negative", "above_rating", "spike", 
 """Bits of the rules that judge a value by its size, IEC 61968-9's category of reasonability."""
 
 
-PAST_PEAKS = 3.0
+PAST_PEAKS = 4.0
 """A spike below half of the rating is so many times the most of the like days: a guest who cooks is less."""
-LEAST_FLOOR = 0.2
+LEAST_FLOOR = 0.3
 """No spike is below this part of the floor that the rating gives: an empty house has no past to stand against."""
 USUAL_MOVES = 0.4
 """Where so many moves from and to a level are of one step of the resolution, a run at the level is rounding."""

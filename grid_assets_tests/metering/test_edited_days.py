@@ -210,6 +210,10 @@ def test_a_day_in_wh_without_a_past_says_that_nothing_confirms_it():
     near = made_of(rows([("h1", n, 5.2 + n % 5 / 10) for n in range(48)]))  # over its rating of 4 kWh
     assert set(of(near, "h1")["rule_failures"]) == {"above_rating"}
     assert of(near, "h1")["energy_kwh"].isna().all()
+    far = made_of(rows([("h1", n, 12.5 + n % 5 if n % 8 else 2.0) for n in range(48)]))
+    assert set(of(far, "h1")["rule_failures"]) == {"above_rating"}  # 2 kWh, or 2 Wh: nobody knows
+    known = made_of(rows([("h1", n, 12.5 + n % 5 if n % 8 else 2.0) for n in range(48)]), past=past("h1"))
+    assert of(known, "h1")["rule_failures"].isna().sum() == 6
 
 
 def test_a_class_without_a_known_mean_is_no_fault():

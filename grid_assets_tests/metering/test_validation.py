@@ -169,14 +169,14 @@ def test_of_two_equal_spikes_none_is_published():
 
 def test_a_spike_below_the_rating_stands_against_the_meters_own_past():
     day, usual = np.full((1, 48), 0.2), [np.full((1, 48), 0.25)] * 3
-    day[0, 7] = 1.0
+    day[0, 7] = 1.1
     rating = np.array([10.0])
     assert marks(rules.spike(day, 1.8, rating, 0.5)) == []
     assert marks(rules.spike(day, 1.8, rating, 0.5, past=usual)) == [7]
     assert marks(rules.spike(day, 1.8, rating, 0.5, past=[2 * one for one in usual])) == []
     assert marks(rules.spike(day, 1.8, rating, 0.5, past=[NAN * one for one in usual])) == []
     assert marks(rules.spike(day, 1.8, rating, 0.5, past=[0 * one for one in usual])) == [7]
-    assert marks(rules.spike(day / 2.1, 1.8, rating, 0.5, past=[0 * one for one in usual])) == []  # little for its service
+    assert marks(rules.spike(day / 1.6, 1.8, rating, 0.5, past=[0 * one for one in usual])) == []  # little for its service
 
 
 def test_a_run_within_one_step_of_the_resolution_is_rounding():
