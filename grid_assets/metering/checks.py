@@ -124,17 +124,18 @@ def _known_until(context: dg.AssetCheckExecutionContext, op: str = "metering__ra
 @dg.asset_check(
     asset=LANDED_FILES.key,
     name="files_readable",
-    description="Every file could be read, had the columns that the site file names, held a row to take over and arrived on a day of the calendar.",
+    description="Every file could be read, had the columns that the site file names, held a row to take over, tells its arrival and arrived on a day of the calendar.",
 )
 def files_readable(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     faults, outside = {}, landing.files_of_no_day(platform.site, platform.lake)
     for key in partition_keys(context):
         faults[key] = landing.faults_of_files(platform.lake.read(LANDED_FILES, key))
-    if outside:  # they belong to no day: the last day of the run tells of them
-        faults[key] = "; ".join(
-            [*([faults[key]] if faults[key] else []), f"{len(outside)} outside the calendar: {'; '.join(outside[:20])}"]
-        )
-    expected = "no file unreadable, refused whole or row by row, or outside the calendar"
+    strangers = landing.files_without_arrival(platform.site)
+    told = [f"{len(outside)} outside the calendar: {'; '.join(outside[:20])}"] if outside else []
+    told += [f"{len(strangers)} tell no arrival and never land: {'; '.join(strangers[:20])}"] if strangers else []
+    if told:  # they belong to no day: the last day of the run tells of them
+        faults[key] = "; ".join([*([faults[key]] if faults[key] else []), *told])
+    expected = "no file unreadable, refused whole or row by row, outside the calendar, or with a name that tells no arrival"
     return recorded(context, platform, LANDED_FILES, "files_readable", faults, expected=expected, severity=WARN)
 
 

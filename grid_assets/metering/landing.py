@@ -19,7 +19,7 @@ from grid_assets.foundation.readings_input import ReadingsInput
 from grid_assets.foundation.registers import DEVICES
 from grid_assets.foundation.site import Site
 from grid_assets.metering.arrival_rules import MEASUREMENT, JudgedRows, Rules, SiteDays, judge
-from grid_assets.metering.arrivals import Arrival, archive_files, arrival_day, arrived_files, outside_calendar
+from grid_assets.metering.arrivals import Arrival, archive_files, arrival_day, arrived_files, name_pattern, outside_calendar
 from grid_assets.metering.cells import BrokenRow, FileEmpty, FileRefused, FileUnreadable
 from grid_assets.metering.file_formats import read_cells
 from grid_assets.metering.known_subjects import KnownSubjects
@@ -129,6 +129,18 @@ def files_of_no_day(site: Site, lake: Lake) -> list[str]:
     """The files in the landing folders that no landed day lists because they arrived outside the site's calendar."""
     first = lake.read(LANDED_FILES, site.clock.first_day, ["input_name", "file_name"])
     return outside_calendar(site, set(first.itertuples(index=False, name=None)))
+
+
+def files_without_arrival(site: Site) -> list[str]:
+    """The files in the landing folders whose names tell no time of arrival, so that no run lands them, and the names expected."""
+    found = []
+    for source in site.readings:
+        sharing = [name_pattern(one) for one in site.readings if one is not source and one.folder == source.folder]
+        for name in arrived_files(source, site.clock)[1] if source.arrival == "file_name" else ():
+            if not any(one.fullmatch(name) for one in sharing):
+                expected = f"expected {source.pattern!r} with {{received}} as 20160526T070000Z or 2016-05-26; rename the file"
+                found.append(f"{source.name}: {name} ({expected})")
+    return found
 
 
 def write_landing(lake: Lake, landing: DayLanding) -> tuple[Written, Written]:

@@ -125,11 +125,13 @@ def test_files_outside_the_calendar_are_told_by_every_landing_run(fed, monkeypat
     monkeypatch.setattr(checks, "judge_profiles", lambda *_: _no_docs(fed))
     late = "reads_20210402T050000Z.csv"
     fed.drop(late, as_csv(day_rows(fed.site, LAST, ("m1",))))
+    fed.drop("reads_20210328T050000.csv", as_csv(day_rows(fed.site, FIRST, ("m1",))))  # no Z: it tells no instant
     result = executed(fed, FIRST, FIRST)
     assert result.success
     (told,) = [one for one in result.get_asset_check_evaluations() if one.check_name == "files_readable"]
     assert (told.passed, told.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert late in told.description
+    assert "reads_20210328T050000.csv (expected 'reads_{received}.csv' with {received} as 20160526T070000Z" in told.description
     landed = {event.asset_key.path[-1]: event.materialization.metadata for event in result.get_asset_materialization_events()}[
         "landed_files"
     ]

@@ -16,7 +16,7 @@ from grid_assets.metering.accounting import day_faults, faults_of_landing, landi
 from grid_assets.metering.arrivals import ArrivalError
 from grid_assets.metering.landing import EmptyRegister, files_frame, files_of_no_day, land_days, rejected_frame
 from grid_assets.metering.tables import LANDED_FILES, LANDED_ROWS, REJECTED_READINGS
-from grid_assets_tests.metering.conftest import FIRST, LAST, as_csv, day_rows
+from grid_assets_tests.metering.conftest import FEED, FIRST, LAST, as_csv, day_rows
 
 NAME = "reads_20210328T050000Z.csv"  # arrives on the morning after the first day
 HEADER = "meter,read_at,value,unit\n"
@@ -156,6 +156,15 @@ def test_unfinished_and_hidden_files_are_left_alone_and_strangers_are_told(made)
     landing = made.land(FIRST)[FIRST]
     assert landing.files == []
     assert landing.ignored == ["feed: notes.txt", "feed: reads_20219928T050000Z.csv"]
+
+
+def test_a_name_that_tells_no_arrival_is_told_unless_another_input_takes_it(make_site):
+    other = FEED.replace('"feed"', '"other"').replace("reads_", "events_")
+    made = make_site(FEED + other)
+    for name in ("reads_20210328T050000Z.csv", "events_20210328T050000Z.csv", "reads_28-03-2021.csv"):
+        made.drop(name, HEADER + GOOD)
+    told = landing.files_without_arrival(made.site)
+    assert [one.split(" (")[0] for one in told] == ["feed: reads_28-03-2021.csv", "other: reads_28-03-2021.csv"]
 
 
 def test_an_absent_folder_says_which_key_names_it(made):
