@@ -234,7 +234,7 @@ def _refuse_rows(refusals: Refusals, rows: np.ndarray, subject: Coded, instants:
     wrong[rows] = True
     noun = "meter" if register == "meters.csv" else "device"
     refusals.add(
-        "unknown_meter",
+        "not_in_force",
         wrong,
         None,
         lambda i: (

@@ -33,7 +33,7 @@ REJECTED_READINGS = Table(
         text("source_file", "name of that file"),
         count("source_row", "position in the file, 1 the first row after the header; 0: the file as a whole"),
         count("source_cell", "which refused reading of that row, 1 the first: a row of a file with a column per meter holds several; 0: the file as a whole"),
-        text("rule", "parse, encoding, unit, quantity, unknown_meter, calendar, clock, interval, columns or unreadable"),
+        text("rule", "parse, encoding, unit, quantity, unknown_meter, not_in_force, calendar, clock, interval, columns or unreadable"),
         text("reason", "what was wrong, what was expected, what to do"),
         text("raw_text", "the row as it was, cut at 500 characters"),
         instant("received_utc", "when the file arrived"),

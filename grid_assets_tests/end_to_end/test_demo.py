@@ -61,7 +61,7 @@ def test_rows_in_are_published_rejected_or_superseded_for_every_file_of_the_day(
     assert (files["rows"] == files["rows_staged"] + files["rows_rejected"] + files["rows_superseded"]).all()
     rejected = demo.lake.read(REJECTED_READINGS, demo.day)
     assert rejected.groupby("file_id").size().sum() == files["rows_rejected"].sum()
-    assert set(rejected["rule"]) <= {"parse", "unknown_meter"}
+    assert set(rejected["rule"]) <= {"parse", "unknown_meter", "not_in_force"}
     fates = demo.lake.read(FILE_DAYS, demo.day)
     assert (fates["rows"] == fates["published"] + fates["rejected"] + fates["superseded"]).all()
 

@@ -230,7 +230,7 @@ def test_other_quantities_become_measurements(land):
     }  # fmt: skip
     assert measured.set_index("source_row").loc[1, ["value", "unit"]].tolist() == [10.1, "kV"]
     told = rejected.set_index("source_row")
-    assert told["rule"].to_dict() == {7: "unknown_meter", 8: "unknown_meter", 9: "quantity", 10: "quantity", 11: "unit"}
+    assert told["rule"].to_dict() == {7: "not_in_force", 8: "unknown_meter", 9: "quantity", 10: "quantity", 11: "unit"}
     assert "device 'sensor1' is not in force at 2021-03-27T12:00:00Z" in told.loc[7, "reason"]
     assert "does not tell what was measured" in told.loc[9, "reason"]
     assert "'kW' is no unit of voltage" in told.loc[11, "reason"]

@@ -49,7 +49,7 @@ def landed_one(made, content, name=NAME):
         ("m1,2021-03-27T10:30:00Z,1.5,BTU", "unit", "unknown unit 'BTU'; known are"),
         ("m1,2021-03-27T10:30:00Z,1.5,", "unit", "unknown unit ''"),
         ("m9,2021-03-27T10:30:00Z,1.5,kWh", "unknown_meter", "not in the register"),
-        ("old,2021-03-27T10:30:00Z,1.5,kWh", "unknown_meter", "not in force"),
+        ("old,2021-03-27T10:30:00Z,1.5,kWh", "not_in_force", "not in force"),
         ("../../etc/passwd,2021-03-27T10:30:00Z,1.5,kWh", "unknown_meter", "not in the register"),
         ('"m""1",2021-03-27T10:30:00Z,1.5,kWh', "unknown_meter", 'm"1'),
         ("m1,2020-03-27T10:30:00Z,1.5,kWh", "calendar", "2021-03-27 to 2021-03-29"),
