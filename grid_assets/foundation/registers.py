@@ -290,6 +290,11 @@ def in_force(meters: pd.DataFrame, start_utc: pd.Timestamp, end_utc: pd.Timestam
     return meters[begun & ~ended].drop_duplicates("meter_id", keep="last").reset_index(drop=True)
 
 
+def ids_in_both(meters: pd.DataFrame, devices: pd.DataFrame) -> list[str]:
+    """The ids that METERS and DEVICES both list, sorted: rows of such an id count as the meter's where they are energy."""
+    return sorted(set(meters["meter_id"]) & set(devices["device_id"]))
+
+
 def faults_of_tree(nodes: pd.DataFrame, meters: pd.DataFrame) -> list[str]:
     """What is wrong with the aggregation tree: unknown parents, loops, meters on unknown nodes, not exactly one system."""
     known = set(nodes["node_id"])

@@ -9,7 +9,7 @@ from grid_assets.figures import quality as quality_pictures
 from grid_assets.figures import readings as pictures
 from grid_assets.foundation.dagster.doors import RANGED, asset_of, days_of, picture_metadata, report, spec_of
 from grid_assets.foundation.dagster.platform import Platform
-from grid_assets.foundation.registers import DEVICES, METERS, NODES
+from grid_assets.foundation.registers import DEVICES, METERS, NODES, ids_in_both
 from grid_assets.foundation.tables import Table
 from grid_assets.metering import (
     accounting,
@@ -76,6 +76,8 @@ def landed(context: dg.AssetExecutionContext, platform: Platform):
     figures |= {"days_without_a_file": ", ".join(one.partition for one, _ in written if not one.rows) or "none"}
     outside = landing.files_of_no_day(platform.site, platform.lake)
     figures |= {"files_outside_calendar": len(outside), "names_outside_calendar": "; ".join(outside[:20]) or "none"}
+    both = ids_in_both(platform.lake.read(METERS), platform.lake.read(DEVICES))
+    figures |= {"ids_in_both_registers": ", ".join(both[:20]) or "none"}
     stale = staleness.stale(platform.lake, site=platform.site)
     figures |= {"stale_days": len(stale), "stale_days_and_why": dg.MetadataValue.md(staleness.told(stale))}
     context.instance.report_runless_asset_event(up_to_date_evaluation(stale))

@@ -7,7 +7,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from grid_assets.foundation.registers import METERS, NODES, PLANTS, UNITS, RegisterError, faults_of_tree, in_force, read_register
+from grid_assets.foundation.registers import (
+    METERS,
+    NODES,
+    PLANTS,
+    UNITS,
+    RegisterError,
+    faults_of_tree,
+    ids_in_both,
+    in_force,
+    read_register,
+)
 
 METER_ROWS = """\
 # a remark
@@ -171,3 +181,9 @@ def test_faults_of_the_tree():
     two = nodes(("s", "system", None), ("t", "system", None))
     assert faults_of_tree(two, meters) == ["expected exactly one node of level system, found ['s', 't']", "meter m: node 'f' is unknown"]
     assert "parent 'x' is unknown" in faults_of_tree(nodes(("s", "system", None), ("f", "feeder", "x")), meters)[0]
+
+
+def test_an_id_that_is_meter_and_device_is_named():
+    meters, devices = pd.DataFrame({"meter_id": ["a", "c", "c", "b"]}), pd.DataFrame({"device_id": ["c", "d", "b"]})
+    assert ids_in_both(meters, devices) == ["b", "c"]
+    assert ids_in_both(meters, devices[:0]) == []

@@ -136,6 +136,7 @@ def test_files_outside_the_calendar_are_told_by_every_landing_run(fed, monkeypat
         "landed_files"
     ]
     assert landed["files_outside_calendar"].value == 1
+    assert landed["ids_in_both_registers"].value == "none"
     assert late in landed["names_outside_calendar"].value
 
 
