@@ -28,6 +28,8 @@ TITLES = {
     "local_clock": "meter-days with local time as UTC: under 5 % wrong values published",
 }  # fmt: skip
 HARM, PROSUMER_WAPE = 1.25, 0.5
+WH_VALUES = 8
+"""So many values above the rating are no spikes."""
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -88,13 +90,13 @@ def peer_rows(folder: Path, day: date, bounds: Sequence[Any], ours: Any, peers: 
         cells, other = differences(readings, pq.read_table(folder / f"{name}.parquet"), left_out)
         said = f"{used.peak_mib:.0f} MiB, {used.processor_seconds:.1f} s of processor; {used.seconds / bound:.1f} x the copy of such a day"
         found.append(row(f"first day, base rules only: {name}", used.seconds, "s", said))
-        told = f"of {cells:,}; {len(left_out)} meters of registers, Wh and outages left out"
+        told = f"of {cells:,}; {len(left_out)} meters of registers, plants, Wh and outages left out"
         found.append(row(f"readings that {name} makes otherwise", other, "readings", told, "0", not other))
     return found
 
 
 def _beyond_base_rules(folder: Path, day: date, truth: DayTruth, readings: Any) -> list[str]:
-    """Meters of which more than the base rules speak: registers, days scaled from Wh, and those with an outage event that day."""
+    """Meters of which more than the base rules speak: registers, days in Wh (scaled or refused whole), and those with an outage event that day."""
     import pandas as pd
     import pyarrow.compute as pc
 
@@ -103,7 +105,11 @@ def _beyond_base_rules(folder: Path, day: date, truth: DayTruth, readings: Any) 
     events = events[events["outage_id"].str.contains(f"{day:%Y%m%d}")]
     meters = pd.read_csv(folder / "registers" / "meters.csv", usecols=["meter_id", "node_id"])
     dark = meters.loc[meters["node_id"].isin(events["node_id"].dropna()), "meter_id"]
-    return sorted({*truth.meter_id[truth.is_register].tolist(), *scaled, *events["meter_id"].dropna(), *dark})
+    in_wh = truth.meter_id[truth.had("undeclared_wh").any(axis=1)].tolist()
+    above = readings.filter(pc.equal(pc.fill_null(readings["rule_failures"].cast("string"), ""), "above_rating"))["meter_id"].value_counts()
+    scaled += [str(one["values"]) for one in above.to_pylist() if one["counts"] >= WH_VALUES]
+    scaled += truth.meter_id[truth.customer_class == "generation"].tolist()
+    return sorted({*truth.meter_id[truth.is_register].tolist(), *scaled, *in_wh, *events["meter_id"].dropna(), *dark})
 
 
 def _readings(folder: Path, day: date) -> Any:
