@@ -157,7 +157,7 @@ def test_an_analyst_materialises_registers_and_then_a_day_of_readings(page, addr
     wait_for_success(address, "history")
     page.goto(f"{address}/assets/metering/readings?view=overview")
     page.get_by_text(DAY).first.wait_for(timeout=60_000)
-    page.get_by_text("37,152").first.wait_for(timeout=60_000)  # 387 meters, 96 intervals
+    page.get_by_text("37,248").first.wait_for(timeout=60_000)  # 388 meters, 96 intervals
     page.get_by_text("energy in the interval", exact=False).first.wait_for()
     page.wait_for_timeout(1000)
     page.screenshot(path=screenshots / "readings.png", full_page=True)
