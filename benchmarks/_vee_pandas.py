@@ -61,17 +61,25 @@ def _grid(day: PeerDay, newest: pd.DataFrame) -> pd.DataFrame:
 def _spikes(possible: pd.Series, key: pd.Series, rating: pd.Series, day: PeerDay) -> pd.Series:
     by_size = possible.to_frame("kwh").assign(meter=key).dropna().sort_values(["meter", "kwh"], ascending=[True, False], kind="stable")
     place = by_size.groupby("meter").cumcount()
-    third = by_size[place == 2].set_index("meter")["kwh"]
-    first = by_size[place == 0]
-    limit = day.spike_ratio * first["meter"].map(third).clip(lower=0)
-    wrong = first[(first["kwh"] > limit) & (first["kwh"] > day.spike_floor_share * rating[first.index])]
-    return pd.Series(possible.index.isin(wrong.index), index=possible.index)
+    at = {n: by_size[place == n].set_index("meter")["kwh"] for n in range(4)}
+    spiked = pd.Series(False, index=possible.index)
+    standing = by_size[place == 0]
+    for n in (0, 1):  # the highest against the third-highest; where it is a spike, the next highest likewise
+        value, meter = standing["kwh"], standing["meter"]
+        limit = day.spike_ratio * meter.map(at[n + 2]).clip(lower=0)
+        wrong = standing[(value > limit) & (value > day.spike_floor_share * rating[standing.index])]
+        spiked[wrong.index] = True
+        standing = by_size[(place == 1) & by_size["meter"].isin(wrong["meter"])]
+    return spiked
 
 
 def _stuck(possible: pd.Series, key: pd.Series, intervals: int) -> pd.Series:
-    goes_on = (possible == possible.shift()) & (key == key.shift()) & (possible != 0)
+    known = possible.dropna()
+    meter = key[known.index]
+    goes_on = (known == known.shift()) & (meter == meter.shift())
     run = (~goes_on).cumsum()
-    return run.map(run.value_counts()) >= intervals
+    long = (run.map(run.value_counts()) >= intervals) & (known != 0)
+    return long.reindex(possible.index, fill_value=False)
 
 
 def _straight_lines(valid: pd.Series, key: pd.Series, intervals: int) -> pd.Series:

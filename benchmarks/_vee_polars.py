@@ -52,21 +52,36 @@ def _grid(day: PeerDay) -> pl.LazyFrame:
 
 
 def _spikes(cells: pl.LazyFrame, day: PeerDay) -> pl.LazyFrame:
-    top = cells.group_by(KEY).agg(
-        first=pl.col("possible").max(), third=pl.col("possible").drop_nulls().top_k(3).min(), known=pl.col("possible").count(),
-        at=pl.col("start_utc").sort_by("start_utc").get(pl.col("possible").sort_by("start_utc").arg_max()), rating_kw=pl.col("rating_kw").first(),
+    """The highest against the third-highest; where it is a spike, the next highest likewise."""
+    by_size = cells.drop_nulls("possible").sort([KEY, "possible", "start_utc"], descending=[False, True, False])
+    top = by_size.group_by(KEY, maintain_order=True).agg(
+        *(pl.col("possible").get(n, null_on_oob=True).alias(f"v{n}") for n in range(4)),
+        *(pl.col("start_utc").get(n, null_on_oob=True).alias(f"t{n}") for n in range(2)), floor=day.spike_floor_share * 0.25 * pl.col("rating_kw").first(),
     )  # fmt: skip
-    above = (pl.col("first") > day.spike_ratio * pl.max_horizontal("third", 0.0)) & (
-        pl.col("first") > day.spike_floor_share * 0.25 * pl.col("rating_kw")
+    first, second = (
+        (pl.col(f"v{n}") > day.spike_ratio * pl.col(f"v{n + 2}").clip(lower_bound=0)) & (pl.col(f"v{n}") > pl.col("floor")) for n in (0, 1)
     )
-    wrong = top.filter(above & (pl.col("known") >= 3)).select(KEY, pl.col("at").alias("start_utc"), spike=pl.lit(True))
-    return cells.join(wrong, on=[KEY, "start_utc"], how="left").with_columns(pl.col("spike").fill_null(False)).sort(KEY, "start_utc")
+    found = [
+        top.filter(wrong).select(KEY, pl.col(at).alias("start_utc"), spike=pl.lit(True))
+        for wrong, at in ((first, "t0"), (first & second, "t1"))
+    ]
+    return (
+        cells.join(pl.concat(found), on=[KEY, "start_utc"], how="left")
+        .with_columns(pl.col("spike").fill_null(False))
+        .sort(KEY, "start_utc")
+    )
 
 
 def _stuck(cells: pl.LazyFrame, intervals: int) -> pl.LazyFrame:
-    same = (pl.col("possible") == pl.col("possible").shift()) & (pl.col("possible") != 0) & (pl.col(KEY) == pl.col(KEY).shift())
-    runs = cells.with_columns(run=(~same.fill_null(False)).cum_sum())
-    return runs.with_columns(stuck=pl.len().over("run") >= intervals)
+    known = cells.drop_nulls("possible").sort(KEY, "start_utc")
+    same = (pl.col("possible") == pl.col("possible").shift()) & (pl.col(KEY) == pl.col(KEY).shift())
+    runs = known.with_columns(run=(~same.fill_null(False)).cum_sum())
+    long = (
+        runs.with_columns(stuck=pl.len().over("run") >= intervals)
+        .filter(pl.col("stuck") & (pl.col("possible") != 0))
+        .select(KEY, "start_utc", "stuck")
+    )
+    return cells.join(long, on=[KEY, "start_utc"], how="left").with_columns(pl.col("stuck").fill_null(False)).sort(KEY, "start_utc")
 
 
 def _straight_lines(cells: pl.LazyFrame, intervals: int) -> pl.LazyFrame:
