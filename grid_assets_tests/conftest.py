@@ -14,6 +14,16 @@ PROJECT = Path(__file__).resolve().parents[1]
 SITES = PROJECT / "data" / "sites"
 SHARED = Path(os.environ.get("GRID_ASSETS_SHARED") or PROJECT.parent / "shared").absolute()
 
+TOGETHER = ("end_to_end",)
+"""Folders whose tests share what takes minutes to make: they run in one process. Elsewhere the tests of a file do."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else f"{folder}/{item.path.name}"))
+
+
 needs_shared = pytest.mark.skipif(not (SHARED / "data").is_dir(), reason="the shared data sets are absent; set GRID_ASSETS_SHARED")
 
 
