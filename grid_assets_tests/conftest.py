@@ -9,6 +9,7 @@ import pytest
 
 from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.site import Site, load_site
+from grid_assets.reporting.publish import ensure_manifest
 
 PROJECT = Path(__file__).resolve().parents[1]
 SITES = PROJECT / "data" / "sites"
@@ -16,6 +17,12 @@ SHARED = Path(os.environ.get("GRID_ASSETS_SHARED") or PROJECT.parent / "shared")
 
 TOGETHER = ("end_to_end",)
 """Folders whose tests share what takes minutes to make: they run in one process. Elsewhere the tests of a file do."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """dbt's manifest is made once, before any process of the run needs it."""
+    if not hasattr(config, "workerinput"):
+        ensure_manifest()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

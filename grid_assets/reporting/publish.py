@@ -72,6 +72,8 @@ def ensure_manifest(project: Path = DBT_PROJECT) -> Path:
 
     (project / "target").mkdir(exist_ok=True)
     with FileLock(project / "target" / ".manifest.lock"), tempfile.TemporaryDirectory(dir=project / "target") as scratch:
+        if manifest.exists() and stamp.exists() and stamp.read_text() == digest:
+            return manifest  # another process made it meanwhile
         run_dbt(["parse", "--target-path", scratch, "--no-partial-parse"], project)
         for name in ("partial_parse.msgpack", "manifest.json"):
             if (Path(scratch) / name).exists():

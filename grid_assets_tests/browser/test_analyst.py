@@ -114,12 +114,12 @@ def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def launch(page, address: str, job: str, day: str | None = None) -> None:
     """Launches a job from its page as an analyst does, for a day where it has days."""
     page.goto(f"{address}/locations/grid_assets/jobs/{job}")
-    page.get_by_role("button", name="Materialize all").first.click(timeout=60_000)
+    page.get_by_role("button", name="Materialize all").first.click(timeout=240_000)
     if day:
         page.get_by_placeholder("ex:").fill(day)
         page.keyboard.press("Enter")
-        page.get_by_role("button", name="Launch 1 run").click(timeout=30_000)
-    page.get_by_text("Launched run").first.wait_for(timeout=60_000)
+        page.get_by_role("button", name="Launch 1 run").click(timeout=120_000)
+    page.get_by_text("Launched run").first.wait_for(timeout=240_000)
 
 
 def wait_for_success(address: str, job: str, seconds: int = 240) -> None:
@@ -144,7 +144,7 @@ def runs_of(address: str) -> list[dict]:
 def test_the_graph_shows_every_area(page, address: str, screenshots: Path):
     page.goto(f"{address}/asset-groups")
     for area in ("foundation", "metering", "weather", "forecasting", "network", "storage", "market", "demand_response", "reporting"):
-        page.get_by_text(area, exact=True).first.wait_for(timeout=60_000)
+        page.get_by_text(area, exact=True).first.wait_for(timeout=240_000)
     page.wait_for_timeout(1500)
     page.screenshot(path=screenshots / "graph.png")
 
@@ -156,8 +156,8 @@ def test_an_analyst_materialises_registers_and_then_a_day_of_readings(page, addr
     page.screenshot(path=screenshots / "launched.png")
     wait_for_success(address, "history")
     page.goto(f"{address}/assets/metering/readings?view=overview")
-    page.get_by_text(DAY).first.wait_for(timeout=60_000)
-    page.get_by_text("37,248").first.wait_for(timeout=60_000)  # 388 meters, 96 intervals
+    page.get_by_text(DAY).first.wait_for(timeout=240_000)
+    page.get_by_text("37,248").first.wait_for(timeout=240_000)  # 388 meters, 96 intervals
     page.get_by_text("energy in the interval", exact=False).first.wait_for()
     page.wait_for_timeout(1000)
     page.screenshot(path=screenshots / "readings.png", full_page=True)
@@ -165,10 +165,10 @@ def test_an_analyst_materialises_registers_and_then_a_day_of_readings(page, addr
 
 def test_the_picture_of_the_day_is_shown(page, address: str, screenshots: Path):
     page.goto(f"{address}/assets/metering/readings?view=events")
-    page.get_by_text("picture", exact=True).first.wait_for(timeout=60_000)
+    page.get_by_text("picture", exact=True).first.wait_for(timeout=240_000)
     page.get_by_text("[Show Markdown]").first.click()
     shown = page.get_by_role("dialog").locator("img").first
-    shown.wait_for(timeout=30_000)
+    shown.wait_for(timeout=120_000)
     assert shown.evaluate("image => image.naturalWidth") > 400
     page.wait_for_timeout(500)
     page.screenshot(path=screenshots / "picture.png")
