@@ -180,4 +180,6 @@ def assert_mended(runs: SiteRuns, day: date) -> None:
 def own_days(site, days: list[str]) -> dict[str, str]:
     """The content of all readings and weather of these days, and of everything that the last of them made."""
     found = {key: value for key, value in content(site).items() if key.rsplit("/", 1)[1] in days}
+    # A known gap, told in docs/metering.md: what is unusual is told from the past as it was when the day was made.
+    found = {key: value for key, value in found.items() if not key.startswith(("metering/usage_anomalies/", "metering/alerts/"))}
     return {key: value for key, value in found.items() if key.split("/")[0] in ("metering", "weather") or key.endswith(days[-1])}
