@@ -48,7 +48,7 @@ def _registers(site, lake, days: list[date]) -> None:
 
 def _landing(site, lake, days: list[date]) -> dict[str, int]:
     from grid_assets.foundation.registers import METERS
-    from grid_assets.metering import landing
+    from grid_assets.metering.arrival import landing
 
     files, rejected = [], []
     for made in landing.land_days(site, lake, lake.read(METERS), days):
@@ -70,7 +70,7 @@ def _raw(site, lake, days: list[date]) -> None:
 
 def _readings(site, lake, days: list[date]) -> None:
     from grid_assets.metering import shards
-    from grid_assets.metering.outages import outages_of
+    from grid_assets.metering.entries.outages import outages_of
     from grid_assets.metering.tables import OUTAGE_EVENTS
 
     outages = outages_of(site, lake)
@@ -83,7 +83,7 @@ def _checks(site, lake, days: list[date]) -> dict[str, str]:
     """What the checks of the readings' assets compute, without their bookkeeping. Returns check -> what is wrong."""
     from grid_assets.metering import accounting
     from grid_assets.metering import tables as metering
-    from grid_assets.metering.quality_suite import judge_profiles
+    from grid_assets.metering.quality.quality_suite import judge_profiles
 
     wrong = {}
     for day in days:

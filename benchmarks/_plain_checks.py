@@ -15,9 +15,10 @@ from grid_assets.market.evidence import faults_of_signals, outside_evidence
 from grid_assets.market.tables import PRICE_SIGNALS
 from grid_assets.market.tariffs import price_series, tariff_named
 from grid_assets.market.what_if import market_of
-from grid_assets.metering import accounting, balances
+from grid_assets.metering import accounting
 from grid_assets.metering import tables as metering
-from grid_assets.metering.quality_suite import judge_profiles
+from grid_assets.metering.quality import balances
+from grid_assets.metering.quality.quality_suite import judge_profiles
 from grid_assets.network import tables as network
 from grid_assets.network.study import certificate_fault, violations_in_words
 from grid_assets.storage.replay import costs_do_not_add_up, faults_of_schedules, limits_exceeded, not_worth_it

@@ -28,21 +28,12 @@ from grid_assets.foundation.tables import Table
 from grid_assets.market.loads import study_loads
 from grid_assets.market.tables import PRICE_SIGNALS
 from grid_assets.market.what_if import elasticities_of, price_signals
-from grid_assets.metering import (
-    aggregation,
-    alert_days,
-    alert_inputs,
-    balances,
-    day_matrices,
-    landing,
-    measurements,
-    raw_days,
-    shards,
-    staleness,
-)
+from grid_assets.metering import measurements, raw_days, shards, staleness
 from grid_assets.metering import tables as metering
-from grid_assets.metering.corrections import corrections_of
-from grid_assets.metering.outages import outages_of
+from grid_assets.metering.arrival import landing
+from grid_assets.metering.entries.corrections import corrections_of
+from grid_assets.metering.entries.outages import outages_of
+from grid_assets.metering.quality import aggregation, alert_days, alert_inputs, balances, day_matrices
 from grid_assets.network import tables as network
 from grid_assets.network.day_study import study_of_day
 from grid_assets.storage.schedules import Registers, plan_storage

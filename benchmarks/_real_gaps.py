@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from grid_assets.foundation.site import Site
-from grid_assets.metering import estimation
+from grid_assets.metering.vee import estimation
 
 HOURS = (1, 2, 4, 8, 24, 48)
 WEEKS = 3

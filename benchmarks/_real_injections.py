@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks._real_gaps import DayMatrixes
-from grid_assets.metering import copied_days
+from grid_assets.metering.quality import copied_days
 
 SEED = 20261121
 SAMPLED_DAYS = 6

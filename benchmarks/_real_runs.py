@@ -15,8 +15,10 @@ from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.registers import METERS, NODES, PLANTS, read_register
 from grid_assets.foundation.site import Site
-from grid_assets.metering import copied_days, landing, raw_days, shards, unmeasured_days
+from grid_assets.metering import raw_days, shards
 from grid_assets.metering import tables as metering
+from grid_assets.metering.arrival import landing
+from grid_assets.metering.quality import copied_days, unmeasured_days
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def correct(
     from grid_assets.foundation.lake import Lake
     from grid_assets.foundation.registers import RegisterError
     from grid_assets.jobs import utc_now
-    from grid_assets.metering.corrections import CorrectionError, correction_of, enter_for_site
+    from grid_assets.metering.entries.corrections import CorrectionError, correction_of, enter_for_site
 
     chosen = [name for name, given in (("replace", energy_kwh is not None), ("reject", reject), ("accept", accept)) if given]
     if len(chosen) != 1:

@@ -209,5 +209,5 @@ class SiteRuns:
 
 
 def _without_module(message: str) -> str:
-    """``grid_assets.metering.arrivals.ArrivalError: said`` -> ``ArrivalError: said``: what people need of an error."""
+    """``grid_assets.metering.arrival.arrivals.ArrivalError: said`` -> ``ArrivalError: said``: what people need of an error."""
     return re.sub(r"^(?:\w+\.)+(\w+: )", r"\1", message.strip())

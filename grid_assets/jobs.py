@@ -181,7 +181,7 @@ class ReadingsCorrection(dg.Config):
 
 @dg.op(description="Adds a correction to the site's folder of corrections, and says which days to materialise.")
 def enter_correction(context: dg.OpExecutionContext, config: ReadingsCorrection, platform: Platform) -> None:
-    from grid_assets.metering.corrections import correction_of, enter_for_site
+    from grid_assets.metering.entries.corrections import correction_of, enter_for_site
 
     made = correction_of(platform.site.clock, now=utc_now(), **config.model_dump())
     days = [day.isoformat() for day in enter_for_site(platform.site, platform.lake, made)]

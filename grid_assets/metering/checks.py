@@ -7,12 +7,14 @@ import dagster as dg
 from grid_assets.foundation.dagster.checks import ERROR, WARN, recorded
 from grid_assets.foundation.dagster.doors import markdown_table, partition_keys
 from grid_assets.foundation.dagster.platform import Platform
-from grid_assets.metering import accounting, aggregation, balances, landing, staleness
-from grid_assets.metering.corrections import corrections_of
-from grid_assets.metering.outages import outages_of
-from grid_assets.metering.quality_suite import judge_profiles
+from grid_assets.metering import accounting, staleness
+from grid_assets.metering.arrival import landing
+from grid_assets.metering.arrival.stamps import instant_of
+from grid_assets.metering.entries.corrections import corrections_of
+from grid_assets.metering.entries.outages import outages_of
+from grid_assets.metering.quality import aggregation, balances
+from grid_assets.metering.quality.quality_suite import judge_profiles
 from grid_assets.metering.raw_days import measurement_rows_of_files, rows_of_files
-from grid_assets.metering.stamps import instant_of
 from grid_assets.metering.tables import (
     ALERTS,
     CORRECTIONS,

@@ -19,11 +19,7 @@ from grid_assets.foundation.lake import Lake, Shard, Written
 from grid_assets.foundation.registers import METERS, NODES, PLANTS
 from grid_assets.foundation.site import Site
 from grid_assets.foundation.tables import Table, order_codes
-from grid_assets.metering.day_axes import DayGrid, day_grid
 from grid_assets.metering.engines import run_shards
-from grid_assets.metering.history import PAST_COLUMNS, like_days_of, past_matrix
-from grid_assets.metering.reading_days import ShardInputs, merge_days, reading_day
-from grid_assets.metering.sun import night_intervals
 from grid_assets.metering.tables import (
     CLASS_PROFILES,
     CLOSING_REGISTERS,
@@ -38,6 +34,10 @@ from grid_assets.metering.tables import (
     RAW_READINGS,
     READINGS,
 )  # fmt: skip
+from grid_assets.metering.vee.day_axes import DayGrid, day_grid
+from grid_assets.metering.vee.history import PAST_COLUMNS, like_days_of, past_matrix
+from grid_assets.metering.vee.reading_days import ShardInputs, merge_days, reading_day
+from grid_assets.metering.vee.sun import night_intervals
 
 CODED = ("file_id", "source_file", "meter_id", "unit", "kind")
 CARRIED_DAYS = 35

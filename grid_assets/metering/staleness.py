@@ -19,9 +19,8 @@ import pyarrow.compute as pc
 from grid_assets.foundation.lake import Lake, content_hash
 from grid_assets.foundation.site import Site
 from grid_assets.foundation.tables import Table
-from grid_assets.metering.corrections import Corrections, corrections_of
-from grid_assets.metering.history import PAST_COLUMNS, like_days_of
-from grid_assets.metering.outages import Outages, outages_of
+from grid_assets.metering.entries.corrections import Corrections, corrections_of
+from grid_assets.metering.entries.outages import Outages, outages_of
 from grid_assets.metering.raw_days import is_finished, measurement_rows_of_files, rows_of_files
 from grid_assets.metering.tables import (
     ALERTS,
@@ -35,6 +34,7 @@ from grid_assets.metering.tables import (
     READING_INPUTS,
     READINGS,
 )
+from grid_assets.metering.vee.history import PAST_COLUMNS, like_days_of
 
 UP_TO_DATE = "up_to_date"
 """Name of the check on the readings that lists the stale days of the lake."""

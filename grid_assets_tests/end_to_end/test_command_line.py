@@ -56,7 +56,7 @@ def test_contracts_are_those_of_the_declarations():
 
 
 def test_errors_lose_their_module_and_keep_their_kind():
-    assert _without_module("grid_assets.metering.arrivals.ArrivalError: no such folder\n") == "ArrivalError: no such folder"
+    assert _without_module("grid_assets.metering.arrival.arrivals.ArrivalError: no such folder\n") == "ArrivalError: no such folder"
     assert _without_module("no such folder: at all") == "no such folder: at all"
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from grid_assets.figures import quality
-from grid_assets.metering import balances
+from grid_assets.metering.quality import balances
 
 STARTS = pd.date_range("2026-03-02 23:00", periods=92, freq="15min", tz="UTC", name="start_utc")
 ZONE = "Europe/Berlin"

@@ -15,8 +15,11 @@ import pytest
 from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.registers import METERS, NODES, read_register
 from grid_assets.foundation.site import Site, load_site
-from grid_assets.metering import aggregation, landing, raw_days, reading_days, staleness
+from grid_assets.metering import raw_days, staleness
+from grid_assets.metering.arrival import landing
+from grid_assets.metering.quality import aggregation
 from grid_assets.metering.tables import NODE_LOADS, RAW_READINGS
+from grid_assets.metering.vee import reading_days
 
 METERS_CSV = """meter_id,kind,node_id,bus_id,customer_class,rating_kw,power_factor,net_metered,valid_from_utc,valid_to_utc
 m1,load,f1,,residential,10,,false,2020-01-01T00:00:00Z,

@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from grid_assets.foundation.site_sections import ValidationSection
 from grid_assets.foundation.tables import Table
-from grid_assets.metering.day_axes import DayGrid
-from grid_assets.metering.reading_days import ReadingDay, ShardInputs, reading_day
 from grid_assets.metering.tables import CORRECTIONS, OUTAGE_EVENTS, RAW_READINGS, READINGS
+from grid_assets.metering.vee.day_axes import DayGrid
+from grid_assets.metering.vee.reading_days import ReadingDay, ShardInputs, reading_day
 
 DAY = date(2021, 6, 1)
 STARTS = pd.date_range("2021-06-01", periods=48, freq="30min", tz="UTC", name="start_utc").as_unit("us")

@@ -19,8 +19,9 @@ from grid_assets.foundation.dagster.partitions import partitions_of
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.registers import METERS, NODES
-from grid_assets.metering import assets, checks, landing, sensors, watching
-from grid_assets.metering.quality_suite import docs_page, judge_profiles
+from grid_assets.metering import assets, checks, sensors, watching
+from grid_assets.metering.arrival import landing
+from grid_assets.metering.quality.quality_suite import docs_page, judge_profiles
 from grid_assets.metering.staleness import StaleDay, stale_days
 from grid_assets.metering.tables import (
     ALERTS,
@@ -197,7 +198,7 @@ def test_a_day_whose_landed_rows_are_gone_is_stale(made):
 
 
 def _no_docs(fed):
-    from grid_assets.metering.quality_suite import QualityVerdict
+    from grid_assets.metering.quality.quality_suite import QualityVerdict
 
     return QualityVerdict(True, {FIRST.isoformat(): ""}, 0, docs_page(fed.site.artefacts))
 

@@ -13,10 +13,10 @@ from benchmarks import _real_sets as real_sets
 from benchmarks._real_runs import outcome_of, run_set
 from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.lake import Lake
-from grid_assets.metering import unmeasured_days
 from grid_assets.metering.accounting import day_faults, landing_faults
-from grid_assets.metering.aggregation import node_loads
-from grid_assets.metering.landing import land_days, write_landing
+from grid_assets.metering.arrival.landing import land_days, write_landing
+from grid_assets.metering.quality import unmeasured_days
+from grid_assets.metering.quality.aggregation import node_loads
 from grid_assets.metering.tables import FAILED_READINGS, FILE_DAYS, LANDED_FILES, READINGS, REJECTED_READINGS
 from grid_assets_tests.conftest import site_in
 from grid_assets_tests.metering.conftest import MadeSite

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grid_assets.metering.reading_days import ShardInputs, merge_days, reading_day
 from grid_assets.metering.tables import (
     CLASS_PROFILES,
     EDITED_READINGS,
@@ -21,6 +20,7 @@ from grid_assets.metering.tables import (
     RAW_READINGS,
     READINGS,
 )
+from grid_assets.metering.vee.reading_days import ShardInputs, merge_days, reading_day
 from grid_assets_tests.metering.made_days import (
     IDS,
     RULES,

@@ -18,7 +18,7 @@ from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import DEVICES, METERS, NODES
 from grid_assets.jobs import correct_readings
 from grid_assets.metering import accounting, checks, measurements, sensors, staleness
-from grid_assets.metering.corrections import corrections_of
+from grid_assets.metering.entries.corrections import corrections_of
 from grid_assets.metering.tables import (
     ALERTS,
     CLASS_PROFILES,

@@ -15,7 +15,7 @@ import pytest
 from grid_assets.demand_response.events import read_events, read_participants
 from grid_assets.foundation.registers import DEVICES, METERS, NODES, PLANTS, REGISTERS, UNITS, faults_of_tree, read_register
 from grid_assets.foundation.site import Site, load_site
-from grid_assets.metering.outages import read_outages
+from grid_assets.metering.entries.outages import read_outages
 from grid_assets.simulation.prepare import _Feed, _with_boundary, prepare
 from grid_assets.simulation.register_standings import with_registers
 from grid_assets.simulation.simbench_network import SimulationError, customer_class, plant_kind, simulated_grid

@@ -11,7 +11,7 @@ import pytest
 
 from grid_assets.foundation.registers import METERS, NODES, faults_of_tree, read_register
 from grid_assets.foundation.site import load_site
-from grid_assets.metering.outages import read_outages
+from grid_assets.metering.entries.outages import read_outages
 from grid_assets.simulation import fault_rates as rates
 from grid_assets.simulation.synthetic_meters import CLASSES, clean_day, population
 from grid_assets.simulation.synthetic_site import read_truth, write_site

@@ -1,0 +1,1 @@
+"""What people enter: corrections of readings, and outages that are known."""

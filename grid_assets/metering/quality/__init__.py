@@ -1,0 +1,1 @@
+"""What is told of the readings: loads and balances of nodes, alerts, unusual and copied consumption, statistics."""

@@ -1,0 +1,380 @@
+"""One day of readings of a shard of meters: the newest arrival of every interval, validated, edited, its gaps estimated, every
+row accounted for.
+
+The form of the computation is portable: Arrow tables in, Arrow tables out, matrices of (meters, intervals) between; nothing
+here knows where the rows come from or on which engine it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from grid_assets.foundation.site_sections import ValidationSection
+from grid_assets.foundation.tables import Table
+from grid_assets.metering.tables import (
+    CLASS_PROFILES,
+    CORRECTIONS,
+    EDITED_READINGS,
+    FAILED_READINGS,
+    FILE_DAYS,
+    METER_DAYS,
+    OUTAGE_EVENTS,
+    QUALITY_PROFILES,
+    RAW_READINGS,
+    READINGS,
+)
+from grid_assets.metering.vee import quality_codes as codes
+from grid_assets.metering.vee import reading_tables as made_tables
+from grid_assets.metering.vee import validation
+from grid_assets.metering.vee.day_axes import DayGrid, day_grid
+from grid_assets.metering.vee.day_in_making import DayFlags, Matrices
+from grid_assets.metering.vee.day_profiles import (
+    class_part,
+    day_figures,
+    merged_classes,
+    merged_files,
+    merged_quality,
+    quality_part,
+    row_sums,
+)
+from grid_assets.metering.vee.editing import ACCEPT, REJECT, REPLACE, Corrections, Supply, corrections_on, without_supply
+from grid_assets.metering.vee.estimation import NEAR_HOURS, ClassProfiles, Estimates, estimate
+from grid_assets.metering.vee.history import History, class_profiles_on
+from grid_assets.metering.vee.newest_arrivals import Arrivals, last_of_day_before, place
+from grid_assets.metering.vee.register_reads import register_day, register_mismatch, spans_of, to_totals, told_again, without_energy
+from grid_assets.metering.vee.scale_test import WH_PER_KWH, doubtful_days, scaled_days, without_past
+from grid_assets.metering.vee.validation import BITS
+
+__all__ = ["DayGrid", "History", "ReadingDay", "ShardInputs", "day_grid", "merge_days", "reading_day"]
+
+
+@dataclass
+class ShardInputs:
+    """What a shard's day is made from; everything but the raw rows may be absent."""
+
+    raw: pa.Table
+    """RAW_READINGS of the shard's range of meter ids, ids that are not in force included, in any order."""
+    opening: pa.Table = field(default_factory=RAW_READINGS.empty)
+    """RAW_READINGS of the day before, of register reads: the newest of each meter opens the day."""
+    corrections: pd.DataFrame = field(default_factory=lambda: CORRECTIONS.empty().to_pandas())
+    outages: pd.DataFrame = field(default_factory=lambda: OUTAGE_EVENTS.empty().to_pandas())
+    past: Sequence[np.ndarray] = ()
+    """Like days: measured and edited kWh on the day's axes (history.past_matrix)."""
+    class_past: pd.DataFrame = field(default_factory=lambda: CLASS_PROFILES.empty().to_pandas())
+    """CLASS_PROFILES of the like days."""
+    night: np.ndarray | None = None
+    """(intervals,): whether the sun is down (sun.night_intervals); None: not judged."""
+
+
+@dataclass
+class ReadingDay:
+    """A shard's day: its tables, and its parts of the tables whose rows several shards add to."""
+
+    grid: DayGrid
+    shard_tables: dict[Table, pa.Table]
+    """READINGS, FAILED_READINGS, METER_DAYS and EDITED_READINGS, sorted by their keys; text may be dictionary-encoded."""
+    parts: dict[Table, pa.Table]
+    """For merge_days: FILE_DAYS, QUALITY_PROFILES and CLASS_PROFILES as sums."""
+
+    def tables(self) -> dict[Table, pa.Table]:
+        """The day's tables, were this shard the only one, in the order in which they are to be written: file_days, which
+        tells what the day was made from, is the last.
+        """
+        merged = merge_days([self.parts], self.grid)
+        return {**self.shard_tables, QUALITY_PROFILES: merged[QUALITY_PROFILES], CLASS_PROFILES: merged[CLASS_PROFILES],
+                FILE_DAYS: merged[FILE_DAYS]}  # fmt: skip
+
+    def frame(self, table: Table) -> pd.DataFrame:
+        held = self.shard_tables[table] if table in self.shard_tables else merge_days([self.parts], self.grid)[table]
+        return table.conform(held).to_pandas()
+
+    def figures(self) -> dict[str, float]:
+        """What an analyst wants to know of the day first."""
+        return day_figures(self.shard_tables[METER_DAYS], self.shard_tables[FAILED_READINGS].num_rows)
+
+    # As frames, for pictures and tests; the doors write tables().
+
+    @cached_property
+    def readings(self) -> pd.DataFrame:
+        return self.frame(READINGS)
+
+    @cached_property
+    def failed(self) -> pd.DataFrame:
+        return self.frame(FAILED_READINGS)
+
+    @cached_property
+    def edited(self) -> pd.DataFrame:
+        return self.frame(EDITED_READINGS)
+
+    @cached_property
+    def file_days(self) -> pd.DataFrame:
+        return self.frame(FILE_DAYS)
+
+    @cached_property
+    def meter_days(self) -> pd.DataFrame:
+        return self.frame(METER_DAYS)
+
+    @cached_property
+    def quality_profiles(self) -> pd.DataFrame:
+        return self.frame(QUALITY_PROFILES)
+
+    @cached_property
+    def class_profiles(self) -> pd.DataFrame:
+        return self.frame(CLASS_PROFILES)
+
+
+def merge_days(parts: Sequence[dict[Table, pa.Table]], grid: DayGrid) -> dict[Table, pa.Table]:
+    """The tables of a day that its shards share, from their parts; ``grid``: any with the day's intervals."""
+    return {
+        QUALITY_PROFILES: merged_quality([one[QUALITY_PROFILES] for one in parts], grid.day),
+        CLASS_PROFILES: merged_classes([one[CLASS_PROFILES] for one in parts], grid.starts),
+        FILE_DAYS: merged_files([one[FILE_DAYS] for one in parts]),
+    }
+
+
+def reading_day(grid: DayGrid, inputs: ShardInputs, rules: ValidationSection) -> ReadingDay:
+    """Validates, edits and estimates a shard's day; no raw row is dropped. Raises UnitError and CorrectionError."""
+    arrivals = place(grid, inputs.raw)
+    day = _arrived(grid, arrivals, inputs.opening, rules)
+    classes = class_profiles_on(grid, inputs.class_past)
+    _rescale(grid, day, inputs, classes, rules)
+    _find_exchanges(grid, day)
+    edits = corrections_on(grid, inputs.corrections) if len(inputs.corrections) else None
+    if edits is not None:
+        _take_as_arrived(day, edits)
+    supply = without_supply(grid, inputs.outages, day.arrived)
+    usual_kwh, usual_count = _usual(inputs.past, grid.shape)
+    day.failures = rule_failures(grid, day.arrived, rules, inputs.past, usual_kwh / np.maximum(usual_count, 1), supply, inputs.night)
+    day.failures[validation.interval_length(day.arrived)] |= BITS["interval_length"]
+    day.failures.ravel()[day.exchanged] |= BITS["meter_exchange"]
+    _judge(day, edits)
+    outcome = made_tables.outcomes(arrivals, day, edits)
+    failed, files = made_tables.failed(grid, inputs.raw, arrivals, day, outcome), made_tables.file_days(inputs.raw, outcome)
+    del arrivals, outcome  # a day's rows take more memory than its matrices
+    made = estimate(day.valid, limit_of(grid, rules), inputs.past, classes, near_of(grid))
+    _follow_registers(grid, day, made, edits, rules, supply)
+    told = _day_flags(grid, day, rules, usual_kwh, usual_count)
+    words = made_tables.published_words(day, made, edits, None if supply is None else supply.touched)
+    valid_count = np.count_nonzero(~np.isnan(day.valid), axis=1)
+    shard = {
+        READINGS: made_tables.readings(grid, day, made, words),
+        FAILED_READINGS: failed,
+        EDITED_READINGS: made_tables.edited(grid, day, made, words, edits),
+        METER_DAYS: made_tables.meter_days(grid, day, made, words, told),
+    }
+    parts = {
+        FILE_DAYS: files,
+        QUALITY_PROFILES: quality_part(grid, valid_count, made.energy),
+        CLASS_PROFILES: class_part(grid, day.valid),
+    }
+    return ReadingDay(grid, shard, parts)
+
+
+def limit_of(grid: DayGrid, rules: ValidationSection) -> int:
+    """The longest gap that is filled linearly, in intervals."""
+    return int(rules.linear_gap_minutes / (60.0 * grid.hours) + 1e-9)
+
+
+def near_of(grid: DayGrid) -> int:
+    """Intervals around one whose like days spread alike."""
+    return max(1, round(NEAR_HOURS / grid.hours))
+
+
+def either_way(grid: DayGrid) -> np.ndarray:
+    """(meters,): whether energy may flow both ways, so that a reading may be negative."""
+    return grid.meters["net_metered"].to_numpy(dtype=bool) | (grid.meters["kind"] == "boundary").to_numpy()
+
+
+def limit_kwh(grid: DayGrid) -> np.ndarray:
+    """(meters,): the most energy that the service can carry in an interval."""
+    return grid.meters["rating_kw"].to_numpy(dtype=float) * grid.hours
+
+
+def _arrived(grid: DayGrid, arrivals: Arrivals, opening: pa.Table, rules: ValidationSection) -> Matrices:
+    """The newest arrivals in their matrix, and between them what the registers tell."""
+    intervals = grid.shape[1]
+    arrived = np.full(grid.shape, np.nan)
+    flat = arrived.ravel()
+    at, cell = arrivals.intervals
+    flat[cell] = arrivals.kwh[at]
+    sent_intervals = np.zeros(grid.shape[0], dtype=bool)
+    sent_intervals[cell // intervals] = True
+    reads, closed = arrivals.registers
+    modulus = grid.column("register_modulus_kwh", rules.register_modulus_kwh).to_numpy(dtype=float)
+    spans = spans_of(
+        arrivals.row[reads], closed % intervals, arrivals.kwh[reads], last_of_day_before(grid, opening), limit_kwh(grid), modulus,
+        either_way(grid),
+    )  # fmt: skip
+    closing = spans.row * intervals + spans.end - 1
+    silent = np.isnan(flat[closing])
+    plain = silent & ~spans.exchanged & (spans.intervals == 1)
+    flat[closing[plain]] = spans.kwh[plain]
+    both = np.zeros(grid.shape[0], dtype=bool)
+    both[spans.row] = True
+    return Matrices(arrived, ~np.isnan(arrived), closing[plain], spans, both & sent_intervals)
+
+
+def _find_exchanges(grid: DayGrid, day: Matrices) -> None:
+    """The closing reads that cannot be of the register that was read before: their intervals are gaps with a reason."""
+    spans = day.spans
+    across_units = np.isin(spans.row, day.scaled) & (spans.begin <= 0)  # the day before may have been sent in kWh
+    exchanged = (spans.exchanged | spans.too_much(limit_kwh(grid))) & ~across_units
+    closing = spans.row * grid.shape[1] + spans.end - 1
+    alone = exchanged & ~day.heard.ravel()[closing]
+    day.exchanged, day.exchanged_kwh = closing[alone], spans.kwh[alone]
+    day.heard.ravel()[day.exchanged] = True
+    day.exchanged_meters = spans.row[exchanged]
+    spans.exchanged = exchanged | across_units
+
+
+def _rescale(grid: DayGrid, day: Matrices, inputs: ShardInputs, classes: ClassProfiles, rules: ValidationSection) -> None:
+    """Brings days that were sent in Wh to kWh, before any mean of them is taken."""
+    class_kwh = np.full(grid.shape[0], np.nan)
+    known = classes.member >= 0
+    if known.any():
+        told = ~np.isnan(classes.mean).all(axis=1)
+        median = np.full(len(told), np.nan)
+        median[told] = np.nanmedian(classes.mean[told], axis=1)
+        class_kwh[known] = median[classes.member[known]]
+    day.scaled = np.flatnonzero(scaled_days(day.arrived, inputs.past, limit_kwh(grid), class_kwh, rules.scale_ratio))
+    day.unconfirmed = day.scaled[without_past(inputs.past, day.scaled)]
+    day.original = day.arrived[day.scaled]
+    day.arrived[day.scaled] /= WH_PER_KWH
+    wh = np.isin(day.spans.row, day.scaled)
+    day.spans.kwh[wh] /= WH_PER_KWH
+    day.spans.resolution_kwh[wh] /= WH_PER_KWH
+
+
+def _take_as_arrived(day: Matrices, edits: Corrections) -> None:
+    """An analyst who accepts a value of a day that the scale test changed accepts what arrived."""
+    where = {int(row): n for n, row in enumerate(day.scaled)}
+    intervals = day.arrived.shape[1]
+    for at in edits.of(ACCEPT):
+        row, column = divmod(int(edits.cell[at]), intervals)
+        if row in where:
+            day.arrived[row, column] = day.original[where[row], column]
+
+
+def _usual(past: Sequence[np.ndarray], shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Sum and number of the known values of the like days, per meter."""
+    total, count = np.zeros(shape[0]), np.zeros(shape[0], dtype=np.int64)
+    for one in past:
+        sums, known = row_sums(one)
+        total, count = total + sums, count + known
+    return np.where(count > 0, total, np.nan), count
+
+
+def rule_failures(
+    grid: DayGrid, arrived: np.ndarray, rules: ValidationSection, past: Sequence[np.ndarray], usual_kwh: np.ndarray,
+    supply: Supply | None, night: np.ndarray | None,
+) -> np.ndarray:  # fmt: skip
+    """Bits of the rules that each value fails. A value that cannot be (negative, above the rating) is no evidence for the others."""
+    rating = grid.meters["rating_kw"].to_numpy(dtype=float)
+    generates = (grid.meters["kind"] == "generation").to_numpy()
+    negative = validation.negative(arrived, either_way(grid))
+    above = validation.above_rating(arrived, rating, grid.hours)
+    doubtful = doubtful_days(arrived, past, rating * grid.hours)
+    above[doubtful] = ~np.isnan(arrived[doubtful])
+    impossible = negative | above
+    possible = np.where(impossible, np.nan, arrived) if impossible.any() else arrived
+    found = {"negative": negative, "above_rating": above}
+    found["spike"] = validation.spike(possible, rules.spike_ratio, rating, grid.hours, rules.spike_floor_share, past)
+    found["stuck"] = validation.stuck(possible, rules.stuck_intervals, generates)
+    found["zero_run"] = validation.zero_run(
+        possible,
+        past,
+        rules.zero_run_usual_kw * grid.hours,
+        rules.zero_run_intervals,
+        generates,
+        None if supply is None else supply.touched,
+    )
+    if rules.near_zero_share > 0:
+        is_load = (grid.meters["kind"] == "load").to_numpy()
+        found["near_zero"] = validation.near_zero(possible, usual_kwh, rules.near_zero_share, rules.near_zero_intervals, is_load)
+    if night is not None:
+        solar = grid.column("photovoltaic", False).to_numpy(dtype=bool)
+        found["pv_at_night"] = validation.pv_at_night(possible, night, solar, rules.night_share * rating * grid.hours)
+    failures = np.zeros(grid.shape, dtype=np.uint16)
+    for rule, where in found.items():
+        if where.any():
+            failures[where] |= BITS[rule]
+    return failures
+
+
+def _judge(day: Matrices, edits: Corrections | None) -> None:
+    """What is valid: arrived values that failed nothing, and what analysts say."""
+    day.valid = np.where(day.failures == 0, day.arrived, np.nan)
+    if edits is None:
+        return
+    valid, failures, arrived = day.valid.ravel(), day.failures.ravel(), day.arrived.ravel()
+    accept, reject, replaced = (edits.cell[edits.of(one)] for one in (ACCEPT, REJECT, REPLACE))
+    valid[accept] = arrived[accept]
+    valid[reject] = np.nan
+    failures[reject[~np.isnan(arrived[reject])]] |= BITS["correction"]
+    valid[replaced] = edits.kwh[edits.of(REPLACE)]
+
+
+def _follow_registers(
+    grid: DayGrid, day: Matrices, made: Estimates, edits: Corrections | None, rules: ValidationSection, supply: Supply | None
+) -> None:
+    """Nothing flows in an outage, and estimates between two register reads sum to what the register says, unless it only says
+    again what was refused.
+    """
+    missing = np.isnan(day.valid)
+    silent = missing & ~day.heard & supply.covered if supply is not None else np.zeros((0, 0), dtype=bool)
+    spans = day.spans
+    if len(spans.row):
+        rejected = np.zeros(grid.shape, dtype=bool)
+        if edits is not None:
+            cells = edits.cell[edits.of(REJECT)]
+            by_interval = ~np.isnan(day.arrived.ravel()[cells]) & ~np.isin(cells, day.by_register)
+            rejected.ravel()[cells[~by_interval]] = True
+        again = told_again(spans, np.where(missing, day.arrived, np.nan), rejected, missing)
+        spans = replace(spans, exchanged=spans.exchanged | again)
+        if supply is not None:
+            silent = without_energy(silent, day.valid, spans, limit_kwh(grid))
+    if supply is not None and silent.any():
+        _without_supply(grid, made, silent, supply.unended)
+        missing &= ~silent
+    if len(spans.row):
+        even = to_totals(made.energy, made.error, ~missing, spans, limit_of(grid, rules), either_way(grid), limit_kwh(grid))
+        made.method[even > 0] = codes.LINEAR
+        made.method[even > limit_of(grid, rules)] = codes.REGISTER_EVEN
+
+
+def _without_supply(grid: DayGrid, made: Estimates, silent: np.ndarray, unended: np.ndarray) -> None:
+    """An interval that an outage covers whole and of which nothing arrived has no energy; where nobody knows that the outage
+    lasted so long it may be wrong by all that is usual then, or by all that the service carries.
+    """
+    unsure = np.nonzero(silent & unended)
+    most = np.hypot(made.energy[unsure], np.nan_to_num(made.error[unsure]))
+    made.error[silent] = 0.0
+    made.error[unsure] = np.where(np.isnan(most), limit_kwh(grid)[unsure[0]], most)
+    made.energy[silent], made.method[silent] = 0.0, codes.OUTAGE
+
+
+def _day_flags(grid: DayGrid, day: Matrices, rules: ValidationSection, usual_kwh: np.ndarray, usual_count: np.ndarray) -> DayFlags:
+    """The tests of the day as a whole: scale, sum check and usage. They refuse nothing; people look at them."""
+    meters, intervals = grid.shape
+    bits = np.bitwise_or.reduce(day.failures, axis=1) if intervals else np.zeros(meters, dtype=np.uint16)
+    bits[day.scaled] |= BITS["scaled_wh"]
+    bits[day.exchanged_meters] |= BITS["meter_exchange"]
+    by_register = np.where(day.both, register_day(day.spans, meters, intervals), np.nan)
+    finest = np.zeros(meters)
+    np.maximum.at(finest, day.spans.row, day.spans.resolution_kwh)
+    bits[register_mismatch(day.valid, by_register, rules.register_tolerance_pct, finest)] |= BITS["register_mismatch"]
+    sums, count = row_sums(day.valid)
+    enough = 2 * usual_count >= intervals
+    usual = np.where(enough, usual_kwh / np.maximum(usual_count, 1) * intervals, np.nan)
+    own = np.where(5 * count >= 4 * intervals, sums / np.maximum(count, 1) * intervals, np.nan)
+    judged = (grid.meters["kind"] == "load").to_numpy() & ~grid.meters["net_metered"].to_numpy(dtype=bool)
+    high, low = validation.unusual_usage(own, usual, rules.usage_ratio, judged)
+    bits[high] |= BITS["high_usage"]
+    bits[low] |= BITS["low_usage"]
+    return DayFlags(bits, usual, by_register)
