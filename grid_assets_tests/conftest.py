@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from grid_assets.foundation.lake import Lake
@@ -13,6 +14,8 @@ from grid_assets.reporting.publish import ensure_manifest
 
 PROJECT = Path(__file__).resolve().parents[1]
 SITES = PROJECT / "data" / "sites"
+hypothesis.settings.register_profile("project", deadline=None)  # a busy machine is no fault of the code
+hypothesis.settings.load_profile("project")
 SHARED = Path(os.environ.get("GRID_ASSETS_SHARED") or PROJECT.parent / "shared").absolute()
 
 TOGETHER = ("end_to_end",)

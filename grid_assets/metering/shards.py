@@ -7,7 +7,7 @@ are written, one pointer makes them the partition. Nothing is exchanged between 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 
@@ -35,8 +35,9 @@ from grid_assets.metering.tables import (
     READINGS,
 )  # fmt: skip
 from grid_assets.metering.vee.day_axes import DayGrid, day_grid
+from grid_assets.metering.vee.group_movements import Departures, GroupMovements, movements_of, sample_ranges
 from grid_assets.metering.vee.history import PAST_COLUMNS, like_days_of, past_matrix
-from grid_assets.metering.vee.reading_days import ShardInputs, merge_days, reading_day
+from grid_assets.metering.vee.reading_days import ShardInputs, merge_days, reading_day, sampled_departures
 from grid_assets.metering.vee.sun import night_intervals
 
 CODED = ("file_id", "source_file", "meter_id", "unit", "kind")
@@ -57,6 +58,8 @@ class ShardTask:
     """The first meter id that belongs to the next shard; None: to the end."""
     files: tuple[str, ...] = ()
     known_until: datetime | None = None
+    movements: GroupMovements | None = None
+    """What meters with generation behind them did on the day, for its estimates."""
 
 
 def ranges_of(meter_ids: Sequence[str], shard_meters: int) -> list[tuple[str | None, str | None]]:
@@ -160,18 +163,34 @@ def make_reading_day(site: Site, lake: Lake, day: date) -> dict[Table, Written]:
 
     Until the last shard is written the day keeps the tables that it had; then they are replaced one by one.
     """
-    made = run_shards(site.metering, reading_shard, tasks_of(site, lake, day))
+    tasks = tasks_of(site, lake, day)
+    movements = movements_of(run_shards(site.metering, sampled_shard, _samples(site, lake, day)))
+    made = run_shards(site.metering, reading_shard, [replace(one, movements=movements) for one in tasks])
     merged = merge_days([one.parts for one in made], day_grid(site.clock, METERS.empty().to_pandas(), day))
     written = {table: lake.point_at(table, day, [one.written[table] for one in made]) for table in SHARDED}
     del written[CLOSING_REGISTERS]  # no asset
     return written | {table: lake.write(table, merged[table], day) for table in MERGED}
 
 
+def _samples(site: Site, lake: Lake, day: date) -> list[ShardTask]:
+    """The ranges of meters that tell what those with generation behind them did; none where no meter has any."""
+    meters = lake.read_arrow(METERS, None, ["meter_id", "kind", "net_metered"])
+    if not pc.any(pc.or_(meters["net_metered"], pc.equal(meters["kind"], "generation"))).as_py():
+        return []
+    return [ShardTask(site, day, n, *ids) for n, ids in enumerate(sample_ranges(meters["meter_id"].to_pylist()))]
+
+
+def sampled_shard(task: ShardTask) -> Departures:
+    """What a range of the sample tells of its groups' day; writes nothing."""
+    lake = Lake(task.site.lake_root)
+    grid = _grid(task, lake)
+    return sampled_departures(grid, _inputs(task, lake, grid), task.site.validation)
+
+
 def reading_shard(task: ShardTask) -> ShardMade:
     """Makes and writes a shard's part of the day's readings."""
     site, lake = task.site, Lake(task.site.lake_root)
-    register = lake.read_between(METERS, None, task.lower, task.upper).to_pandas()
-    grid = day_grid(site.clock, register, task.day, lake.read(NODES), lake.read(PLANTS))
+    grid = _grid(task, lake)
     inputs = _inputs(task, lake, grid)
     made = reading_day(grid, inputs, site.validation)
     closing = _closing_registers(inputs.raw, inputs.opening, _carried_since(task))
@@ -180,22 +199,28 @@ def reading_shard(task: ShardTask) -> ShardMade:
     return ShardMade(written, made.parts)
 
 
+def _grid(task: ShardTask, lake: Lake) -> DayGrid:
+    register = lake.read_between(METERS, None, task.lower, task.upper).to_pandas()
+    return day_grid(task.site.clock, register, task.day, lake.read(NODES), lake.read(PLANTS))
+
+
 def _inputs(task: ShardTask, lake: Lake, grid: DayGrid) -> ShardInputs:
     site, day = task.site, task.day
     raw = lake.read_between(RAW_READINGS, day, task.lower, task.upper, coded=CODED)
     opening = _opening_registers(task, lake)
     weeks = like_days_of(day, site.validation.like_day_weeks)
-    past = [matrix for one in weeks if (matrix := _past(task, lake, grid, one)) is not None]
+    past = [_past(task, lake, grid, one) for one in weeks if lake.pointer(READINGS, one) is not None]
     night = None
     if site.weather is not None:
         night = night_intervals(
             site.weather.latitude, site.weather.longitude, grid.starts, grid.hours, site.validation.night_elevation_degrees
         )  # fmt: skip
     return ShardInputs(
-        raw, opening, lake.read(CORRECTIONS, day), lake.read(OUTAGE_EVENTS, day), past, lake.read(CLASS_PROFILES, weeks), night
+        raw, opening, lake.read(CORRECTIONS, day), lake.read(OUTAGE_EVENTS, day), past, lake.read(CLASS_PROFILES, weeks), night,
+        task.movements,
     )  # fmt: skip
 
 
-def _past(task: ShardTask, lake: Lake, grid: DayGrid, day: date) -> np.ndarray | None:
+def _past(task: ShardTask, lake: Lake, grid: DayGrid, day: date) -> np.ndarray:
     rows = lake.read_between(READINGS, day, task.lower, task.upper, PAST_COLUMNS, ("meter_id", "quality", "quality_code"))
-    return past_matrix(rows, task.site.clock.intervals(day), grid) if rows.num_rows else None
+    return past_matrix(rows, task.site.clock.intervals(day), grid)

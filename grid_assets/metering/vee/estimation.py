@@ -7,16 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from grid_assets.metering.vee.like_days import MINIMUM_OVERLAP, Movements, like_days
 from grid_assets.metering.vee.quality_codes import AS_ARRIVED, CLASS_PROFILE, LIKE_DAYS, LINEAR
 
 MINIMUM_WINDOWS = 8
 """So many places of the day must be interpolated on trial before their error is believed."""
-MINIMUM_OVERLAP = 1 / 8
-"""Share of the day's intervals that must be valid before a class profile is scaled by them."""
 CLASS_RATIOS = (0.02, 50.0)
 """A meter further from its class than this has another profile than its class."""
-NEAR_HOURS = 1.0
-"""The spread of like days at a time of day is taken from the times this far around it."""
 
 
 @dataclass
@@ -42,10 +39,14 @@ class ClassProfiles:
     deviation: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
 
 
-def estimate(kwh: np.ndarray, limit: int, history: Sequence[np.ndarray], classes: ClassProfiles | None = None, near: int = 4) -> Estimates:
+def estimate(
+    kwh: np.ndarray, limit: int, history: Sequence[np.ndarray], classes: ClassProfiles | None = None, near: int = 4,
+    movements: Movements | None = None, bounds: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Estimates:  # fmt: skip
     """Fills what is NaN: gaps of up to ``limit`` intervals by straight lines, the rest from like days, then from the class.
 
-    ``history``: like days in the same shape, NaN where not measured; ``near``: intervals around one that share its spread.
+    ``history``: like days in the same shape, NaN where not measured; ``near``: intervals in an hour; ``bounds``: the least and
+    the most energy of an interval, (meters,) each, that no estimate from like days leaves.
     """
     made = Estimates(kwh.copy(), np.full(kwh.shape, AS_ARRIVED, dtype=np.int8), np.full(kwh.shape, np.nan))
     rows = np.flatnonzero(np.isnan(kwh).any(axis=1))
@@ -54,7 +55,10 @@ def estimate(kwh: np.ndarray, limit: int, history: Sequence[np.ndarray], classes
     _fill(made, rows, LINEAR, *linear(kwh[rows], limit))
     rows = rows[np.isnan(made.energy[rows]).any(axis=1)]
     if len(rows) and history:
-        _fill(made, rows, LIKE_DAYS, *like_days(kwh[rows], [day[rows] for day in history], near))
+        values, errors = like_days(kwh[rows], [day[rows] for day in history], near, movements.of(rows) if movements else None)
+        if bounds is not None:
+            values = np.clip(values, bounds[0][rows, None], bounds[1][rows, None])
+        _fill(made, rows, LIKE_DAYS, values, errors)
         rows = rows[np.isnan(made.energy[rows]).any(axis=1)]
     rows = rows[classes.member[rows] >= 0] if classes is not None else rows[:0]
     if classes is not None and len(rows):
@@ -115,50 +119,6 @@ def _missed_by_lines(kwh: np.ndarray, rows: np.ndarray, length: int, step: int) 
     with np.errstate(invalid="ignore", divide="ignore"):
         root = np.sqrt(squares.sum(axis=1, where=known) / count)
     return np.where(count >= MINIMUM_WINDOWS, root, np.nan)[back]
-
-
-def like_days(kwh: np.ndarray, history: Sequence[np.ndarray], near: int) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of the same time of day on like days, never scaled, and its error; NaN where no like day is known.
-
-    ``kwh``: the day, NaN where not valid; ``history``: like days in the same shape. Source: the mean of three like days, as in
-    ERCOT's matrix of estimation practice. The error of a mean of n days as a forecast of another is s * sqrt(1 + 1/n), s their
-    spread at the times ``near`` each; where the day itself has enough valid values it is brought to what the same mean misses
-    there, so that an unusual day says so. Of a single like day and an empty day it is the spread over the day's hours.
-    """
-    days = np.stack(history)
-    known = ~np.isnan(days)
-    count = known.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(count > 0, days.sum(axis=0, where=known) / count, np.nan)
-        squares = ((days - mean) ** 2).sum(axis=0, where=known)
-        freedom = np.where(count > 1, count - 1, 0)
-        variance = around(np.where(count > 1, squares, 0.0), near) / around(freedom.astype(float), near)
-        expected = variance * (1.0 + 1.0 / count)
-    return mean, np.sqrt(_as_missed_today(kwh, mean, expected))
-
-
-def around(values: np.ndarray, near: int) -> np.ndarray:
-    """Sums over the ``near`` columns before and after each and itself; fewer at the edges."""
-    columns = values.shape[1]
-    sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
-    at = np.arange(columns)
-    return sums[:, np.minimum(at + near + 1, columns)] - sums[:, np.maximum(at - near, 0)]
-
-
-def _as_missed_today(kwh: np.ndarray, mean: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """The expected squared errors, brought to those that the day's valid values show; (meters, intervals)."""
-    columns = kwh.shape[1]
-    missed = (kwh - mean) ** 2
-    both = ~np.isnan(missed) & ~np.isnan(expected)
-    seen = ~np.isnan(missed)
-    enough = max(columns * MINIMUM_OVERLAP, 1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        wanted = expected.sum(axis=1, where=both)
-        factor = missed.sum(axis=1, where=both) / wanted
-        factor = np.where((both.sum(axis=1) >= enough) & (wanted > 0), factor, 1.0)
-        plain = missed.sum(axis=1, where=seen) / seen.sum(axis=1)
-        plain = np.where(seen.sum(axis=1) >= enough, plain, np.nanvar(np.where(np.isnan(mean), 0.0, mean), axis=1))
-    return np.where(np.isnan(expected), plain[:, None], expected * factor[:, None])
 
 
 def class_profile(kwh: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

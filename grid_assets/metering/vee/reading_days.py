@@ -44,8 +44,10 @@ from grid_assets.metering.vee.day_profiles import (
     row_sums,
 )
 from grid_assets.metering.vee.editing import ACCEPT, REJECT, REPLACE, Corrections, Supply, corrections_on, without_supply
-from grid_assets.metering.vee.estimation import NEAR_HOURS, ClassProfiles, Estimates, estimate
+from grid_assets.metering.vee.estimation import ClassProfiles, Estimates, estimate
+from grid_assets.metering.vee.group_movements import Departures, GroupMovements, departures
 from grid_assets.metering.vee.history import History, class_profiles_on
+from grid_assets.metering.vee.like_days import NEAR_HOURS
 from grid_assets.metering.vee.newest_arrivals import Arrivals, last_of_day_before, place
 from grid_assets.metering.vee.register_reads import register_day, register_mismatch, spans_of, to_totals, told_again, without_energy
 from grid_assets.metering.vee.scale_test import WH_PER_KWH, doubtful_days, scaled_days, without_past
@@ -70,6 +72,8 @@ class ShardInputs:
     """CLASS_PROFILES of the like days."""
     night: np.ndarray | None = None
     """(intervals,): whether the sun is down (sun.night_intervals); None: not judged."""
+    movements: GroupMovements | None = None
+    """What meters with generation behind them did together; its like days are those of ``past``."""
 
 
 @dataclass
@@ -138,8 +142,21 @@ def merge_days(parts: Sequence[dict[Table, pa.Table]], grid: DayGrid) -> dict[Ta
     }
 
 
-def reading_day(grid: DayGrid, inputs: ShardInputs, rules: ValidationSection) -> ReadingDay:
-    """Validates, edits and estimates a shard's day; no raw row is dropped. Raises UnitError and CorrectionError."""
+@dataclass
+class Validated:
+    """A day whose values are judged and whose gaps are not filled yet."""
+
+    arrivals: Arrivals
+    day: Matrices
+    classes: ClassProfiles
+    edits: Corrections | None
+    supply: Supply | None
+    usual_kwh: np.ndarray
+    usual_count: np.ndarray
+
+
+def validated(grid: DayGrid, inputs: ShardInputs, rules: ValidationSection) -> Validated:
+    """What of a shard's day is valid, by the rules and by what analysts say. Raises UnitError and CorrectionError."""
     arrivals = place(grid, inputs.raw)
     day = _arrived(grid, arrivals, inputs.opening, rules)
     classes = class_profiles_on(grid, inputs.class_past)
@@ -154,12 +171,27 @@ def reading_day(grid: DayGrid, inputs: ShardInputs, rules: ValidationSection) ->
     day.failures[validation.interval_length(day.arrived)] |= BITS["interval_length"]
     day.failures.ravel()[day.exchanged] |= BITS["meter_exchange"]
     _judge(day, edits)
-    outcome = made_tables.outcomes(arrivals, day, edits)
-    failed, files = made_tables.failed(grid, inputs.raw, arrivals, day, outcome), made_tables.file_days(inputs.raw, outcome)
-    del arrivals, outcome  # a day's rows take more memory than its matrices
-    made = estimate(day.valid, limit_of(grid, rules), inputs.past, classes, near_of(grid))
+    return Validated(arrivals, day, classes, edits, supply, usual_kwh, usual_count)
+
+
+def sampled_departures(grid: DayGrid, inputs: ShardInputs, rules: ValidationSection) -> Departures:
+    """What the meters of a sample tell of their groups' day; intervals of an outage tell nothing."""
+    made = validated(grid, inputs, rules)
+    valid = made.day.valid if made.supply is None else np.where(made.supply.touched, np.nan, made.day.valid)
+    return departures(grid, valid, inputs.past)
+
+
+def reading_day(grid: DayGrid, inputs: ShardInputs, rules: ValidationSection) -> ReadingDay:
+    """Validates, edits and estimates a shard's day; no raw row is dropped. Raises UnitError and CorrectionError."""
+    checked = validated(grid, inputs, rules)
+    day, edits, supply = checked.day, checked.edits, checked.supply
+    outcome = made_tables.outcomes(checked.arrivals, day, edits)
+    failed, files = made_tables.failed(grid, inputs.raw, checked.arrivals, day, outcome), made_tables.file_days(inputs.raw, outcome)
+    del checked.arrivals, outcome  # a day's rows take more memory than its matrices
+    moved = inputs.movements.on(grid) if inputs.movements else None
+    made = estimate(day.valid, limit_of(grid, rules), inputs.past, checked.classes, near_of(grid), moved, bounds_kwh(grid))
     _follow_registers(grid, day, made, edits, rules, supply)
-    told = _day_flags(grid, day, rules, usual_kwh, usual_count)
+    told = _day_flags(grid, day, rules, checked.usual_kwh, checked.usual_count)
     words = made_tables.published_words(day, made, edits, None if supply is None else supply.touched)
     valid_count = np.count_nonzero(~np.isnan(day.valid), axis=1)
     shard = {
@@ -194,6 +226,12 @@ def either_way(grid: DayGrid) -> np.ndarray:
 def limit_kwh(grid: DayGrid) -> np.ndarray:
     """(meters,): the most energy that the service can carry in an interval."""
     return grid.meters["rating_kw"].to_numpy(dtype=float) * grid.hours
+
+
+def bounds_kwh(grid: DayGrid) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the most energy that a meter can tell of an interval, (meters,) each."""
+    most = limit_kwh(grid)
+    return np.where(either_way(grid), -most, 0.0), most
 
 
 def _arrived(grid: DayGrid, arrivals: Arrivals, opening: pa.Table, rules: ValidationSection) -> Matrices:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from grid_assets.metering.vee.estimation import ClassProfiles, around, class_profile, estimate, like_days, linear
+from grid_assets.metering.vee.estimation import ClassProfiles, class_profile, estimate, linear
 from grid_assets.metering.vee.quality_codes import AS_ARRIVED, CLASS_PROFILE, LIKE_DAYS, LINEAR
 
 NAN = np.nan
@@ -24,14 +24,14 @@ def test_linear_bridges_short_gaps_between_neighbours_only():
     assert (np.isnan(error) == np.isnan(made)).all()
 
 
-def test_like_days_are_averaged_where_they_are_known_and_never_scaled():
-    history = [np.array([[1.0, NAN, NAN]]), np.array([[3.0, 5.0, NAN]])]
-    mean, _ = like_days(np.array([[100.0, NAN, NAN]]), history, 1)
-    assert mean.tolist()[0][:2] == [2.0, 5.0]
-    made = estimate(np.array([[100.0, NAN, NAN]]), 0, history)
-    assert made.energy.tolist()[0][:2] == [100.0, 5.0]
+def test_a_long_gap_is_filled_from_like_days_within_the_meters_bounds():
+    history = [np.array([[1.0, 4.0, NAN]]), np.array([[3.0, 5.0, NAN]])]
+    made = estimate(np.array([[2.0, NAN, NAN]]), 0, history, near=1)
+    assert 4.0 < made.energy[0, 1] < 5.0
     assert np.isnan(made.energy[0, 2])
     assert made.method.tolist() == [[AS_ARRIVED, LIKE_DAYS, AS_ARRIVED]]
+    bounds = np.array([0.0]), np.array([1.5])
+    assert estimate(np.array([[2.0, NAN, NAN]]), 0, history, near=1, bounds=bounds).energy[0, :2].tolist() == [2.0, 1.5]
 
 
 @pytest.mark.parametrize("limit", [0, 3])
@@ -74,12 +74,6 @@ def test_linear_finds_exactly_what_a_loop_finds(values, limit):
     np.testing.assert_allclose(linear(values[None], limit)[0][0], expected, atol=1e-12)
 
 
-def test_sums_around_a_time_are_those_of_its_neighbours():
-    values = np.arange(1.0, 8.0)[None]
-    assert around(values, 1)[0].tolist() == [3, 6, 9, 12, 15, 18, 13]
-    assert around(values, 0)[0].tolist() == values[0].tolist()
-
-
 def wandering(rng: np.random.Generator, meters: int) -> np.ndarray:
     """A curve that keeps its level for some hours: gaps of one interval are easy, longer ones are not."""
     steps = rng.normal(size=(meters, 96))
@@ -113,38 +107,6 @@ def test_the_error_of_a_line_grows_with_its_gap():
         kwh[:, 40 : 40 + gap] = NAN
         errors.append(np.nanmean(linear(kwh, 8)[1]))
     assert all(later > 1.15 * earlier for earlier, later in itertools.pairwise(errors))
-
-
-@pytest.mark.parametrize("weeks", [1, 2, 3, 6])
-@pytest.mark.parametrize("unusual", [1.0, 3.0])
-def test_two_of_three_like_day_means_are_right_within_their_error(weeks, unusual):
-    """Days that differ from their own kind by noise that is larger in the evening; on an unusual day more than usual."""
-    rng = np.random.default_rng(13)
-    spread = 0.1 + 0.3 * np.sin(np.linspace(0, np.pi, 96)) ** 2
-    days = [2.0 + spread * rng.normal(size=(1500, 96)) for _ in range(weeks)]
-    truth = 2.0 + unusual * spread * rng.normal(size=(1500, 96))
-    kwh = truth.copy()
-    kwh[:, 30:60] = NAN
-    mean, error = like_days(kwh, days, 4)
-    within = np.abs(mean - truth)[:, 30:60] <= error[:, 30:60]
-    low, high = (0.58, 0.8) if weeks > 1 else (0.4, 0.9)  # a single like day tells no spread by the hour
-    assert low < within.mean() < high
-
-
-def test_of_an_empty_day_the_error_is_that_of_a_mean_as_a_forecast():
-    _, error = like_days(np.full((1, 4), NAN), [np.full((1, 4), 1.0), np.full((1, 4), 3.0)], 1)
-    np.testing.assert_allclose(error, np.sqrt(2.0 * 1.5))  # a spread of 2, a mean of two
-    rng = np.random.default_rng(14)
-    days = [rng.normal(size=(2000, 96)) for _ in range(3)]
-    mean, error = like_days(np.full((2000, 96), NAN), days, 4)
-    within = np.abs(mean - rng.normal(size=mean.shape)) <= error
-    assert 0.64 < within.mean() < 0.70
-
-
-def test_an_empty_day_with_a_single_like_day_takes_the_days_spread():
-    mean, error = like_days(np.full((1, 4), NAN), [np.array([[1.0, 3.0, 1.0, 3.0]])], 1)
-    assert mean.tolist() == [[1.0, 3.0, 1.0, 3.0]]
-    assert error.tolist() == [[1.0, 1.0, 1.0, 1.0]]
 
 
 def test_a_class_profile_is_brought_to_the_meters_own_level():

@@ -1,0 +1,152 @@
+"""Estimates from like days: what the meter usually uses at that time, moved by what is known of the day itself.
+
+A mean of three days is a rough guide: a kettle in one of them stays in it, the sun of today is in none. So the mean is smoothed
+as far as it is chance, meters with generation behind them follow what the others of their kind did today, and the readings
+beside the gap are heard. No meter is scaled: a net meter's mean is near zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+MINIMUM_OVERLAP = 1 / 8
+"""Share of the day's intervals that must be valid before an estimate is judged, or a class profile scaled, by them."""
+NEAR_HOURS = 1.0
+"""The spread of like days at a time of day is taken from the times this far around it; the mean is smoothed as far."""
+OWN_SHARE = 2 / 3
+"""How far a meter's own like days decide how strongly it moves with its group; the rest is that it moves as the group does."""
+EDGE_SHARE, EDGE_HOURS = 0.5, 1.5
+"""This part of what the readings beside a gap depart from the estimate goes on into it, and fades so fast: measured on Zonnedael
+and EDRP, docs/metering.md."""
+
+
+@dataclass(frozen=True)
+class Movements:
+    """How groups of meters departed from their own like-day means, in units of each meter's size (``sizes``)."""
+
+    member: np.ndarray
+    """(meters,): the row of a meter's group; -1: it follows none."""
+    today: np.ndarray
+    """(groups, intervals): on the day; NaN where unknown."""
+    past: Sequence[np.ndarray]
+    """The same of each like day, in the order of the history."""
+
+    def of(self, rows: np.ndarray) -> Movements:
+        return Movements(self.member[rows], self.today, self.past)
+
+
+def like_days(
+    kwh: np.ndarray, history: Sequence[np.ndarray], near: int, movements: Movements | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The usual energy of the same time of day on like days, moved by what is known of today, and its standard error; NaN where
+    no like day is known. (meters, intervals) each, kWh.
+
+    ``kwh``: the day, NaN where not valid; ``history``: like days in the same shape; ``near``: intervals in NEAR_HOURS.
+    Sources: the mean of three like days is ERCOT's matrix of estimation practice; how far it is smoothed is the positive-part
+    estimator of James and Stein (1961), between the mean and its moving average; the rest is ours, measured in docs/metering.md.
+    The error of a mean of n days as a forecast of another is s * sqrt(1 + 1/n), s their spread around that time; where the
+    day has enough valid values it is brought to what the same estimate misses there, so that an unusual day says so. Of a single
+    like day and an empty day it is the spread over the day's hours.
+    """
+    days = np.stack(history)
+    known = ~np.isnan(days)
+    count = known.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(count > 0, days.sum(axis=0, where=known) / count, np.nan)
+        departures = days - mean
+        moved = np.zeros(kwh.shape)
+        if movements is not None:
+            moved = _follow(departures, sizes(days), movements)
+        squares = np.where(count > 1, (departures**2).sum(axis=0, where=known), 0.0)
+        freedom = np.where(count > 1, count - 1.0, 0.0)
+        variance = around(squares, near) / around(freedom, near)
+        smoothed, window = _smoothed(mean, near)
+        chance = (variance / count * (1.0 - 1.0 / window)).sum(axis=1, where=~np.isnan(variance) & (count > 0))
+        apart = ((smoothed - mean) ** 2).sum(axis=1, where=count > 0)
+        share = np.where(apart > 0, np.minimum(chance / apart, 1.0), 0.0)[:, None]
+        made = mean + share * (smoothed - mean) + moved
+        expected = variance * (1.0 + (1.0 - share) / count + share / (count * window))
+    error = np.sqrt(_as_missed_today(kwh, made, expected))
+    return made + _from_the_edges(kwh - made, np.sqrt(np.nan_to_num(variance)), near), error
+
+
+def sizes(days: np.ndarray) -> np.ndarray:
+    """(meters,): the root mean square of each meter's known values on its like days, (days, meters, intervals)."""
+    known = ~np.isnan(days)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.sqrt((days**2).sum(axis=(0, 2), where=known) / known.sum(axis=(0, 2)))
+
+
+def _follow(departures: np.ndarray, size: np.ndarray, movements: Movements) -> np.ndarray:
+    """What today's movement of its group means for each meter, kWh; the group's part is taken off the ``departures``.
+
+    How strongly a meter moves with its group is the slope of its departures over the group's on the like days, drawn
+    towards 1: a ridge regression.
+    """
+    rows = np.flatnonzero((movements.member >= 0) & (size > 0))
+    group, scale = movements.member[rows], size[rows, None]
+    theirs = [np.nan_to_num(one)[group] for one in movements.past]
+    total = sum((one**2).sum(axis=1) for one in theirs)
+    along = sum(np.nansum(own[rows] / scale * one, axis=1) for own, one in zip(departures, theirs, strict=True))
+    told = sum((one**2).sum(axis=1, where=~np.isnan(own[rows])) for own, one in zip(departures, theirs, strict=True))
+    rest = (1.0 - OWN_SHARE) / OWN_SHARE * total
+    slope = np.where(told + rest > 0, (along + rest) / (told + rest), 1.0)[:, None]
+    for own, one in zip(departures, theirs, strict=True):
+        own[rows] -= slope * scale * one
+    moved = np.zeros(departures.shape[1:])
+    moved[rows] = slope * scale * np.nan_to_num(movements.today)[group]
+    return moved
+
+
+def _smoothed(mean: np.ndarray, near: int) -> tuple[np.ndarray, np.ndarray]:
+    """The moving average over ``near`` intervals on both sides, and of how many values it is."""
+    window = around((~np.isnan(mean)).astype(float), near)
+    return around(np.nan_to_num(mean), near) / window, window
+
+
+def _from_the_edges(residual: np.ndarray, spread: np.ndarray, near: int) -> np.ndarray:
+    """What the hour before and the hour after a gap departed from the estimate, fading into it; never more than ``spread``.
+
+    ``residual``: valid values less their estimates, NaN in the gap; what meters depart by goes on for a while.
+    """
+    known = ~np.isnan(residual)
+    columns = residual.shape[1]
+    at = np.arange(columns)
+    before = np.maximum.accumulate(np.where(known, at, -1), axis=1)
+    after = np.minimum.accumulate(np.where(known, at, columns)[:, ::-1], axis=1)[:, ::-1]
+    sums = np.concatenate([np.zeros((len(residual), 1)), np.cumsum(np.nan_to_num(residual), axis=1)], axis=1)
+    counts = np.concatenate([np.zeros((len(residual), 1)), np.cumsum(known, axis=1)], axis=1)
+    fade, found = EDGE_HOURS / NEAR_HOURS * near, np.zeros(residual.shape)
+    for first, last, distance in ((before + 1 - near, before + 1, at - before), (after, after + near, after - at)):
+        first, last = np.clip(first, 0, columns), np.clip(last, 0, columns)
+        count = np.take_along_axis(counts, last, axis=1) - np.take_along_axis(counts, first, axis=1)
+        total = np.take_along_axis(sums, last, axis=1) - np.take_along_axis(sums, first, axis=1)
+        found += np.where(count > 0, total / np.maximum(count, 1), 0.0) * np.exp(-distance / fade)
+    return np.clip(EDGE_SHARE * found, -spread, spread)
+
+
+def around(values: np.ndarray, near: int) -> np.ndarray:
+    """Sums over the ``near`` columns before and after each and itself; fewer at the edges."""
+    columns = values.shape[1]
+    sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
+    at = np.arange(columns)
+    return sums[:, np.minimum(at + near + 1, columns)] - sums[:, np.maximum(at - near, 0)]
+
+
+def _as_missed_today(kwh: np.ndarray, made: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """The expected squared errors, brought to those that the day's valid values show; (meters, intervals)."""
+    columns = kwh.shape[1]
+    missed = (kwh - made) ** 2
+    both = ~np.isnan(missed) & ~np.isnan(expected)
+    seen = ~np.isnan(missed)
+    enough = max(columns * MINIMUM_OVERLAP, 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        wanted = expected.sum(axis=1, where=both)
+        factor = missed.sum(axis=1, where=both) / wanted
+        factor = np.where((both.sum(axis=1) >= enough) & (wanted > 0), factor, 1.0)
+        plain = missed.sum(axis=1, where=seen) / seen.sum(axis=1)
+        plain = np.where(seen.sum(axis=1) >= enough, plain, np.nanvar(np.where(np.isnan(made), 0.0, made), axis=1))
+    return np.where(np.isnan(expected), plain[:, None], expected * factor[:, None])
