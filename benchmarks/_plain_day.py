@@ -110,17 +110,22 @@ def take_entries(run: PlainDay) -> None:
 
 def measure(run: PlainDay) -> None:
     site, lake = run.site, run.lake
-    landed = raw_days.measurement_rows_of_files(lake, run.day)
-    rows = measurements.staged_rows(lake, landed.loc[landed["day"] == run.day, "file_id"].tolist(), run.day, None)
+    lists, landed = raw_days.lists_now(lake, run.day), raw_days.measurement_rows_of_files(lake, run.day)
+    files = landed.loc[landed["day"] == run.day, "file_id"].tolist()
+    rows = measurements.staged_rows(lake, files, run.day, None)
     known = measurements.devices_in_force(lake.read(DEVICES), lake.read(METERS), site.clock, run.day)
-    for table, frame in measurements.measurement_day(rows, known, site.clock, run.day, site.quantities).tables().items():
-        run.write(table, frame)
+    made = measurements.measurement_day(rows, known, site.clock, run.day, site.quantities).tables()
+    written = {table: lake.write(table, frame, run.day) for table, frame in made.items()}
+    raw_days.note_gathered(lake, metering.MEASUREMENT_INPUTS, written[metering.MEASUREMENTS], lists, files, None)
+    run.hashes |= {table: one.content_hash for table, one in written.items()}
 
 
 def read_raw(run: PlainDay) -> None:
-    landed = raw_days.rows_of_files(run.lake, run.day)
+    lists, landed = raw_days.lists_now(run.lake, run.day), raw_days.rows_of_files(run.lake, run.day)
     files = landed.loc[landed["day"] == run.day, "file_id"].tolist()
-    run.hashes[metering.RAW_READINGS] = shards.make_raw_day(run.site, run.lake, run.day, files).content_hash
+    made = shards.make_raw_day(run.site, run.lake, run.day, files)
+    raw_days.note_gathered(run.lake, metering.RAW_INPUTS, made, lists, files, None)
+    run.hashes[metering.RAW_READINGS] = made.content_hash
 
 
 def validate(run: PlainDay) -> None:

@@ -11,13 +11,15 @@ import pyarrow.compute as pc
 
 from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.tables import Table
-from grid_assets.metering.raw_days import measurement_rows_of_files, rows_of_files
+from grid_assets.metering.raw_days import measurement_rows_of_files, rows_of_files, to_be_accounted
 from grid_assets.metering.tables import (
     FILE_DAYS,
     LANDED_FILES,
     LANDED_MEASUREMENTS,
     LANDED_ROWS,
     MEASUREMENT_FILE_DAYS,
+    MEASUREMENT_INPUTS,
+    RAW_INPUTS,
     RAW_READINGS,
     REJECTED_READINGS,
 )
@@ -75,28 +77,31 @@ def landing_faults(lake: Lake, day: date | str) -> str:
     return faults_of_landing(lake.read(LANDED_FILES, day), lake.read(REJECTED_READINGS, day))
 
 
-def day_faults(lake: Lake, day: date, known_until: datetime | None = None, landed: pd.DataFrame | None = None) -> str:
-    """What is wrong with the accounts of one day; "" where every row is accounted for.
+def day_faults(lake: Lake, day: date, landed: pd.DataFrame | None = None) -> str:
+    """What is wrong with the accounts of one day; "" where every row that had landed when it was gathered is accounted for.
 
-    ``known_until``: rows that arrived later were not to be known (a back-test). ``landed``: rows_of_files of this day and
-    others, where the caller has it already.
+    ``landed``: rows_of_files of this day and others, where the caller has it already.
     """
     landed = rows_of_files(lake, day) if landed is None else landed
-    files = sorted(landed.loc[landed["day"] == day, "file_id"])
-    staged = {file: count for file in files if (count := _staged_rows(lake, LANDED_ROWS, file, day, known_until))}
+    staged = _staged(lake, RAW_INPUTS, LANDED_ROWS, day, landed)
     raw = lake.read_between(RAW_READINGS, day, None, None, ["file_id"], ["file_id"])["file_id"]
     counted = {one["values"]: one["counts"] for one in raw.value_counts().to_pylist()} if len(raw) else {}
     said = _faults_of_counts(lake.read(FILE_DAYS, day), counted, staged)
     return f"{said}; materialise the day from raw_readings on" if said else ""
 
 
-def measurement_faults(lake: Lake, day: date, known_until: datetime | None = None, landed: pd.DataFrame | None = None) -> str:
+def measurement_faults(lake: Lake, day: date, landed: pd.DataFrame | None = None) -> str:
     """The same of the measurements of one day. ``landed``: measurement_rows_of_files."""
     landed = measurement_rows_of_files(lake, day) if landed is None else landed
-    files = sorted(landed.loc[landed["day"] == day, "file_id"])
-    staged = {file: count for file in files if (count := _staged_rows(lake, LANDED_MEASUREMENTS, file, day, known_until))}
+    staged = _staged(lake, MEASUREMENT_INPUTS, LANDED_MEASUREMENTS, day, landed)
     said = _faults_of_counts(lake.read(MEASUREMENT_FILE_DAYS, day), staged, staged)
     return f"{said}; materialise the day's measurements" if said else ""
+
+
+def _staged(lake: Lake, note: Table, table: Table, day: date, landed: pd.DataFrame) -> dict[str, int]:
+    """How many rows of each file must be in a day."""
+    files, known_until = to_be_accounted(lake, note, day, landed)
+    return {file: count for file in files if (count := _staged_rows(lake, table, file, day, known_until))}
 
 
 def _staged_rows(lake: Lake, table: Table, file: str, day: date, known_until: datetime | None) -> int:

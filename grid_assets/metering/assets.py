@@ -28,12 +28,14 @@ from grid_assets.metering.tables import (
     FILE_DAYS,
     LANDED_FILES,
     MEASUREMENT_FILE_DAYS,
+    MEASUREMENT_INPUTS,
     MEASUREMENTS,
     METER_DAYS,
     NODE_BALANCES,
     NODE_LOADS,
     OUTAGE_EVENTS,
     QUALITY_PROFILES,
+    RAW_INPUTS,
     RAW_READINGS,
     READINGS,
     REJECTED_READINGS,
@@ -122,6 +124,7 @@ def outage_events(context: dg.AssetExecutionContext, platform: Platform) -> dg.M
 def measured(context: dg.AssetExecutionContext, platform: Platform, config: KnownUntil):
     site, lake, days = platform.site, platform.lake, days_of(context, platform)
     known_until = instant_of(config.known_until) if config.known_until else None
+    lists = raw_days.lists_now(lake, days[0])
     landed_rows, devices, meters = raw_days.measurement_rows_of_files(lake, days[0]), lake.read(DEVICES), lake.read(METERS)
     written = []
     for day in days:
@@ -130,6 +133,7 @@ def measured(context: dg.AssetExecutionContext, platform: Platform, config: Know
         known = measurements.devices_in_force(devices, meters, site.clock, day)
         made = measurements.measurement_day(rows, known, site.clock, day, site.quantities)
         written.append({table: lake.write(table, frame, day) for table, frame in made.tables().items()})
+        raw_days.note_gathered(lake, MEASUREMENT_INPUTS, written[-1][MEASUREMENTS], lists, files, known_until)
     inputs = {LANDED_FILES: days, METERS: None, DEVICES: None}
     for table in made.tables():
         shown = made.device_days if table is DEVICE_DAYS else None
@@ -138,13 +142,15 @@ def measured(context: dg.AssetExecutionContext, platform: Platform, config: Know
 
 @dg.asset(**asset_of(RAW_READINGS, deps=[LANDED_FILES, METERS]), backfill_policy=RANGED)
 def raw_readings(context: dg.AssetExecutionContext, platform: Platform, config: KnownUntil) -> dg.MaterializeResult:
-    days = days_of(context, platform)
+    lake, days = platform.lake, days_of(context, platform)
     known_until = instant_of(config.known_until) if config.known_until else None
-    landed_rows = raw_days.rows_of_files(platform.lake, days[0])
+    lists = raw_days.lists_now(lake, days[0])
+    landed_rows = raw_days.rows_of_files(lake, days[0])
     written = []
     for day in days:
         files = landed_rows.loc[landed_rows["day"] == day, "file_id"].tolist()
-        written.append(shards.make_raw_day(platform.site, platform.lake, day, files, known_until))
+        written.append(shards.make_raw_day(platform.site, lake, day, files, known_until))
+        raw_days.note_gathered(lake, RAW_INPUTS, written[-1], lists, files, known_until)
     figures = {"files": len(files), "known_until": config.known_until or "everything landed", "shards": len(written[-1].files)}
     return report(platform, RAW_READINGS, written, inputs={LANDED_FILES: days, METERS: None}, figures=figures)
 

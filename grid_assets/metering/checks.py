@@ -1,6 +1,6 @@
 """The checks of metering: every row accounted for (errors), files readable and readings valid enough (warnings)."""
 
-from datetime import date, datetime
+from datetime import date
 
 import dagster as dg
 
@@ -9,7 +9,6 @@ from grid_assets.foundation.dagster.doors import markdown_table, partition_keys
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.metering import accounting, staleness
 from grid_assets.metering.arrival import landing
-from grid_assets.metering.arrival.stamps import instant_of
 from grid_assets.metering.entries.corrections import corrections_of
 from grid_assets.metering.entries.outages import outages_of
 from grid_assets.metering.quality import aggregation, balances
@@ -51,8 +50,8 @@ def landed_rows_accounted(context: dg.AssetCheckExecutionContext, platform: Plat
 )
 def rows_accounted(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     days = [date.fromisoformat(key) for key in partition_keys(context)]
-    landed, known_until = rows_of_files(platform.lake, min(days)), _known_until(context)
-    faults = {day.isoformat(): accounting.day_faults(platform.lake, day, known_until, landed) for day in days}
+    landed = rows_of_files(platform.lake, min(days))
+    faults = {day.isoformat(): accounting.day_faults(platform.lake, day, landed) for day in days}
     return recorded(context, platform, READINGS, "rows_accounted", faults, expected=EVERY_ROW, severity=ERROR)
 
 
@@ -64,8 +63,8 @@ def rows_accounted(context: dg.AssetCheckExecutionContext, platform: Platform) -
 )
 def measurement_rows_accounted(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     days = [date.fromisoformat(key) for key in partition_keys(context)]
-    landed, known_until = measurement_rows_of_files(platform.lake, min(days)), _known_until(context, "metering__measurements")
-    faults = {day.isoformat(): accounting.measurement_faults(platform.lake, day, known_until, landed) for day in days}
+    landed = measurement_rows_of_files(platform.lake, min(days))
+    faults = {day.isoformat(): accounting.measurement_faults(platform.lake, day, landed) for day in days}
     return recorded(context, platform, MEASUREMENTS, "rows_accounted", faults, expected=EVERY_ROW, severity=ERROR)
 
 
@@ -115,12 +114,6 @@ def corrections_readable(context: dg.AssetCheckExecutionContext, platform: Platf
 @dg.asset_check(asset=OUTAGE_EVENTS.key, name="entries_readable", description="Every line of the files of outage events counts.")
 def outages_readable(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     return _refused_entries(context, platform, OUTAGE_EVENTS, outages_of(platform.site, platform.lake).refused)
-
-
-def _known_until(context: dg.AssetCheckExecutionContext, op: str = "metering__raw_readings") -> datetime | None:
-    """What the run was told that it may know: the setting of the step that gathered the rows in the same run."""
-    config = context.run.run_config.get("ops", {}).get(op, {}).get("config", {})
-    return instant_of(config["known_until"]) if config.get("known_until") else None
 
 
 @dg.asset_check(

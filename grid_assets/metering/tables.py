@@ -357,6 +357,22 @@ FINISHED_DAYS = Table(
     ),
 )  # fmt: skip
 
+GATHERED_FIELDS = (
+    calendar_day("day", "the site day"),
+    text("content_hash", "content hash of what was gathered"),
+    text("lists", "the lists of landed files that were looked at, each as arrival day:content hash, separated by spaces"),
+    text("files", "the files of these lists that speak of the day, separated by spaces"),
+    instant("known_until", "what arrived later was left out; empty: nothing was", nullable=True),
+)
+
+RAW_INPUTS = Table(
+    "metering", "raw_inputs", "a day whose raw readings were gathered: from which landed files, and no asset", "landing", ("day",), GATHERED_FIELDS,
+)  # fmt: skip
+
+MEASUREMENT_INPUTS = Table(
+    "metering", "measurement_inputs", "a day whose measurements were made: from which landed files, and no asset", "landing", ("day",), GATHERED_FIELDS,
+)  # fmt: skip
+
 READING_INPUTS = Table(
     "metering", "reading_inputs", "a day whose readings were made: what they were made from, and no asset", "landing", ("day",),
     (
