@@ -53,7 +53,7 @@ def _on_spark(master: str, work: Callable[[Task], Result], tasks: Sequence[Task]
 def _spark_session(master: str):
     """The running session, or a new one. A local one listens on loopback only and shows no page."""
     try:
-        from pyspark.sql import SparkSession
+        from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise EngineError(
             "[metering] engine = 'spark' needs PySpark, which is not installed: `uv sync --extra spark`, and Java 17 on every machine"

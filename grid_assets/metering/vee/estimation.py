@@ -55,7 +55,8 @@ def estimate(
     _fill(made, rows, LINEAR, *linear(kwh[rows], limit))
     rows = rows[np.isnan(made.energy[rows]).any(axis=1)]
     if len(rows) and history:
-        values, errors = like_days(kwh[rows], [day[rows] for day in history], near, movements.of(rows) if movements else None)
+        one_way = None if bounds is None else bounds[0][rows] >= 0
+        values, errors = like_days(kwh[rows], [day[rows] for day in history], near, movements.of(rows) if movements else None, one_way)
         if bounds is not None:
             values = np.clip(values, bounds[0][rows, None], bounds[1][rows, None])
         _fill(made, rows, LIKE_DAYS, values, errors)

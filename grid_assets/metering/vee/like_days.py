@@ -1,8 +1,8 @@
 """Estimates from like days: what the meter usually uses at that time, moved by what is known of the day itself.
 
 A mean of three days is a rough guide: a kettle in one of them stays in it, the sun of today is in none. So the mean is smoothed
-as far as it is chance, meters with generation behind them follow what the others of their kind did today, and the readings
-beside the gap are heard. No meter is scaled: a net meter's mean is near zero.
+as far as it is chance, meters with generation behind them follow what the others of their kind did today, and the day's other
+readings are heard, those beside the gap most. No net meter is scaled: its mean is near zero.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ NEAR_HOURS = 1.0
 """The spread of like days at a time of day is taken from the times this far around it; the mean is smoothed as far."""
 OWN_SHARE = 2 / 3
 """How far a meter's own like days decide how strongly it moves with its group; the rest is that it moves as the group does."""
+DAY_SHARE = 0.6
+"""How far the day's own readings, all of them known, decide its level; the rest is that the day is as usual."""
 EDGE_SHARE, EDGE_HOURS = 0.5, 1.5
 """This part of what the readings beside a gap depart from the estimate goes on into it, and fades so fast: measured on Zonnedael
 and EDRP, docs/metering.md."""
@@ -39,14 +41,17 @@ class Movements:
 
 
 def like_days(
-    kwh: np.ndarray, history: Sequence[np.ndarray], near: int, movements: Movements | None = None
+    kwh: np.ndarray, history: Sequence[np.ndarray], near: int, movements: Movements | None = None, one_way: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The usual energy of the same time of day on like days, moved by what is known of today, and its standard error; NaN where
     no like day is known. (meters, intervals) each, kWh.
 
-    ``kwh``: the day, NaN where not valid; ``history``: like days in the same shape; ``near``: intervals in NEAR_HOURS.
+    ``kwh``: the day, NaN where not valid; ``history``: like days in the same shape; ``near``: intervals in NEAR_HOURS;
+    ``one_way`` (meters,): whether energy flows one way only, so that the level of the day is a factor; of others, of all where it
+    is None, it is added.
     Sources: the mean of three like days is ERCOT's matrix of estimation practice; how far it is smoothed is the positive-part
     estimator of James and Stein (1961), between the mean and its moving average; the rest is ours, measured in docs/metering.md.
+    Neither the day's level nor the readings beside a gap move an estimate by more than the usual spread.
     The error of a mean of n days as a forecast of another is s * sqrt(1 + 1/n), s their spread around that time; where the
     day has enough valid values it is brought to what the same estimate misses there, so that an unusual day says so. Of a single
     like day and an empty day it is the spread over the day's hours.
@@ -68,9 +73,12 @@ def like_days(
         apart = ((smoothed - mean) ** 2).sum(axis=1, where=count > 0)
         share = np.where(apart > 0, np.minimum(chance / apart, 1.0), 0.0)[:, None]
         made = mean + share * (smoothed - mean) + moved
+        spread = np.sqrt(np.nan_to_num(variance))
+        level = _level_of_day(kwh - made, made, np.zeros(len(kwh), dtype=bool) if one_way is None else one_way)
+        made += np.clip(level, -spread, spread)
         expected = variance * (1.0 + (1.0 - share) / count + share / (count * window))
     error = np.sqrt(_as_missed_today(kwh, made, expected))
-    return made + _from_the_edges(kwh - made, np.sqrt(np.nan_to_num(variance)), near), error
+    return made + _from_the_edges(kwh - made, spread, near), error
 
 
 def sizes(days: np.ndarray) -> np.ndarray:
@@ -105,6 +113,21 @@ def _smoothed(mean: np.ndarray, near: int) -> tuple[np.ndarray, np.ndarray]:
     """The moving average over ``near`` intervals on both sides, and of how many values it is."""
     window = around((~np.isnan(mean)).astype(float), near)
     return around(np.nan_to_num(mean), near) / window, window
+
+
+def _level_of_day(residual: np.ndarray, made: np.ndarray, one_way: np.ndarray) -> np.ndarray:
+    """What all known readings of the day say of its level: a factor of the estimate where energy flows one way, else a constant.
+
+    The slope of the ``residual`` over the estimate (over 1), drawn towards nothing the more of the day is unknown: a ridge
+    regression. A net meter's estimate crosses zero, so it is never scaled.
+    """
+    shape = np.where(one_way[:, None], made, 1.0)
+    known = ~np.isnan(residual)
+    told = (residual * shape).sum(axis=1, where=known)
+    weight = (shape**2).sum(axis=1, where=known)
+    prior = (1.0 - DAY_SHARE) / DAY_SHARE * (shape**2).sum(axis=1, where=~np.isnan(made))
+    slope = np.where(weight + prior > 0, told / (weight + prior), 0.0)
+    return np.maximum(slope, np.where(one_way, -1.0, -np.inf))[:, None] * shape
 
 
 def _from_the_edges(residual: np.ndarray, spread: np.ndarray, near: int) -> np.ndarray:

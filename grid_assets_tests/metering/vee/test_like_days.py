@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from grid_assets.metering.vee.like_days import EDGE_SHARE, Movements, around, like_days, sizes
+from grid_assets.metering.vee.like_days import DAY_SHARE, EDGE_SHARE, Movements, around, like_days, sizes
 
 NAN = np.nan
 
@@ -36,29 +36,51 @@ def test_a_mean_of_chance_is_smoothed_and_a_steady_curve_is_not():
     assert np.abs(made / steps - 1).max() < 0.05
 
 
-def test_what_the_hour_beside_a_gap_departs_by_fades_into_it():
+@pytest.fixture
+def uneven_days() -> list[np.ndarray]:
     rng = np.random.default_rng(2)
-    days = [1.0 + 0.3 * rng.normal(size=(1, 96)) for _ in range(3)]
-    plain, _ = like_days(np.full((1, 96), NAN), days, 4)
-    kwh = plain + 0.1
+    return [1.0 + 0.3 * rng.normal(size=(1, 96)) for _ in range(3)]
+
+
+def test_what_the_hour_beside_a_gap_departs_by_fades_into_it(uneven_days):
+    plain, _ = like_days(np.full((1, 96), NAN), uneven_days, 4)
+    kwh = plain.copy()
+    kwh[0, 36:40] += 0.1
+    kwh[0, 60:64] += 0.2
     kwh[0, 40:60] = NAN
-    made, _ = like_days(kwh, days, 4)
-    more = (made - plain)[0]
-    assert 0.9 * EDGE_SHARE * 0.1 * np.exp(-1 / 6) < more[40] < 0.1
-    assert (np.diff(more[40:50]) < 0).all()
-    assert (np.diff(more[51:60]) > 0).all()
-    kwh[0, :40] += 50.0  # beside a gap something unheard of: no estimate moves by more than the usual spread
-    moved = (like_days(kwh, days, 4)[0] - plain)[0, 40:60]
-    squares = ((np.stack(days) - np.mean(days, axis=0)) ** 2).sum(axis=0)
-    assert (moved <= np.sqrt(around(squares, 4) / around(np.full((1, 96), 2.0), 4))[0, 40:60] + 1e-9).all()
+    made, _ = like_days(kwh, uneven_days, 4)
+    level = 4 * (0.1 + 0.2) / (76 + 96 * 2 / 3)
+    more = (made - plain)[0] - level
+    assert more[40] == pytest.approx(EDGE_SHARE * np.exp(-1 / 6) * (0.1 - level), abs=0.01)
+    assert more[59] == pytest.approx(EDGE_SHARE * np.exp(-1 / 6) * (0.2 - level), abs=0.01)
+    assert (np.diff(more[40:46]) < 0).all()
+    assert (np.diff(more[53:60]) > 0).all()
 
 
-def test_where_like_days_never_differ_the_edges_say_nothing():
+@pytest.mark.parametrize("one_way", [False, True])
+def test_the_level_of_a_day_is_heard_by_the_known_part_of_it(uneven_days, one_way):
+    plain, _ = like_days(np.full((1, 96), NAN), uneven_days, 4)
+    gone = np.zeros((1, 96), dtype=bool)
+    gone[0, 30:54] = True  # a quarter of the day: the level is told by 3/4 / (3/4 + 2/3)
+    more = 0.1 * plain if one_way else 0.1
+    made, _ = like_days(np.where(gone, NAN, plain + more), uneven_days, 4, one_way=np.array([one_way]))
+    middle = ((made - plain) / (plain if one_way else 1.0))[0, 40:44] / 0.1
+    np.testing.assert_allclose(middle, 0.75 / (0.75 + (1 - DAY_SHARE) / DAY_SHARE), atol=0.1)
+
+
+def test_no_estimate_moves_by_more_than_the_usual_spread(uneven_days):
+    plain, _ = like_days(np.full((1, 96), NAN), uneven_days, 4)
+    squares = ((np.stack(uneven_days) - np.mean(uneven_days, axis=0)) ** 2).sum(axis=0)
+    spread = np.sqrt(around(squares, 4) / around(np.full((1, 96), 2.0), 4))[0]
+    kwh = plain + 50.0  # something unheard of
+    kwh[0, 40:60] = NAN
+    made, _ = like_days(kwh, uneven_days, 4)
+    assert ((made - plain)[0, 40:60] <= 2 * spread[40:60] + 1e-9).all()
     sun = np.clip(np.sin((np.arange(96) - 24) / 48 * np.pi), 0, None)[None]
-    kwh = 0.5 * sun
-    kwh[0, 60:90] = NAN
-    made, _ = like_days(kwh, [sun, sun, sun], 4)
-    np.testing.assert_allclose(made, sun, atol=1e-12)
+    for one_way in (True, False):  # where like days never differ nothing is said of the day
+        dark = np.where(np.arange(96) >= 60, NAN, 0.5 * sun)
+        made, _ = like_days(dark, [sun, sun, sun], 4, one_way=np.array([one_way]))
+        np.testing.assert_allclose(made, sun, atol=1e-12)
 
 
 def group_of(rng: np.random.Generator, meters: int):
