@@ -25,14 +25,13 @@ from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from filelock import FileLock
 
+from grid_assets.foundation.content_hashes import hash_of_sums, row_sums
 from grid_assets.foundation.tables import Table
 
 ROW_GROUP = 122_880
@@ -101,7 +100,7 @@ class Lake:
         """
         rows = table.stored_form(frame)
         sums, folder = row_sums(rows), self._folder(table, partition)
-        name = f"{_content_hash(rows.schema, rows.num_rows, sums)}-{number}.parquet"
+        name = f"{hash_of_sums(rows.schema, rows.num_rows, sums)}-{number}.parquet"
         if not self._renewed(f"{folder}/{name}"):
             self._put(f"{folder}/{name}", _parquet(rows, table.schema))
         first, last = (tuple(rows[key][at].as_py() for key in table.keys) if rows.num_rows else () for at in (0, -1))
@@ -124,7 +123,7 @@ class Lake:
                                 f"shard {one.number}, {one.last_key}; shards are ranges of keys")  # fmt: skip
         files, rows, before = [one.name for one in filled], sum(one.rows for one in filled), self._pointer(folder)
         sums = tuple(sum(one.row_sums[lane] for one in filled) % 2**64 for lane in (0, 1))
-        digest = _content_hash(table.schema, rows, sums)
+        digest = hash_of_sums(table.schema, rows, sums)
         paths = tuple(f"{folder}/{one}" for one in files)
         if before and before["files"] == files:
             return Written(str(table), name, rows, digest, paths, False)
@@ -397,80 +396,11 @@ def put_atomically(path: Path, data: bytes | pa.Buffer) -> None:
 def _parquet(rows: pa.Table, declared: pa.Schema) -> pa.Buffer:
     """A Parquet file that reads as the declared schema, though its text may be dictionary-coded in memory."""
     sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, rows.schema, compression="zstd", store_schema=False) as writer:
+    words = [one.name for one in rows.schema if pa.types.is_dictionary(one.type) or pa.types.is_string(one.type)]  # numbers seldom repeat
+    with pq.ParquetWriter(sink, rows.schema, compression="zstd", use_dictionary=words, store_schema=False) as writer:
         writer.write_table(rows, row_group_size=ROW_GROUP)
         writer.add_key_value_metadata({"ARROW:schema": base64.b64encode(declared.serialize().to_pybytes()).decode()})
     return sink.getvalue()
-
-
-def content_hash(rows: pa.Table) -> str:
-    """A hash of the rows of a table: the same rows give the same hash whatever wrote, sorted, coded, compressed or split them."""
-    return _content_hash(rows.schema, rows.num_rows, row_sums(rows))
-
-
-def _content_hash(schema: pa.Schema, rows: int, sums: tuple[int, int]) -> str:
-    kinds = [one.type.value_type if pa.types.is_dictionary(one.type) else one.type for one in schema]
-    told = [f"{one.name}:{kind};" for one, kind in zip(schema, kinds, strict=True)]
-    return hashlib.blake2b("".join([*told, f"{rows}:{sums[0]}:{sums[1]}"]).encode(), digest_size=10).hexdigest()
-
-
-def row_sums(rows: pa.Table) -> tuple[int, int]:
-    """Two sums of all rows' hashes, modulo 2^64: they add up over the parts of a table, and the order of rows is nothing to them.
-
-    Good against chance (a row changes each sum by a number that looks random), not against somebody who looks for another
-    table with the same sums: what must withstand that is chained in the ledger.
-    """
-    sums = []
-    columns = [_value_codes(rows[name]) for name in rows.column_names]
-    for seed, factor in (
-        (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)),
-        (np.uint64(0xD1B54A32D192ED03), np.uint64(0x94D049BB133111EB)),
-    ):
-        made = np.full(rows.num_rows, seed)
-        for codes in columns:
-            made ^= codes
-            made *= factor
-            made ^= made >> np.uint64(32)
-        made *= np.uint64(0xFF51AFD7ED558CCD)  # the finalizer of MurmurHash3
-        made ^= made >> np.uint64(33)
-        sums.append(int(made.sum(dtype=np.uint64)))
-    return sums[0], sums[1]
-
-
-_NULL = np.uint64(0xA0761D6478BD642F)
-
-
-def _value_codes(values: pa.ChunkedArray) -> np.ndarray:
-    """64 bits for every value: the bits of a number, a hash of a text, a constant for null."""
-    kind = values.type
-    if pa.types.is_decimal(kind):
-        values = values.cast(pa.string())
-    if pa.types.is_string(values.type):
-        values = values.dictionary_encode()
-    if pa.types.is_dictionary(values.type):
-        return _text_codes(values)
-    if pa.types.is_date32(kind):
-        values = values.cast(pa.int32())
-    elif pa.types.is_temporal(kind):
-        values = values.cast(pa.int64())
-    elif pa.types.is_boolean(kind):
-        values = values.cast(pa.uint8())
-    plain = pc.fill_null(values, 0) if values.null_count else values
-    numbers = plain.to_numpy()
-    codes = numbers.view(np.uint64) if numbers.dtype.itemsize == 8 else numbers.astype(np.int64).view(np.uint64)
-    return np.where(values.is_null().to_numpy(), _NULL, codes) if values.null_count else codes
-
-
-def _text_codes(values: pa.ChunkedArray) -> np.ndarray:
-    array = values.unify_dictionaries().combine_chunks()
-    array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-    texts = [_NULL if one is None else _text_hash(one) for one in array.dictionary.to_pylist()]
-    hashes = np.array([*texts, _NULL], dtype=np.uint64)
-    return hashes[pc.fill_null(array.indices, len(texts)).to_numpy(zero_copy_only=False)]
-
-
-def _text_hash(text: str) -> np.uint64:
-    return np.uint64(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little"))
 
 
 def _partition_name(partition: str | date | None) -> str:

@@ -16,7 +16,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grid_assets.foundation.lake import Lake, content_hash
+from grid_assets.foundation.content_hashes import content_hash
+from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.site import Site
 from grid_assets.foundation.tables import Table
 from grid_assets.metering.entries.corrections import Corrections, corrections_of

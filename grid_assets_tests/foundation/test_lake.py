@@ -19,7 +19,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grid_assets.foundation.lake import POINTER, Lake, LakeError, content_hash
+from grid_assets.foundation.content_hashes import content_hash
+from grid_assets.foundation.lake import POINTER, Lake, LakeError
 from grid_assets.foundation.tables import Table, TableError, calendar_day, count, flag, instant, money, number, text
 
 SAMPLES = Table(

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grid_assets.foundation.calendar import SiteCalendar
-from grid_assets.foundation.lake import content_hash
+from grid_assets.foundation.content_hashes import content_hash
 from grid_assets.foundation.readings_input import ReadingsInput
 from grid_assets.foundation.registers import DEVICES
 from grid_assets.foundation.units import READING_UNITS, kwh_per_unit
