@@ -52,7 +52,7 @@ def _landing(site, lake, days: list[date]) -> dict[str, int]:
 
     files, rejected = [], []
     for made in landing.land_days(site, lake, lake.read(METERS), days):
-        landing.write_landing(lake, made)
+        landing.write_landing(lake, made, site.metering.threads)
         files, rejected = [*files, *made.files], [*rejected, *made.rejected]
     return landing.summary(files, rejected)
 

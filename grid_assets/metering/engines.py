@@ -31,9 +31,14 @@ def run_shards(chosen: MeteringSection, work: Callable[[Task], Result], tasks: S
     """
     if chosen.engine == "spark":
         return _on_spark(chosen.spark_master, work, tasks)
-    if chosen.threads == 1 or len(tasks) < 2:
+    return in_threads(work, tasks, chosen.threads)
+
+
+def in_threads(work: Callable[[Task], Result], tasks: Sequence[Task], threads: int) -> list[Result]:
+    """The results of ``work`` for all tasks, in their order, so many at a time."""
+    if threads == 1 or len(tasks) < 2:
         return [work(task) for task in tasks]
-    with ThreadPoolExecutor(chosen.threads, thread_name_prefix="shard") as pool:
+    with ThreadPoolExecutor(threads, thread_name_prefix="metering") as pool:
         return list(pool.map(work, tasks))
 
 

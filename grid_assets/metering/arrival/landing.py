@@ -26,6 +26,7 @@ from grid_assets.metering.arrival.known_subjects import KnownSubjects
 from grid_assets.metering.arrival.landed_before import EarlierLanding
 from grid_assets.metering.arrival.staging import energy_rows, measurement_rows, rejected_row, rejected_rows
 from grid_assets.metering.arrival.stamps import EPOCH, NO_TIME, microseconds
+from grid_assets.metering.engines import in_threads
 from grid_assets.metering.tables import LANDED_FILES, LANDED_MEASUREMENTS, LANDED_ROWS, REJECTED_READINGS
 
 STATUS_OF_FAULT = {FileEmpty: "empty", FileRefused: "refused", FileUnreadable: "unreadable"}
@@ -51,6 +52,12 @@ class DayLanding:
     """file_id -> rows of LANDED_MEASUREMENTS."""
     ignored: list[str] = field(default_factory=list)
     """Names in the landing folders that tell no time of arrival."""
+
+    def add(self, other: DayLanding) -> None:
+        self.files += other.files
+        self.rejected += other.rejected
+        self.staged |= other.staged
+        self.measured |= other.measured
 
 
 def files_frame(files: list[dict]) -> pd.DataFrame:
@@ -143,12 +150,11 @@ def files_without_arrival(site: Site) -> list[str]:
     return found
 
 
-def write_landing(lake: Lake, landing: DayLanding) -> tuple[Written, Written]:
+def write_landing(lake: Lake, landing: DayLanding, threads: int = 1) -> tuple[Written, Written]:
     """Stages the rows first and names the files last, so that no file is listed whose rows are not there."""
-    for file_id, rows in landing.staged.items():
-        lake.write(LANDED_ROWS, rows, file_id)
-    for file_id, rows in landing.measured.items():
-        lake.write(LANDED_MEASUREMENTS, rows, file_id)
+    tables = [(LANDED_ROWS, landing.staged), (LANDED_MEASUREMENTS, landing.measured)]
+    staged = [(table, file_id, rows) for table, files in tables for file_id, rows in files.items()]
+    in_threads(lambda one: lake.write(one[0], one[2], one[1]), staged, threads)
     rejected = lake.write(REJECTED_READINGS, rejected_table(landing.rejected), landing.day)
     return lake.write(LANDED_FILES, files_frame(landing.files), landing.day), rejected
 
@@ -166,6 +172,21 @@ def _faults_told(name: str) -> Iterator[None]:
 
 
 # -- files that tell their arrival ------------------------------------------------------------------------------
+
+
+@dataclass
+class _ReadFile:
+    """A file that was read and judged."""
+
+    arrival: Arrival
+    alone: DayLanding
+    """What it would land were it the only file; one row of files."""
+    digest: str
+    own_id: str
+    days: set[str] = field(default_factory=set)
+    """The days of which its rows speak; none of a file that could not be read."""
+    original: tuple[pd.Timestamp, str] | None = None
+    """Arrival and name of an earlier file with the same content."""
 
 
 class _Folder:
@@ -191,44 +212,49 @@ class _Folder:
 
     def land(self, landing: DayLanding, rules: Rules, earlier: EarlierLanding) -> None:
         landing.ignored += [f"{self.source.name}: {name}" for name in self.ignored]
-        for arrival in self.arrivals:
-            if arrival_day(arrival.received_utc, self.site.clock) == landing.day:
-                self._land_file(arrival, landing, rules, earlier)
+        of_day = [one for one in self.arrivals if arrival_day(one.received_utc, self.site.clock) == landing.day]
+        # files are read and judged beside each other, and taken over in their order: one may repeat an earlier one
+        for read in in_threads(lambda arrival: self._read(arrival, landing.day, rules, earlier), of_day, self.site.metering.threads):
+            self._take_over(read, landing)
 
-    def _land_file(self, arrival: Arrival, landing: DayLanding, rules: Rules, earlier: EarlierLanding) -> None:
-        data = arrival.path.read_bytes()
+    def _read(self, arrival: Arrival, day: date, rules: Rules, earlier: EarlierLanding) -> _ReadFile:
+        """What a file alone would land."""
+        data, alone = arrival.path.read_bytes(), DayLanding(day)
         digest = content_id(data, self.source)
         own_id = f"{digest}+{hashlib.sha256(arrival.name.encode()).hexdigest()[:8]}"
         try:
             with _faults_told(arrival.name):
-                self._land_content(arrival, data, digest, own_id, landing, rules, earlier)
+                cells = read_cells(data, self.source, arrival.name)
+                original = self._original(arrival, data, digest)
+                file_id = own_id if original else digest
+                received = arrival.received_utc + earlier.delay(self.source, arrival.name, file_id)
+                judged = judge(cells, self.source, rules, microseconds(received))
+                days = {rules.days.days[n].isoformat() for n in np.unique(judged.day_of_place) if 0 <= n < len(rules.days.days)}
+                _add_rows(alone, file_id, self.source, arrival.name, received, rules, judged, np.arange(len(cells)), cells.broken)
         except tuple(STATUS_OF_FAULT) as fault:
-            _add_faulty_file(landing, own_id, self.source, arrival.name, arrival.received_utc, fault)
+            alone = DayLanding(day)
+            _add_faulty_file(alone, own_id, self.source, arrival.name, arrival.received_utc, fault)
+            return _ReadFile(arrival, alone, digest, own_id)
+        return _ReadFile(arrival, alone, digest, own_id, days, original)
 
-    def _land_content(
-        self, arrival: Arrival, data: bytes, digest: str, own_id: str, landing: DayLanding, rules: Rules, earlier: EarlierLanding
-    ) -> None:
-        cells = read_cells(data, self.source, arrival.name)
-        original = self._original(arrival, data, digest)
-        received = arrival.received_utc + earlier.delay(self.source, arrival.name, own_id if original else digest)
-        judged = judge(cells, self.source, rules, microseconds(received))
-        days = {rules.days.days[n].isoformat() for n in np.unique(judged.day_of_place) if 0 <= n < len(rules.days.days)}
-        if original and not self._others_between(original, arrival, data, digest, days):
-            rows = len(cells) + len(cells.broken)
+    def _take_over(self, read: _ReadFile, landing: DayLanding) -> None:
+        original, name = read.original, read.arrival.name
+        if original and not self._others_between(original, read.arrival, read.digest, read.days):
+            rows = read.alone.files[0]["rows"]
             reason = f"repeats the content of {original[1]}; its rows are not taken over a second time"
             landing.files.append(
                 _file_row(
-                    own_id, self.source, arrival.name, arrival.received_utc, "duplicate", reason, rows=rows, rows_superseded=rows,
-                    duplicate_of=digest,
+                    read.own_id, self.source, name, read.arrival.received_utc, "duplicate", reason, rows=rows, rows_superseded=rows,
+                    duplicate_of=read.digest,
                 )
             )  # fmt: skip
             return
-        file_id = own_id if original else digest
-        _add_rows(landing, file_id, self.source, arrival.name, received, rules, judged, np.arange(len(cells)), cells.broken)
-        self._days[arrival.name] = days
         if original:
             said = f"repeats the content of {original[1]}, but others of these days came between: as the newest it counts again"
-            landing.files[-1] |= {"reason": said, "duplicate_of": digest}
+            read.alone.files[0] |= {"reason": said, "duplicate_of": read.digest}
+        landing.add(read.alone)
+        if read.days:
+            self._days[name] = read.days
 
     def _original(self, arrival: Arrival, data: bytes, digest: str) -> tuple[pd.Timestamp, str] | None:
         """Arrival and name of the earliest earlier file with the same content, in the folder or landed before."""
@@ -238,10 +264,11 @@ class _Folder:
                 return pd.Timestamp(other.received_utc), other.name
         return min((one for one in self._landed_before.get(digest, []) if one < here), default=None)
 
-    def _others_between(self, original: tuple[pd.Timestamp, str], arrival: Arrival, data: bytes, digest: str, days: set[str]) -> bool:
+    def _others_between(self, original: tuple[pd.Timestamp, str], arrival: Arrival, digest: str, days: set[str]) -> bool:
         """Whether files of another content came between the original and this one and speak of its days, or may do so."""
         here, same = (pd.Timestamp(arrival.received_utc), arrival.name), self._twins[arrival.name]
         between = {one.name: one for one in self.arrivals if original < (pd.Timestamp(one.received_utc), one.name) < here}
+        data = arrival.path.read_bytes()
         twins = {one.name for one in same if one.name in between and one.path.read_bytes() == data}
         gone = {
             name
