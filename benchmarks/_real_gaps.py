@@ -18,9 +18,10 @@ from grid_assets.metering.vee import estimation
 HOURS = (1, 2, 4, 8, 24, 48)
 WEEKS = 3
 SEED = 20261120
-METHODS = ("published", "linear", "like_days", "class_profile", "day_before", "scaled_class")
-PEERS = ("day_before", "scaled_class")
-"""published: what the platform takes (linear up to its limit, then like days, then the class); PEERS stand beside it."""
+METHODS = ("published", "linear", "like_days", "class_profile", "plain_mean", "day_before", "scaled_class")
+PEERS = ("plain_mean", "day_before", "scaled_class")
+"""published: what the platform takes (linear up to its limit, then like days, then the class); PEERS stand beside it. plain_mean is
+that of three like days, as ERCOT's matrix of estimation practice has it."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,14 @@ def _estimates(kwh: np.ndarray, held: DayMatrixes, day: date, limit_minutes: int
     deviation = np.sqrt(np.mean([one.var(axis=0) for one in past], axis=0))[None, :]
     classes = estimation.ClassProfiles(np.zeros(len(kwh), dtype=int), mean, deviation)
     limit = int(limit_minutes / (60 * held.hours) + 1e-9)
-    published = estimation.estimate(kwh, limit, past, classes, near)
+    bounds = np.zeros(len(kwh)), np.full(len(kwh), np.inf)  # homes: energy flows one way
+    published = estimation.estimate(kwh, limit, past, classes, near, None, bounds)
     share = np.mean([one.mean(axis=1) for one in past], axis=0)[:, None] / mean.mean()
     return {
         "published": (published.energy, published.error),
         "linear": estimation.linear(kwh, kwh.shape[1]),
-        "like_days": estimation.like_days(kwh, past, near),
+        "like_days": estimation.like_days(kwh, past, near, None, np.ones(len(kwh), dtype=bool)),
+        "plain_mean": (np.mean(past, axis=0), None),
         "class_profile": estimation.class_profile(kwh, np.broadcast_to(mean, kwh.shape), np.broadcast_to(deviation, kwh.shape)),
         "scaled_class": (share * mean, None),
     }

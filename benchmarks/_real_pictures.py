@@ -22,6 +22,7 @@ DEAD_DAYS = (date(2018, 5, 7), date(2018, 5, 10))
 TITLES = {"zonnedael": "Zonnedael, 15 min", "edrp": "EDRP, 30 min", "london": "Low Carbon London", "plymouth": "Plymouth substation"}
 LOOKS = {
     "published": (style.BLUE, "-", "published"), "linear": (style.ORANGE, "--", "straight line"), "class_profile": (style.GREEN, "--", "class profile"),
+    "plain_mean": (style.RED, ":", "mean of like days (peer)"),
     "day_before": (style.MUTED, ":", "day before (peer)"), "scaled_class": (style.VIOLET, ":", "scaled class (peer)"),
 }  # fmt: skip
 
@@ -149,9 +150,9 @@ def gaps_picture(tables: Mapping[str, pd.DataFrame]) -> bytes:
                 label=label,
             )
         axis.set_xticks(range(len(hours)), [f"{one} h" for one in hours])
-        axis.set_ylim(0.4, 0.92)
+        axis.set_ylim(0.35, 0.85)
         style.heading(axis, f"{TITLES[name]}: error of the estimates of hidden readings", "WAPE")
-        style.legend(axis, 5)
+        style.legend(axis, 3)
     axes[-1].set_xlabel("length of the gap", fontsize=8, color=style.MUTED)
     return style.png(drawn)
 
