@@ -51,8 +51,8 @@ def _landing(site, lake, days: list[date]) -> dict[str, int]:
     from grid_assets.metering.arrival import landing
 
     files, rejected = [], []
-    for made in landing.land_days(site, lake, lake.read(METERS), days):
-        landing.write_landing(lake, made, site.metering.threads)
+    for made in landing.land_days(site, lake, lake.read(METERS), days, stage=True):
+        landing.write_landing(lake, made)
         files, rejected = [*files, *made.files], [*rejected, *made.rejected]
     return landing.summary(files, rejected)
 

@@ -95,8 +95,8 @@ def run_day(site: Site, day: date) -> PlainDay:
 
 
 def land(run: PlainDay) -> None:
-    (landed,) = landing.land_days(run.site, run.lake, run.lake.read(METERS), [run.day])
-    files, rejected = landing.write_landing(run.lake, landed, run.site.metering.threads)
+    (landed,) = landing.land_days(run.site, run.lake, run.lake.read(METERS), [run.day], stage=True)
+    files, rejected = landing.write_landing(run.lake, landed)
     run.hashes |= {metering.LANDED_FILES: files.content_hash, metering.REJECTED_READINGS: rejected.content_hash}
     landing_picture(landing.rows_by_day_and_outcome(landed.files), run.site.title)
 

@@ -29,7 +29,7 @@ METERS = 100_000
 DAY = date(2016, 11, 20)
 """A Sunday; the one three weeks before, which its estimates look back to, has 25 hours."""
 HISTORY = tuple(DAY - timedelta(days=7 * weeks) for weeks in (3, 2, 1))
-CAPPED = "shard_meters = 10000\nthreads = 1"
+CAPPED = "shard_meters = 10000\nthreads = 2"
 """[metering] of the run that may not take more than 1 GB."""
 SPARING = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2"}
 """Its environment: memory goes back to the system between the stages."""

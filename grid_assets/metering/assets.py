@@ -61,8 +61,8 @@ class KnownUntil(dg.Config):
 def landed(context: dg.AssetExecutionContext, platform: Platform):
     files, rejected, written, ignored = [], [], [], set()
     with platform.lake.alone_at(LANDED_FILES):  # what landed before is read and added to: of two runs at once one would be lost
-        for one in landing.land_days(platform.site, platform.lake, platform.lake.read(METERS), days_of(context, platform)):
-            written.append(landing.write_landing(platform.lake, one, platform.site.metering.threads))
+        for one in landing.land_days(platform.site, platform.lake, platform.lake.read(METERS), days_of(context, platform), stage=True):
+            written.append(landing.write_landing(platform.lake, one))
             files, rejected, ignored = [*files, *one.files], [*rejected, *one.rejected], ignored | set(one.ignored)
     figures = landing.summary(files, rejected) | {"names_that_tell_no_arrival": ", ".join(sorted(ignored)) or "none"}
     figures |= {"days_without_a_file": ", ".join(one.partition for one, _ in written if not one.rows) or "none"}

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import pickle
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 import pyarrow as pa
@@ -31,15 +33,23 @@ def run_shards(chosen: MeteringSection, work: Callable[[Task], Result], tasks: S
     """
     if chosen.engine == "spark":
         return _on_spark(chosen.spark_master, work, tasks)
-    return in_threads(work, tasks, chosen.threads)
-
-
-def in_threads(work: Callable[[Task], Result], tasks: Sequence[Task], threads: int) -> list[Result]:
-    """The results of ``work`` for all tasks, in their order, so many at a time."""
-    if threads == 1 or len(tasks) < 2:
+    if chosen.threads == 1 or len(tasks) < 2:
         return [work(task) for task in tasks]
-    with ThreadPoolExecutor(threads, thread_name_prefix="metering") as pool:
+    with ThreadPoolExecutor(chosen.threads, thread_name_prefix="shard") as pool:
         return list(pool.map(work, tasks))
+
+
+def ahead(work: Callable[[Task], Result], tasks: Sequence[Task], threads: int) -> Iterator[Result]:
+    """The results of ``work`` for all tasks, in their order. While one is used the next are made; no more than ``threads`` are held."""
+    if threads == 1 or len(tasks) < 2:
+        yield from map(work, tasks)
+        return
+    with ThreadPoolExecutor(threads, thread_name_prefix="ahead") as pool:
+        under_way = deque(pool.submit(work, task) for task in tasks[:threads])
+        waiting = iter(tasks[threads:])
+        while under_way:
+            yield under_way.popleft().result()
+            under_way.extend(pool.submit(work, task) for task in islice(waiting, 1))
 
 
 def _on_spark(master: str, work: Callable[[Task], Result], tasks: Sequence[Task]) -> list[Result]:

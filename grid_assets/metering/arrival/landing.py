@@ -26,7 +26,7 @@ from grid_assets.metering.arrival.known_subjects import KnownSubjects
 from grid_assets.metering.arrival.landed_before import EarlierLanding
 from grid_assets.metering.arrival.staging import energy_rows, measurement_rows, rejected_row, rejected_rows
 from grid_assets.metering.arrival.stamps import EPOCH, NO_TIME, microseconds
-from grid_assets.metering.engines import in_threads
+from grid_assets.metering.engines import ahead
 from grid_assets.metering.tables import LANDED_FILES, LANDED_MEASUREMENTS, LANDED_ROWS, REJECTED_READINGS
 
 STATUS_OF_FAULT = {FileEmpty: "empty", FileRefused: "refused", FileUnreadable: "unreadable"}
@@ -52,12 +52,18 @@ class DayLanding:
     """file_id -> rows of LANDED_MEASUREMENTS."""
     ignored: list[str] = field(default_factory=list)
     """Names in the landing folders that tell no time of arrival."""
+    lake: Lake | None = None
+    """Where the rows of a file are staged as soon as it is taken over, for a day's rows take gigabytes; None: they are kept here."""
 
     def add(self, other: DayLanding) -> None:
+        """Takes a file over that was read alone."""
         self.files += other.files
         self.rejected += other.rejected
-        self.staged |= other.staged
-        self.measured |= other.measured
+        if self.lake is None:
+            self.staged |= other.staged
+            self.measured |= other.measured
+        else:
+            _stage(self.lake, other)
 
 
 def files_frame(files: list[dict]) -> pd.DataFrame:
@@ -101,9 +107,10 @@ def rows_by_day_and_outcome(files: list[dict]) -> pd.DataFrame:
 
 
 def land_days(
-    site: Site, lake: Lake, meters: pd.DataFrame, days: Sequence[date], devices: pd.DataFrame | None = None
+    site: Site, lake: Lake, meters: pd.DataFrame, days: Sequence[date], devices: pd.DataFrame | None = None, stage: bool = False
 ) -> Iterator[DayLanding]:
-    """Lands the arrivals of some days, each day's when it is asked for; every file is read once.
+    """Lands the arrivals of some days, each day's when it is asked for; every file is read once. With ``stage`` the rows of each file
+    are written at once and not kept, else ``write_landing`` does; either way it lists the files.
 
     ``meters`` and ``devices`` are the registers; devices that are not given are those of the lake. ``lake`` is asked which contents landed before, when a file is no longer in its folder.
     What landed before stays landed when its file was moved away or overwritten since; see EarlierLanding.
@@ -122,7 +129,7 @@ def land_days(
     in_place = {(one.source.name, one.name) for one in archives}
     in_place |= {(folder.source.name, arrival.name) for folder in folders for arrival in folder.arrivals}
     for day in days:
-        landing = DayLanding(day)  # let go once it is landed: a range of days must not stay in memory
+        landing = DayLanding(day, lake=lake if stage else None)  # let go once it is landed: a range of days must not stay in memory
         earlier = EarlierLanding(lake, day, {source.name for source in site.readings})
         for archive in archives:
             archive.land(landing, earlier)
@@ -150,13 +157,17 @@ def files_without_arrival(site: Site) -> list[str]:
     return found
 
 
-def write_landing(lake: Lake, landing: DayLanding, threads: int = 1) -> tuple[Written, Written]:
+def write_landing(lake: Lake, landing: DayLanding) -> tuple[Written, Written]:
     """Stages the rows first and names the files last, so that no file is listed whose rows are not there."""
-    tables = [(LANDED_ROWS, landing.staged), (LANDED_MEASUREMENTS, landing.measured)]
-    staged = [(table, file_id, rows) for table, files in tables for file_id, rows in files.items()]
-    in_threads(lambda one: lake.write(one[0], one[2], one[1]), staged, threads)
+    _stage(lake, landing)
     rejected = lake.write(REJECTED_READINGS, rejected_table(landing.rejected), landing.day)
     return lake.write(LANDED_FILES, files_frame(landing.files), landing.day), rejected
+
+
+def _stage(lake: Lake, landing: DayLanding) -> None:
+    for table, files in ((LANDED_ROWS, landing.staged), (LANDED_MEASUREMENTS, landing.measured)):
+        for file_id, rows in files.items():
+            lake.write(table, rows, file_id)
 
 
 @contextmanager
@@ -214,7 +225,7 @@ class _Folder:
         landing.ignored += [f"{self.source.name}: {name}" for name in self.ignored]
         of_day = [one for one in self.arrivals if arrival_day(one.received_utc, self.site.clock) == landing.day]
         # files are read and judged beside each other, and taken over in their order: one may repeat an earlier one
-        for read in in_threads(lambda arrival: self._read(arrival, landing.day, rules, earlier), of_day, self.site.metering.threads):
+        for read in ahead(lambda arrival: self._read(arrival, landing.day, rules, earlier), of_day, self.site.metering.threads):
             self._take_over(read, landing)
 
     def _read(self, arrival: Arrival, day: date, rules: Rules, earlier: EarlierLanding) -> _ReadFile:
@@ -332,11 +343,13 @@ class _Archive:
         delay = earlier.delay(self.source, self.name, slice_id)
         received = EPOCH + timedelta(microseconds=int(self.judged.received[chosen].max())) if len(chosen) else at_issue
         judged = replace(self.judged, received=self.judged.received + delay.microseconds) if delay else self.judged
-        _add_rows(landing, slice_id, self.source, self.name, received + delay, self.rules, judged, chosen, broken)
+        alone = DayLanding(landing.day)
+        _add_rows(alone, slice_id, self.source, self.name, received + delay, self.rules, judged, chosen, broken)
         if index == 0 and self.rows_of_other_days:
-            landing.files[-1]["reason"] = (
+            alone.files[-1]["reason"] = (
                 f"{self.rows_of_other_days} rows of the archive speak of days that the site's calendar does not have and stay in it"
             )
+        landing.add(alone)
 
 
 # -- rows of the tables -----------------------------------------------------------------------------------------
