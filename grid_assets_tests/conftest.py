@@ -18,8 +18,18 @@ hypothesis.settings.register_profile("project", deadline=None)  # a busy machine
 hypothesis.settings.load_profile("project")
 SHARED = Path(os.environ.get("GRID_ASSETS_SHARED") or PROJECT.parent / "shared").absolute()
 
-TOGETHER = ("end_to_end",)
-"""Folders whose tests share what takes minutes to make: they run in one process. Elsewhere the tests of a file do."""
+LONGEST = (
+    "end_to_end/test_real_sites.py",
+    "end_to_end/test_demo.py",
+    "browser/test_analyst.py",
+    "reporting/test_publish.py",
+    "simulation/test_prepare.py",
+    "forecasting/test_real_demand.py",
+    "reporting/test_graph.py",
+    "metering/test_doors.py",
+    "network/test_doors.py",
+)
+"""The files that take longest come first, so that the processes of a run end at about the same time."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,9 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else f"{folder}/{item.path.name}"))
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(f"{item.path.parent.name}/{item.path.name}", len(places)))
 
 
 needs_shared = pytest.mark.skipif(not (SHARED / "data").is_dir(), reason="the shared data sets are absent; set GRID_ASSETS_SHARED")
