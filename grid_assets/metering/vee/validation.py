@@ -35,6 +35,10 @@ LEAST_FLOOR = 0.3
 """No spike is below this part of the floor that the rating gives: an empty house has no past to stand against."""
 USUAL_MOVES = 0.4
 """Where so many moves from and to a level are of one step of the resolution, a run at the level is rounding."""
+REST_SHARE = 0.02
+"""A level that so many of the like days' values have is where the meter rests."""
+LIMIT_SHARE = 0.5
+"""A plant's limit is at least this part of its rating: at less it stands because its meter does."""
 LEAST_STEPS = 3
 """So many different steps between a day's values are needed to see the resolution."""
 
@@ -125,11 +129,12 @@ def _own_floor(floor: np.ndarray, past: Sequence[np.ndarray]) -> np.ndarray:
     return np.where(enough, np.clip(PAST_PEAKS * peak, LEAST_FLOOR * floor, floor), floor)
 
 
-def stuck(kwh: np.ndarray, intervals: int, generates: np.ndarray | None = None) -> np.ndarray:
+def stuck(kwh: np.ndarray, intervals: int, plant_kwh: np.ndarray | None = None, past: Sequence[np.ndarray] = ()) -> np.ndarray:
     """Runs of at least ``intervals`` equal values that are not zero; what did not arrive in between does not end a run.
 
-    Two kinds of runs are right: those at a level from which the meter usually moves by one step of its resolution, and those
-    at the day's maximum of a plant (``generates``, (meters,) bool), whose inverter or service limits it.
+    Three kinds of runs are right: those at a level from which the meter usually moves by one step of its resolution, those where it
+    rests on its like days too (``past``), and those at the day's maximum of a plant, whose inverter or service limits it.
+    ``plant_kwh`` (meters,): what a plant's service carries in an interval; NaN for other meters.
     Source: practice of meter data teams; runs of zero are an outage, an empty house or a dead meter and have their own rule.
     """
     found = np.zeros(kwh.shape, dtype=bool)
@@ -145,12 +150,14 @@ def stuck(kwh: np.ndarray, intervals: int, generates: np.ndarray | None = None) 
     found[rows[row[long]], column[long]] = True
     for at in np.unique(rows[row[long]]):
         there = ~np.isnan(kwh[at])
-        found[at, there] &= ~_right_runs(kwh[at, there], found[at, there], generates is not None and bool(generates[at]))
+        limit = np.nan if plant_kwh is None else LIMIT_SHARE * plant_kwh[at]
+        found[at, there] &= ~_right_runs(kwh[at, there], found[at, there], limit, np.concatenate([np.empty(0), *(day[at] for day in past)]))
     return found
 
 
-def _right_runs(values: np.ndarray, stands: np.ndarray, generates: bool) -> np.ndarray:
+def _right_runs(values: np.ndarray, stands: np.ndarray, limit: float, past: np.ndarray) -> np.ndarray:
     """Which of a meter's known values that ``stands`` (equal ones in a row) are right all the same."""
+    known_past = max(np.count_nonzero(~np.isnan(past)), 1)
     right = np.zeros(len(values), dtype=bool)
     distinct = np.unique(values)
     step = _resolution(distinct) * (1 + 1e-6)
@@ -160,7 +167,9 @@ def _right_runs(values: np.ndarray, stands: np.ndarray, generates: bool) -> np.n
         beside = np.abs(values - level) <= step
         moves = changes[(beside[1:] | beside[:-1]) & ~(mine[1:] & mine[:-1])]
         by_resolution = step > 0 and len(moves) > 0 and np.mean(moves <= step) >= USUAL_MOVES
-        if by_resolution or (generates and level == distinct[-1] > distinct[0]):
+        rests = np.count_nonzero(past == level) >= REST_SHARE * known_past
+        at_limit = level >= limit and level == distinct[-1] > distinct[0]
+        if by_resolution or rests or at_limit:
             right |= mine
     return right
 

@@ -197,12 +197,27 @@ def test_a_run_within_one_step_of_the_resolution_is_rounding():
 
 
 def test_a_plant_at_its_limit_is_not_stuck():
-    day = np.clip(1.4 * np.sin(np.linspace(0, np.pi, 96)), 0, 1.0)[None]
+    day, plant = np.clip(1.4 * np.sin(np.linspace(0, np.pi, 96)), 0, 1.0)[None], np.array([1.3])
     assert marks(rules.stuck(day, 8))
-    assert marks(rules.stuck(day, 8, np.array([True]))) == []
+    assert marks(rules.stuck(day, 8, np.array([NAN])))  # no plant
+    assert marks(rules.stuck(day, 8, plant)) == []
+    assert marks(rules.stuck(day, 8, 2 * plant))  # its service carries more than twice as much: no limit
     day[0, 40] = 1.3
-    assert marks(rules.stuck(day, 8, np.array([True])))  # it can do more
-    assert len(marks(rules.stuck(np.full((1, 96), 1.0), 8, np.array([True])))) == 96
+    assert marks(rules.stuck(day, 8, plant))  # it can do more
+    assert len(marks(rules.stuck(np.full((1, 96), 1.0), 8, plant))) == 96
+
+
+def test_a_level_where_the_meter_rests_on_its_like_days_is_not_stuck():
+    rng = np.random.default_rng(2)
+    days = rng.uniform(0.05, 0.5, (4, 1, 96)).round(3)
+    day, past = days[0], list(days[1:])
+    day[0, 10:30] = 0.012
+    assert marks(rules.stuck(day, 8, past=past)) == list(range(10, 30))
+    past[1][0, 40:45] = 0.012  # 5 of 288
+    assert marks(rules.stuck(day, 8, past=past)) == list(range(10, 30))
+    past[2][0, 3:6] = 0.012  # 8 of 288
+    past[0][0, 50:] = NAN
+    assert marks(rules.stuck(day, 8, past=past)) == []
 
 
 @pytest.mark.parametrize(("step", "refused"), [(1, False), (2, True), (3, True), (4, False)])
