@@ -113,6 +113,15 @@ def shares(truth: DayTruth, made: Published) -> dict[str, Share]:
     return found
 
 
+def clock_shares(truth: DayTruth, flagged: np.ndarray) -> dict[str, Share]:
+    """How many of the meter-days on a wrong clock, and of all others, have the flag; ``flagged`` (meters,) bool."""
+    wrong = truth.had("local_clock").any(axis=1)
+    return {
+        "clock_flagged": _share("clock_flagged", flagged, wrong),
+        "clock_flagged_wrongly": _share("clock_flagged_wrongly", flagged, ~wrong),
+    }
+
+
 def _share(name: str, caught: np.ndarray, of: np.ndarray) -> Share:
     return Share(name, int((caught & of).sum()), int(of.sum()))
 

@@ -19,13 +19,14 @@ __all__ = ["Row", "bound_rows", "day_rows", "detection_rows", "peer_rows", "row"
 READ_COLUMNS = ["meter_id", "start_utc", "energy_kwh", "quality", "method", "rule_failures", "error_kwh"]
 WALL, MEMORY, CHECKS, STRETCH = 2.5, 1.7, 0.35, 1.3
 LEAST_CAUGHT = {"gaps": 1.0, "negatives": 1.0, "stuck": 0.99, "spikes": 0.93, "undeclared_wh": 0.999, "zero_runs": 0.9}
-MOST_REFUSED = {"clean_refused": 1e-5, "outages_refused": 0.0}
+MOST_REFUSED = {"clean_refused": 1e-5, "outages_refused": 0.0, "clock_flagged_wrongly": 1e-3}
 TITLES = {
     "gaps": "gaps and offline days: not published as measured", "negatives": "negative energy caught", "stuck": "stuck values caught",
     "spikes": "spikes caught", "undeclared_wh": "meter-days in Wh unsaid: none published in Wh", "zero_runs": "faulty zero runs caught",
     "clean_refused": "sound readings refused", "outages_refused": "zeros of true outages refused", "exchanges": "meter exchanges: no energy made up",
     "rollovers_right": "intervals in which a register rolled over: right energy", "conflicts_right": "conflicting resends: the later value published",
     "local_clock": "meter-days with local time as UTC: under 5 % wrong values published",
+    "clock_flagged": "meter-days with local time as UTC: flagged", "clock_flagged_wrongly": "meter-days on the right clock: flagged",
 }  # fmt: skip
 HARM, PROSUMER_WAPE = 1.25, 0.5
 WH_VALUES = 8
@@ -119,6 +120,15 @@ def _readings(folder: Path, day: date) -> Any:
     return Lake(str(folder / "state" / "lake")).read_arrow(READINGS, day, READ_COLUMNS)
 
 
+def _flagged(folder: Path, day: date, flag: str) -> np.ndarray:
+    """(meters,): whether the meter's day has the flag; in the order of the ids."""
+    from grid_assets.foundation.lake import Lake
+    from grid_assets.metering.tables import METER_DAYS
+
+    told = Lake(str(folder / "state" / "lake")).read(METER_DAYS, day).sort_values("meter_id")["flags"].fillna("")
+    return told.astype(str).str.split().map(lambda flags: flag in flags).to_numpy(dtype=bool)
+
+
 # -- detection --------------------------------------------------------------------------------------------------
 
 
@@ -127,6 +137,7 @@ def detection_rows(folder: Path, days: Sequence[date]) -> list[Row]:
     truth = read_truth(folder, days[-1])
     made = detection.published(_readings(folder, days[-1]), truth)
     found = share_rows(detection.shares(truth, made))
+    found += share_rows(detection.clock_shares(truth, _flagged(folder, days[-1], "shifted_clock")))
     found.append(history_row(np.concatenate([_left_of_wh(folder, day) for day in days])))
     earlier = np.any([read_truth(folder, day).had("undeclared_wh").any(axis=1) for day in days[:-1]], axis=0)
     found += harm_rows(*detection.harm_of(earlier & ~truth.had("undeclared_wh").any(axis=1), truth, made))

@@ -117,6 +117,15 @@ def test_a_day_in_wh_is_caught_only_when_none_of_it_is_published():
     assert detection.shares(truth, made)["undeclared_wh"] == detection.Share("undeclared_wh", 0, 1)
 
 
+def test_flags_of_a_wrong_clock_are_scored_both_ways():
+    truth = small_truth()
+    truth.fault[0] = CODE["local_clock"]
+    right, wrong = np.array([True, False]), np.array([False, True])
+    assert [one.share for one in detection.clock_shares(truth, right).values()] == [1.0, 0.0]
+    told = {row["name"]: row["met"] for row in rows.share_rows(detection.clock_shares(truth, wrong))}
+    assert told[rows.TITLES["clock_flagged_wrongly"]] is False
+
+
 def test_errors_of_estimates_are_measured_against_the_truth():
     assert detection.wape(np.array([1.0, -3.0]), np.array([2.0, -3.0])) == 0.25
     truth = small_truth()

@@ -32,6 +32,7 @@ from grid_assets.metering.tables import (
 from grid_assets.metering.vee import quality_codes as codes
 from grid_assets.metering.vee import reading_tables as made_tables
 from grid_assets.metering.vee import validation
+from grid_assets.metering.vee.clock_test import offset_intervals, shifted_days
 from grid_assets.metering.vee.day_axes import DayGrid, day_grid
 from grid_assets.metering.vee.day_in_making import DayFlags, Matrices
 from grid_assets.metering.vee.day_profiles import (
@@ -192,6 +193,8 @@ def reading_day(grid: DayGrid, inputs: ShardInputs, rules: ValidationSection) ->
     made = estimate(day.valid, limit_of(grid, rules), inputs.past, checked.classes, near_of(grid), moved, bounds_kwh(grid))
     _follow_registers(grid, day, made, edits, rules, supply)
     told = _day_flags(grid, day, rules, checked.usual_kwh, checked.usual_count)
+    offset = offset_intervals(grid.starts.tz_convert(grid.zone), grid.hours)
+    told.bits[shifted_days(day.heard, day.valid, inputs.past, offset, grid.hours)] |= BITS["shifted_clock"]
     words = made_tables.published_words(day, made, edits, None if supply is None else supply.touched)
     valid_count = np.count_nonzero(~np.isnan(day.valid), axis=1)
     shard = {
@@ -400,7 +403,7 @@ def _without_supply(grid: DayGrid, made: Estimates, silent: np.ndarray, unended:
 def _day_flags(grid: DayGrid, day: Matrices, rules: ValidationSection, usual_kwh: np.ndarray, usual_count: np.ndarray) -> DayFlags:
     """The tests of the day as a whole: scale, sum check and usage. They refuse nothing; people look at them."""
     meters, intervals = grid.shape
-    bits = np.bitwise_or.reduce(day.failures, axis=1) if intervals else np.zeros(meters, dtype=np.uint16)
+    bits = np.bitwise_or.reduce(day.failures.astype(np.uint32), axis=1)
     bits[day.scaled] |= BITS["scaled_wh"]
     bits[day.exchanged_meters] |= BITS["meter_exchange"]
     by_register = np.where(day.both, register_day(day.spans, meters, intervals), np.nan)

@@ -18,11 +18,11 @@ RULES = (
 exchange when registers are read; ``correction`` is an analyst's refusal; ``interval_length`` is of a whole day.
 """
 
-DAY_FLAGS = ("scaled_wh", "register_mismatch", "high_usage", "low_usage")
+DAY_FLAGS = ("scaled_wh", "register_mismatch", "high_usage", "low_usage", "shifted_clock")
 """What is told of a meter's day as a whole, after the rules that its intervals failed."""
 
 BITS = {rule: 1 << n for n, rule in enumerate((*RULES, *DAY_FLAGS))}
-"""A rule's bit in the masks that say which rules a value or a day failed."""
+"""A rule's bit in the masks that say which rules a value (16 bits) or a day (32 bits) failed."""
 
 
 UNREASONABLE = sum(BITS[rule] for rule in ("negative", "above_rating", "spike", "stuck", "zero_run", "near_zero", "pv_at_night"))
