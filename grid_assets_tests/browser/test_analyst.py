@@ -178,6 +178,7 @@ def test_an_analyst_materialises_registers_and_then_a_day_of_readings(page, addr
 
 
 def test_the_picture_of_the_day_is_shown(page, address: str, screenshots: Path):
+    wait_for_success(address, "history", seconds=5)  # the test above made the day, in this UI; without it there is no picture to wait for
     open_until(page, f"{address}/assets/metering/readings?view=events&partition={DAY}", "picture")
     page.get_by_text("[Show Markdown]").first.click()
     shown = page.get_by_role("dialog").locator("img").first
