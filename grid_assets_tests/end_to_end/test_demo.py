@@ -182,4 +182,6 @@ def own_days(site, days: list[str]) -> dict[str, str]:
     found = {key: value for key, value in content(site).items() if key.rsplit("/", 1)[1] in days}
     # A known gap, told in docs/metering.md: what is unusual is told from the past as it was when the day was made.
     found = {key: value for key, value in found.items() if not key.startswith(("metering/usage_anomalies/", "metering/alerts/"))}
+    # These note the lists of landed files as they were when the day was gathered, so they tell of the moment by design.
+    found = {key: value for key, value in found.items() if not key.startswith(("metering/raw_inputs/", "metering/measurement_inputs/"))}
     return {key: value for key, value in found.items() if key.split("/")[0] in ("metering", "weather") or key.endswith(days[-1])}
