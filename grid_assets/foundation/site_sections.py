@@ -143,6 +143,8 @@ class MeteringSection(Section):
     """Folder of the analysts' corrections (CSV); None: none are taken."""
     outages: Path | None = None
     """Folder of the outage events (CSV); None: none are known."""
+    open_outage_days: int = Field(7, ge=1)
+    """An outage that has no end and is open for longer is told: what did not arrive since counts as no energy."""
 
 
 class QuantityLimits(Section):

@@ -1,5 +1,6 @@
 """The checks of metering: every row accounted for (errors), files readable and readings valid enough (warnings)."""
 
+from collections.abc import Sequence
 from datetime import date
 
 import dagster as dg
@@ -90,10 +91,10 @@ def up_to_date(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg
     )
 
 
-def _refused_entries(context, platform: Platform, table, refused) -> dg.AssetCheckResult:
-    """The lines of a folder's files that do not count; told with the last day of the run, as they belong to no day."""
+def _refused_entries(context, platform: Platform, table, refused, doubtful: Sequence[str] = ()) -> dg.AssetCheckResult:
+    """The lines of a folder's files that do not count or are in doubt; told with the last day of the run, as they belong to no day."""
     keys = partition_keys(context)
-    faults = dict.fromkeys(keys, "") | {keys[-1]: "; ".join(str(one) for one in refused[:20])}
+    faults = dict.fromkeys(keys, "") | {keys[-1]: "; ".join([*(str(one) for one in refused[:20]), *doubtful[:20]])}
     return recorded(
         context,
         platform,
@@ -102,7 +103,7 @@ def _refused_entries(context, platform: Platform, table, refused) -> dg.AssetChe
         faults,
         expected="every line can be used",
         severity=WARN,
-        metadata={"refused": len(refused)},
+        metadata={"refused": len(refused), "in_doubt": len(doubtful)},
     )
 
 
@@ -111,9 +112,16 @@ def corrections_readable(context: dg.AssetCheckExecutionContext, platform: Platf
     return _refused_entries(context, platform, CORRECTIONS, corrections_of(platform.site, platform.lake).refused)
 
 
-@dg.asset_check(asset=OUTAGE_EVENTS.key, name="entries_readable", description="Every line of the files of outage events counts.")
+@dg.asset_check(
+    asset=OUTAGE_EVENTS.key,
+    name="entries_readable",
+    description="Every line of the files of outage events counts, and none was forgotten open.",
+)
 def outages_readable(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
-    return _refused_entries(context, platform, OUTAGE_EVENTS, outages_of(platform.site, platform.lake).refused)
+    site, entered = platform.site, outages_of(platform.site, platform.lake)
+    last = date.fromisoformat(partition_keys(context)[-1])
+    forgotten = entered.open_for_long(site.clock, last, site.metering.open_outage_days)
+    return _refused_entries(context, platform, OUTAGE_EVENTS, entered.refused, forgotten)
 
 
 @dg.asset_check(

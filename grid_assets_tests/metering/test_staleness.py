@@ -424,3 +424,13 @@ def test_a_correction_by_job_says_which_days_to_materialise(entered: MadeSite):
     (row,) = corrections_of(entered.site, entered.lake).rows.to_dict("records")
     assert (row["action"], row["author"], row["reason"]) == ("reject", "ann", "swapped")
     assert row["entered_utc"] <= datetime.now(UTC)
+
+
+def test_an_outage_that_is_open_for_too_long_warns_with_the_days_run(entered: MadeSite):
+    write_entries(entered, "outages", "outage_id,node_id,start_utc\no1,f1,2021-03-01T10:00:00Z\n")
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run_assets(entered, instance, FIRST, [OUTAGE_EVENTS.key])
+    assert result.success
+    (told,) = (one for one in result.get_asset_check_evaluations() if one.check_name == "entries_readable")
+    assert not told.passed
+    assert "o1 of f1 has no end" in str(told.description) + str(told.metadata)

@@ -39,6 +39,16 @@ class Outages:
         until = self.rows["end_utc"].fillna(FOREVER)
         return self.rows[(self.rows["start_utc"] < pd.Timestamp(end)) & (until > pd.Timestamp(start))]
 
+    def open_for_long(self, clock: SiteCalendar, day: date, most_days: int) -> list[str]:
+        """The outages without an end that began more than ``most_days`` days before the end of a site day: somebody forgot them."""
+        until = pd.Timestamp(clock.bounds(day)[1])
+        rows = self.rows[self.rows["end_utc"].isna() & (until - self.rows["start_utc"] > pd.Timedelta(days=most_days))]
+        return [
+            f"{row.source_file}, row {row.source_row}: {row.outage_id} of {row.meter_id or row.node_id} has no end, open for "
+            f"{(until - row.start_utc).days} days; add a row of this outage with its end_utc"
+            for row in rows.itertuples()
+        ]
+
 
 def read_outages(folder: Path | None, meters: Collection[str] | None = None, nodes: Collection[str] | None = None) -> Outages:
     """The outages of a folder's CSV files, by id; none for None.

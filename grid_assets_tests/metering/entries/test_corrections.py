@@ -172,3 +172,16 @@ def test_an_outage_without_an_end_touches_every_day_after_its_start(tmp_path: Pa
     made = read_outages(tmp_path)
     assert [len(made.of_day(CLOCK, date(2021, 3, day))) for day in (26, 27, 28)] == [0, 1, 1]
     assert OUTAGE_EVENTS.conform(made.of_day(CLOCK, date(2021, 4, 30))).num_rows == 1
+
+
+def test_an_outage_that_somebody_forgot_to_end_is_named(tmp_path: Path):
+    (tmp_path / "oms.csv").write_text(
+        "outage_id,meter_id,node_id,start_utc,end_utc\no1,,f1,2021-03-20T10:05:00Z,\no2,m1,,2021-03-27T10:05:00Z,\n"
+        "o3,m1,,2021-03-01T00:00:00Z,2021-03-02T00:00:00Z\n"
+    )
+    made = read_outages(tmp_path)
+    assert made.open_for_long(CLOCK, date(2021, 3, 27), 7) == [
+        "oms.csv, row 1: o1 of f1 has no end, open for 7 days; add a row of this outage with its end_utc"
+    ]
+    assert made.open_for_long(CLOCK, date(2021, 3, 26), 7) == []
+    assert len(made.open_for_long(CLOCK, date(2021, 4, 26), 7)) == 2
