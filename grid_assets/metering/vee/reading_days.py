@@ -325,7 +325,7 @@ def rule_failures(
     impossible = negative | above
     possible = np.where(impossible, np.nan, arrived) if impossible.any() else arrived
     found = {"negative": negative, "above_rating": above}
-    found["spike"] = validation.spike(possible, rules.spike_ratio, rating, grid.hours, rules.spike_floor_share, past)
+    found["spike"] = validation.spike(possible, rules.spike_ratio, rating, grid.hours, rules.spike_floor_share, past, generates)
     found["stuck"] = validation.stuck(possible, rules.stuck_intervals, np.where(generates, rating * grid.hours, np.nan), past)
     found["zero_run"] = validation.zero_run(
         possible,

@@ -29,18 +29,24 @@ UNREASONABLE = sum(BITS[rule] for rule in ("negative", "above_rating", "spike", 
 """Bits of the rules that judge a value by its size, IEC 61968-9's category of reasonability."""
 
 
-PAST_PEAKS = 4.0
+PAST_PEAKS = 6.0
 """A spike below half of the rating is so many times the most of the like days: a guest who cooks is less."""
-LEAST_FLOOR = 0.3
+SEEN_PEAKS = 1.5
+"""And any spike so many times: what a meter did on three days it nearly does again."""
+LEAST_FLOOR = 0.4
 """No spike is below this part of the floor that the rating gives: an empty house has no past to stand against."""
-USUAL_MOVES = 0.4
-"""Where so many moves from and to a level are of one step of the resolution, a run at the level is rounding."""
-REST_SHARE = 0.02
-"""A level that so many of the like days' values have is where the meter rests."""
+CHANCE = 1e-7
+"""Chance that a run of equal values is no fault: half a run a day of 100,000 meters whose values change fifty times."""
+NEAR_LEVEL = 0.1
+"""Values so near to a level, as a part of it, tell how often the meter repeats it."""
+REPEATS_KNOWN = 20.0
+"""So many values near a level count as much as all others."""
+MOST_REPEATS = 0.95
+"""What other levels tell says no more than that."""
+RUNS_AT_ONCE = 4096
+"""Runs that are judged together: bounds the memory where readings are coarse."""
 LIMIT_SHARE = 0.5
 """A plant's limit is at least this part of its rating: at less it stands because its meter does."""
-LEAST_STEPS = 3
-"""So many different steps between a day's values are needed to see the resolution."""
 
 
 STEADY = 0.8
@@ -88,11 +94,15 @@ def above_rating(kwh: np.ndarray, rating_kw: np.ndarray, interval_hours: float) 
 
 
 def spike(
-    kwh: np.ndarray, ratio: float, rating_kw: np.ndarray, interval_hours: float, floor_share: float = 0.5, past: Sequence[np.ndarray] = ()
-) -> np.ndarray:
-    """The day's highest value where it is more than ``ratio`` times the third-highest and over half of the rating, or over
-    PAST_PEAKS times all that the meter used on its like days (``past``); once found, the highest of the others likewise.
+    kwh: np.ndarray, ratio: float, rating_kw: np.ndarray, interval_hours: float, floor_share: float = 0.5, past: Sequence[np.ndarray] = (),
+    plants: np.ndarray | None = None,
+) -> np.ndarray:  # fmt: skip
+    """The day's highest value where it is more than ``ratio`` times the third-highest, over a floor, and, where like days are known
+    (``past``), over SEEN_PEAKS times all that they have; once found, the highest of the others likewise.
 
+    The floor is ``floor_share`` of the rating; PAST_PEAKS times the most of the like days where that is less, but not less than
+    LEAST_FLOOR of it. Not of ``plants`` (meters,): the sun between clouds makes an hour of a dull day five times the others,
+    and what a plant cannot generate is above its rating.
     Source: the interval spike check of Oracle Utilities Meter Data Management (highest against third-highest); the
     threshold of 180 % is California's VEE standard. The floors are ours: one hour of cooking in an empty house is more
     than 180 % of its third-highest interval, and no fault.
@@ -101,15 +111,15 @@ def spike(
     if kwh.shape[1] < 3 or not len(kwh):
         return found
     floor = np.maximum(floor_share * rating_kw * interval_hours, 0)
-    rows = np.flatnonzero(np.fmax.reduce(kwh, axis=1) > (LEAST_FLOOR * floor if len(past) else floor))  # those worth sorting
+    worth = np.fmax.reduce(kwh, axis=1) > (LEAST_FLOOR * floor if len(past) else floor)
+    rows = np.flatnonzero(worth if plants is None else worth & ~plants)  # those worth sorting
     known = kwh[rows]
     known[np.isnan(known)] = -np.inf
     for _ in range(2):  # against the third-highest no more than two can stand out
         top = np.partition(known, -3, axis=1)[:, -3:]
         third, first = top.min(axis=1), top.max(axis=1)
-        wrong = np.isfinite(third) & (first > ratio * np.maximum(third, 0))
-        low = np.flatnonzero(wrong & (first <= floor[rows]))
-        wrong[low] = first[low] > _own_floor(floor[rows[low]], [day[rows[low]] for day in past])
+        wrong = np.flatnonzero(np.isfinite(third) & (first > ratio * np.maximum(third, 0)))
+        wrong = wrong[first[wrong] > _own_floor(floor[rows[wrong]], [day[rows[wrong]] for day in past])]
         rows, known = rows[wrong], known[wrong]
         if not len(rows):
             break
@@ -126,62 +136,74 @@ def _own_floor(floor: np.ndarray, past: Sequence[np.ndarray]) -> np.ndarray:
     days = np.concatenate(past, axis=1)
     enough = np.count_nonzero(~np.isnan(days), axis=1) >= past[0].shape[1]
     peak = np.max(np.where(np.isnan(days), -np.inf, days), axis=1)
-    return np.where(enough, np.clip(PAST_PEAKS * peak, LEAST_FLOOR * floor, floor), floor)
+    own = np.maximum(np.clip(PAST_PEAKS * peak, LEAST_FLOOR * floor, floor), SEEN_PEAKS * peak)
+    return np.where(enough, own, floor)
 
 
 def stuck(kwh: np.ndarray, intervals: int, plant_kwh: np.ndarray | None = None, past: Sequence[np.ndarray] = ()) -> np.ndarray:
-    """Runs of at least ``intervals`` equal values that are not zero; what did not arrive in between does not end a run.
+    """Runs of at least ``intervals`` equal values that are not zero, longer than the meter's habits explain; what did not arrive in
+    between does not end a run.
 
-    Three kinds of runs are right: those at a level from which the meter usually moves by one step of its resolution, those where it
-    rests on its like days too (``past``), and those at the day's maximum of a plant, whose inverter or service limits it.
+    How often the meter repeats a value is counted on the same day, the run left out, and on its like days (``past``): near the
+    level, and, as far as little is known there, at all levels, smaller ones being the likelier to repeat as the steps of readings
+    are coarser for them. A run is a fault where chance makes one as long less than once in 1 / CHANCE. So a home at rest that reads whole
+    Wh, and a constant load that was so on its like days, are right; fine readings never repeat, and ``intervals`` decide.
+    Right are also runs at the day's maximum of a plant, whose inverter or service limits it.
     ``plant_kwh`` (meters,): what a plant's service carries in an interval; NaN for other meters.
-    Source: practice of meter data teams; runs of zero are an outage, an empty house or a dead meter and have their own rule.
+    Source: practice of meter data teams (so many equal values are a fault); the judgement by the meter's own repetitions is ours. Runs of
+    zero are an outage, an empty house or a dead meter and have their own rule.
     """
     found = np.zeros(kwh.shape, dtype=bool)
     equal = (kwh[:, 1:] == kwh[:, :-1]) & (kwh[:, 1:] != 0)
     # the few rows that are worth a closer look: most of such a run is without gaps
     rows = np.flatnonzero(np.count_nonzero(equal, axis=1) >= (intervals - 1) // 2)
     row, column = np.nonzero(~np.isnan(kwh[rows]))
-    values = kwh[rows[row], column]
-    goes_on = np.zeros(len(values), dtype=bool)
-    goes_on[1:] = (values[1:] == values[:-1]) & (row[1:] == row[:-1])
-    run = np.cumsum(~goes_on)
-    long = (np.bincount(run)[run] >= intervals) & (values != 0) if len(run) else goes_on
-    found[rows[row[long]], column[long]] = True
-    for at in np.unique(rows[row[long]]):
-        there = ~np.isnan(kwh[at])
-        limit = np.nan if plant_kwh is None else LIMIT_SHARE * plant_kwh[at]
-        found[at, there] &= ~_right_runs(kwh[at, there], found[at, there], limit, np.concatenate([np.empty(0), *(day[at] for day in past)]))
+    row = rows[row]
+    values = kwh[row, column]
+    begins = np.ones(len(values), dtype=bool)
+    begins[1:] = (values[1:] != values[:-1]) | (row[1:] != row[:-1])
+    run, first = np.cumsum(begins) - 1, np.flatnonzero(begins)
+    lengths = np.bincount(run, minlength=len(first))
+    long = np.flatnonzero((lengths >= intervals) & (values[first] != 0))
+    if not len(long):
+        return found
+    in_run = np.full(kwh.shape, -1, dtype=np.int32)
+    in_run[row, column] = run
+    wrong = np.zeros(len(first), dtype=bool)
+    for at in np.array_split(long, len(long) // RUNS_AT_ONCE + 1):
+        here, level = row[first[at]], values[first[at]]
+        own = in_run[here] == at[:, None]
+        repeats = _repeats(level, kwh[here], own, [day[here] for day in past])
+        with np.errstate(divide="ignore"):
+            wrong[at] = (lengths[at] - 1) * np.log(repeats) < np.log(CHANCE)
+        if plant_kwh is not None:
+            day = kwh[here]
+            limited = (
+                (level >= LIMIT_SHARE * plant_kwh[here]) & (level >= np.fmax.reduce(day, axis=1)) & (level > np.fmin.reduce(day, axis=1))
+            )
+            wrong[at[limited]] = False
+    told = wrong[run]
+    found[row[told], column[told]] = True
     return found
 
 
-def _right_runs(values: np.ndarray, stands: np.ndarray, limit: float, past: np.ndarray) -> np.ndarray:
-    """Which of a meter's known values that ``stands`` (equal ones in a row) are right all the same."""
-    known_past = max(np.count_nonzero(~np.isnan(past)), 1)
-    right = np.zeros(len(values), dtype=bool)
-    distinct = np.unique(values)
-    step = _resolution(distinct) * (1 + 1e-6)
-    changes = np.abs(np.diff(values))
-    for level in np.unique(values[stands]):
-        mine = stands & (values == level)
-        beside = np.abs(values - level) <= step
-        moves = changes[(beside[1:] | beside[:-1]) & ~(mine[1:] & mine[:-1])]
-        by_resolution = step > 0 and len(moves) > 0 and np.mean(moves <= step) >= USUAL_MOVES
-        rests = np.count_nonzero(past == level) >= REST_SHARE * known_past
-        at_limit = level >= limit and level == distinct[-1] > distinct[0]
-        if by_resolution or rests or at_limit:
-            right |= mine
-    return right
-
-
-def _resolution(distinct: np.ndarray) -> float:
-    """The step that all of a day's sorted values stand apart by; 0 where there is none to be seen."""
-    steps = np.diff(distinct)
-    steps = steps[steps > 1e-9]
-    if len(steps) < LEAST_STEPS:
-        return 0.0
-    times = (distinct - distinct[0]) / steps.min()
-    return float(steps.min()) if (np.abs(times - np.round(times)) < 1e-3).all() else 0.0
+def _repeats(level: np.ndarray, day: np.ndarray, own: np.ndarray, past: Sequence[np.ndarray]) -> np.ndarray:
+    """How likely a meter repeats a value at a level, (runs,); ``day``: (runs, intervals), ``own``: the run itself, which is left out."""
+    near_repeats, near_count, scaled_repeats, count = (np.zeros(len(level)) for _ in range(4))
+    size = np.abs(level)[:, None]
+    for values, left_out in [(day, own[:, :-1] & own[:, 1:]), *((one, None) for one in past)]:
+        one, following = values[:, :-1], values[:, 1:]
+        known = ~np.isnan(one) & ~np.isnan(following) & (one != 0)
+        if left_out is not None:
+            known &= ~left_out
+        repeated = known & (one == following)
+        near = known & (np.abs(one - level[:, None]) <= NEAR_LEVEL * size)
+        near_repeats += (repeated & near).sum(axis=1)
+        near_count += near.sum(axis=1)
+        scaled_repeats += (np.abs(one) / size).sum(axis=1, where=repeated)
+        count += known.sum(axis=1)
+    usual = np.minimum(scaled_repeats / (count + REPEATS_KNOWN), MOST_REPEATS)
+    return (near_repeats + REPEATS_KNOWN * usual) / (near_count + REPEATS_KNOWN)
 
 
 def zero_run(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -45,7 +47,7 @@ def test_stuck_needs_the_whole_run_and_spares_zeros():
     assert marks(rules.stuck(np.array([[0.0] * 9]), 3)) == []
     assert marks(rules.stuck(np.array([[2.0, 2.0, NAN, 2.0, 1.0]]), 3)) == [0, 1, 3]  # what did not arrive ends no run
     assert marks(rules.stuck(np.array([[2.0, 2.0, NAN, NAN, 1.0]]), 3)) == []
-    assert marks(rules.stuck(np.array([[1.0, 1.0, 2.0, 2.0, 2.0]]), 3)) == [2, 3, 4]  # two runs side by side
+    assert marks(rules.stuck(np.array([[1.0, 1.0, *[2.0] * 9]]), 3)) == list(range(2, 11))  # two runs side by side
     assert rules.stuck(np.array([[1.0, 2.0, 2.0], [2.0, 1.0, 1.0]]), 3).sum() == 0  # a run does not reach into the next meter
 
 
@@ -64,22 +66,36 @@ def test_the_longest_run_is_the_longest(cells):
     assert rules.longest_run(np.array([cells])).tolist() == [longest]
 
 
-@given(st.lists(st.sampled_from([0.0, 1.0, 2.0, NAN]), min_size=1, max_size=40), st.integers(2, 6))
-def test_stuck_finds_exactly_the_runs_that_a_loop_finds(values, least):
-    at = [n for n, value in enumerate(values) if value == value]
-    given_values, values = values, [values[n] for n in at]
-    expected, n = [], 0
-    while n < len(values):
-        end = n
-        while end + 1 < len(values) and values[end + 1] == values[n]:
+@given(st.lists(st.integers(-2, 99).map(float) | st.just(NAN), min_size=1, max_size=60), st.data())
+def test_stuck_finds_exactly_the_runs_that_a_loop_finds(values, data):
+    """Held values, zeros and gaps among values that hardly repeat, and a like day."""
+    for _ in range(data.draw(st.integers(0, 3))):
+        begin, length = data.draw(st.integers(0, len(values) - 1)), data.draw(st.integers(1, 14))
+        values[begin : begin + length] = [values[begin] if other == other else other for other in values[begin : begin + length]]
+    past = data.draw(st.lists(st.sampled_from([3.0, 50.0, 50.0, 52.0, NAN]), min_size=len(values), max_size=len(values)))
+    least = data.draw(st.integers(3, 8))
+    assert marks(rules.stuck(np.array([values]), least, past=[np.array([past])])) == stuck_by_loop(values, past, least)
+    assert marks(rules.stuck(np.array([values]), least)) == stuck_by_loop(values, [], least)
+
+
+def stuck_by_loop(values: list[float], past: list[float], least: int) -> list[int]:
+    if sum(a == b != 0 for a, b in pairwise(values)) < (least - 1) // 2:
+        return []  # so many gaps are not looked through
+    at, found, n = [n for n, value in enumerate(values) if value == value], [], 0
+    while n < len(at):
+        end, level = n, values[at[n]]
+        while end + 1 < len(at) and values[at[end + 1]] == level:
             end += 1
-        if values[n] > 0 and end - n + 1 >= least:
-            expected += [at[one] for one in range(n, end + 1)]
+        run = at[n : end + 1]
+        if level != 0 and len(run) >= least:
+            changes = [(values[k], values[k + 1]) for k in range(len(values) - 1) if not (k in run and k + 1 in run)]
+            changes = [(a, b) for a, b in [*changes, *pairwise(past)] if a == a and b == b and a != 0]
+            usual = min(sum(abs(a / level) for a, b in changes if a == b) / (len(changes) + 20), 0.95)
+            near = [a == b for a, b in changes if abs(a - level) <= 0.1 * abs(level)]
+            if ((sum(near) + 20 * usual) / (len(near) + 20)) ** (len(run) - 1) < 1e-7:
+                found += run
         n = end + 1
-    found = marks(rules.stuck(np.array([given_values]), least))
-    assert set(found) <= set(expected)
-    if len(at) == len(given_values):
-        assert found == expected
+    return found
 
 
 def zeros(
@@ -170,17 +186,36 @@ def test_of_two_equal_spikes_none_is_published():
 
 def test_a_spike_below_the_rating_stands_against_the_meters_own_past():
     day, usual = np.full((1, 48), 0.2), [np.full((1, 48), 0.25)] * 3
-    day[0, 7] = 1.1
+    day[0, 7] = 1.6
     rating = np.array([10.0])
     assert marks(rules.spike(day, 1.8, rating, 0.5)) == []
     assert marks(rules.spike(day, 1.8, rating, 0.5, past=usual)) == [7]
     assert marks(rules.spike(day, 1.8, rating, 0.5, past=[2 * one for one in usual])) == []
     assert marks(rules.spike(day, 1.8, rating, 0.5, past=[NAN * one for one in usual])) == []
     assert marks(rules.spike(day, 1.8, rating, 0.5, past=[0 * one for one in usual])) == [7]
-    assert marks(rules.spike(day / 1.6, 1.8, rating, 0.5, past=[0 * one for one in usual])) == []  # little for its service
+    assert marks(rules.spike(day / 1.7, 1.8, rating, 0.5, past=[0 * one for one in usual])) == []  # little for its service
 
 
-def test_a_run_within_one_step_of_the_resolution_is_rounding():
+def test_what_a_meter_nearly_did_on_its_like_days_is_no_spike():
+    day, past = np.full((1, 48), 0.2), [np.full((1, 48), 0.25) for _ in range(3)]
+    day[0, 7] = 3.0
+    rating = np.array([10.0])
+    past[1][0, 30] = 1.9
+    assert marks(rules.spike(day, 1.8, rating, 0.5, past=past)) == [7]
+    past[2][0, 3] = 2.1
+    assert marks(rules.spike(day, 1.8, rating, 0.5, past=past)) == []
+    past[0][:], past[1][:] = NAN, NAN
+    past[2][0, 40:] = NAN  # less than a day is known
+    assert marks(rules.spike(day, 1.8, rating, 0.5, past=past)) == [7]
+
+
+def test_the_sun_between_clouds_is_no_spike_of_a_plant():
+    day = np.full((2, 48), 0.4)
+    day[:, 20] = 4.5
+    assert np.argwhere(rules.spike(day, 1.8, np.full(2, 10.0), 0.5, plants=np.array([True, False]))).tolist() == [[1, 20]]
+
+
+def test_a_run_among_values_that_often_repeat_is_rounding():
     rng = np.random.default_rng(1)
     night = np.round(0.02 + 0.004 * rng.random((1, 96)).cumsum(axis=1) % 0.006, 2)
     night[0, 60:] = np.round(rng.uniform(0.05, 0.5, 36), 2)
@@ -195,6 +230,17 @@ def test_a_run_within_one_step_of_the_resolution_is_rounding():
     coarse[0, [8, 22]] = coarse[0, 9] + 0.2
     assert set(range(9, 22)) <= set(marks(rules.stuck(coarse, 8)))
     assert len(marks(rules.stuck(np.full((1, 96), 0.3), 8))) == 96
+
+
+def test_runs_are_judged_alike_in_blocks_and_at_once(monkeypatch):
+    rng = np.random.default_rng(4)
+    kwh = rng.gamma(2, 0.03, (40, 96)).round(2)
+    kwh[::3, 20:40] = kwh[::3, [20]]
+    past = [rng.gamma(2, 0.03, (40, 96)).round(2)]
+    whole = rules.stuck(kwh, 8, past=past)
+    monkeypatch.setattr(rules, "RUNS_AT_ONCE", 3)
+    assert whole.any()
+    assert (rules.stuck(kwh, 8, past=past) == whole).all()
 
 
 def test_a_plant_at_its_limit_is_not_stuck():
@@ -214,11 +260,21 @@ def test_a_level_where_the_meter_rests_on_its_like_days_is_not_stuck():
     day, past = days[0], list(days[1:])
     day[0, 10:30] = 0.012
     assert marks(rules.stuck(day, 8, past=past)) == list(range(10, 30))
-    past[1][0, 40:45] = 0.012  # 5 of 288
-    assert marks(rules.stuck(day, 8, past=past)) == list(range(10, 30))
-    past[2][0, 3:6] = 0.012  # 8 of 288
+    past[1][0, 40:45] = 0.012
+    assert marks(rules.stuck(day, 8, past=past)) == list(range(10, 30))  # never so long
+    past[2][0, 10:35] = 0.011
+    past[0][0, 10:35] = 0.012
     past[0][0, 50:] = NAN
     assert marks(rules.stuck(day, 8, past=past)) == []
+    day[0, 10:30] = 0.3
+    assert marks(rules.stuck(day, 8, past=past)) == list(range(10, 30))  # that it rests low is no habit of standing high
+
+
+def test_a_constant_load_is_right_where_it_was_constant_before():
+    day = np.full((1, 96), 0.25)
+    assert marks(rules.stuck(day, 8, past=[day] * 3)) == []
+    assert len(marks(rules.stuck(day, 8, past=[NAN * day] * 3))) == 96
+    assert len(marks(rules.stuck(2 * day, 8, past=[day] * 3))) == 96
 
 
 @pytest.mark.parametrize(("step", "refused"), [(1, False), (2, True), (3, True), (4, False)])
