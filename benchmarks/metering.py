@@ -22,6 +22,7 @@ from rich.console import Console
 
 from benchmarks._metering_rows import Row, bound_rows, day_rows, detection_rows, peer_rows, row
 from benchmarks._processes import Usage, measured
+from benchmarks._quiet_faults import quiet_rows
 from grid_assets.definitions import PROJECT
 from grid_assets.simulation.fault_rates import BENCH_SEED
 
@@ -64,6 +65,7 @@ def measure(folder: Path, meters: int, say: Callable[[str], None]) -> list[Row]:
     rows += bench.spark_rows()
     rows += bench.four_days_rows([*first, made])
     rows += detection_rows(folder, [*HISTORY, DAY])
+    rows += quiet_rows(meters, DAY, HISTORY[::-1], BENCH_SEED)
     return rows + peer_rows(folder, HISTORY[0], bounds, first[0], bench.peers())
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from benchmarks import _detection as detection
 from benchmarks import _metering_rows as rows
+from benchmarks import _quiet_faults as quiet
 from benchmarks import _vee_pandas, metering
 from benchmarks._metering_bound import copy_sorted
 from benchmarks._metering_day import run_stages, write_site
@@ -93,6 +94,22 @@ def test_scores_fail_when_validation_does_nothing(ran: Path):
     zealous = replace(made, failed=np.ones(kept.shape, bool))
     told = {row["name"]: row for row in rows.share_rows(detection.shares(truth, zealous))}
     assert told[rows.TITLES["clean_refused"]]["met"] is False
+
+
+def test_faults_that_the_feed_does_not_have_are_put_in_and_scored(monkeypatch):
+    clean = quiet.clean_days(300, DAY, [EARLIER], 5)
+    untouched = clean.kwh.copy()
+    spikes, steps = quiet.spike_shares(clean, 5), quiet.rounded_shares(clean, 5)
+    assert (clean.kwh == untouched).all()
+    assert [one.share for one, _ in spikes.values()] == sorted(one.share for one, _ in spikes.values())
+    assert all(0 < one.caught < one.of for one, _ in spikes.values())
+    assert {step: (refused.of, stuck.share > 0.9) for step, (refused, stuck) in steps.items()} == {
+        0.001: (28_800, True),
+        0.01: (28_800, True),
+    }
+    assert spikes == quiet.spike_shares(quiet.clean_days(300, DAY, [EARLIER], 5), 5)
+    monkeypatch.setattr(quiet, "rule_failures", lambda grid, kwh, *_: np.zeros(kwh.shape, dtype=np.uint16))
+    assert {told["value"] for told in quiet.quiet_rows(300, DAY, [EARLIER], 5)} == {0.0}
 
 
 def small_truth() -> DayTruth:
