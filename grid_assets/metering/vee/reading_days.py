@@ -343,8 +343,7 @@ def rule_failures(
         found["pv_at_night"] = validation.pv_at_night(possible, night, solar, rules.night_share * rating * grid.hours)
     failures = np.zeros(grid.shape, dtype=np.uint16)
     for rule, where in found.items():
-        if where.any():
-            failures[where] |= BITS[rule]
+        failures.ravel()[np.flatnonzero(where)] |= BITS[rule]  # they are few: faster than a mask
     return failures
 
 
