@@ -33,7 +33,7 @@ PAST_PEAKS = 6.0
 """A spike below half of the rating is so many times the most of the like days: a guest who cooks is less."""
 SEEN_PEAKS = 1.5
 """And any spike so many times: what a meter did on three days it nearly does again."""
-LEAST_FLOOR = 0.4
+LEAST_FLOOR = 0.5
 """No spike is below this part of the floor that the rating gives: an empty house has no past to stand against."""
 CHANCE = 1e-7
 """Chance that a run of equal values is no fault: half a run a day of 100,000 meters whose values change fifty times."""
