@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from grid_assets.foundation.lake import put_atomically
+from grid_assets.foundation.atomic_files import put_atomically
 from grid_assets.foundation.site import Site
 
 CONFIGURATION = """\

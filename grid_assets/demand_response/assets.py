@@ -11,9 +11,9 @@ from grid_assets.demand_response.performance import performance as measured_perf
 from grid_assets.demand_response.settlement import Posting, post, settle
 from grid_assets.demand_response.tables import BASELINES, DRAFTED_EVENTS, EVENTS, PARTICIPANTS, PAYMENTS, PERFORMANCE, SETTLEMENTS
 from grid_assets.forecasting.tables import DEMAND_FORECASTS
+from grid_assets.foundation.atomic_files import put_atomically
 from grid_assets.foundation.dagster.doors import asset_of, partition_keys, report, spec_of
 from grid_assets.foundation.dagster.platform import Platform
-from grid_assets.foundation.lake import put_atomically
 from grid_assets.foundation.registers import METERS
 from grid_assets.foundation.site_sections import DemandResponseSection
 from grid_assets.metering.tables import READINGS

@@ -11,13 +11,10 @@ parts that nothing points at and half files, is removed by a later write of the 
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import os
 import re
-import uuid
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,10 +28,11 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from filelock import FileLock
 
+from grid_assets.foundation import parquet_files
+from grid_assets.foundation.atomic_files import put_atomically
 from grid_assets.foundation.content_hashes import hash_of_sums, row_sums
 from grid_assets.foundation.tables import Table
 
-ROW_GROUP = 122_880
 POINTER = "pointer.json"
 UNPARTITIONED = "all"
 LEFT_BEHIND = timedelta(days=1)
@@ -102,7 +100,7 @@ class Lake:
         sums, folder = row_sums(rows), self._folder(table, partition)
         name = f"{hash_of_sums(rows.schema, rows.num_rows, sums)}-{number}.parquet"
         if not self._renewed(f"{folder}/{name}"):
-            self._put(f"{folder}/{name}", _parquet(rows, table.schema))
+            self._put(f"{folder}/{name}", parquet_files.encoded(rows, table.schema))
         first, last = (tuple(rows[key][at].as_py() for key in table.keys) if rows.num_rows else () for at in (0, -1))
         return Shard(number, name, rows.num_rows, sums, first, last)
 
@@ -173,8 +171,10 @@ class Lake:
 
         ``coded``: text columns that come dictionary-coded, which is cheaper where values repeat.
         """
-        bounds = table.keys[0], lower, upper
-        parts = [self._read_range(path, bounds, columns, coded) for path in self.files(table, partitions)]
+        bounds, parts = (table.keys[0], lower, upper), []
+        for path in self.files(table, partitions):
+            with _pointed_at(path):
+                parts.append(parquet_files.read_range(self._fs, path, bounds, columns, coded))
         if not parts:
             return self.read_arrow(table, (), columns)
         return pa.concat_tables(parts, promote_options="default").unify_dictionaries()
@@ -283,35 +283,8 @@ class Lake:
             raise LakeError(f"{path}: the pointer is not JSON ({error}); materialise this partition again") from error
 
     def _read_file(self, path: str, columns: Sequence[str] | None, coded: Sequence[str] = ()) -> pa.Table:
-        try:
-            return pq.read_table(
-                path, columns=list(columns) if columns else None, filesystem=self._fs, partitioning=None, read_dictionary=list(coded) or None,
-            )  # fmt: skip
-        except FileNotFoundError as error:
-            raise LakeError(f"{path}: the pointer names this file, but it is gone; materialise the partition again") from error
-
-    def _read_range(
-        self, path: str, bounds: tuple[str, str | None, str | None], columns: Sequence[str] | None, coded: Sequence[str]
-    ) -> pa.Table:
-        """The rows of a file between two values of its first key: whole row groups by their statistics, cut where the values
-        stand, for a file is sorted by its keys. Comparing every row costs seven times as much.
-        """
-        key, lower, upper = bounds
-        if lower is None and upper is None:
-            return self._read_file(path, columns, coded)
-        try:
-            file = pq.ParquetFile(path, filesystem=self._fs, read_dictionary=list(coded) or None)
-        except FileNotFoundError as error:
-            raise LakeError(f"{path}: the pointer names this file, but it is gone; materialise the partition again") from error
-        with file:
-            names = list(columns) if columns else file.schema_arrow.names
-            at = file.schema_arrow.names.index(key)
-            groups = [n for n in range(file.num_row_groups) if _may_hold(file.metadata.row_group(n).column(at).statistics, lower, upper)]
-            rows = file.read_row_groups(groups, columns=list(dict.fromkeys([*names, key])))
-        keys = _Values(rows[key])
-        begin = 0 if lower is None else bisect_left(keys, lower)
-        end = len(keys) if upper is None else bisect_left(keys, upper)
-        return rows.slice(begin, max(end - begin, 0)).select(names)
+        with _pointed_at(path):
+            return parquet_files.read(self._fs, path, columns, coded)
 
     def _exists(self, path: str) -> bool:
         return self._fs.get_file_info(path).type == pafs.FileType.File
@@ -353,54 +326,12 @@ class Lake:
                 self._fs.delete_file(path)
 
 
-class _Values(Sequence):
-    """A column's values, one at a time, for a binary search."""
-
-    def __init__(self, column: pa.ChunkedArray):
-        self._column = column
-
-    def __len__(self) -> int:
-        return len(self._column)
-
-    def __getitem__(self, at):
-        return self._column[at].as_py()
-
-
-def _may_hold(statistics: pq.Statistics | None, lower: str | None, upper: str | None) -> bool:
-    """Whether a row group with these statistics of the key can hold a value in [lower, upper)."""
-    if statistics is None or not statistics.has_min_max:
-        return True
-    return (lower is None or statistics.max >= lower) and (upper is None or statistics.min < upper)
-
-
-def put_atomically(path: Path, data: bytes | pa.Buffer) -> None:
-    """Writes a file so that a reader, or a machine that loses power, sees the old content or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
+@contextmanager
+def _pointed_at(path: str) -> Iterator[None]:
     try:
-        with open(temporary, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _parquet(rows: pa.Table, declared: pa.Schema) -> pa.Buffer:
-    """A Parquet file that reads as the declared schema, though its text may be dictionary-coded in memory."""
-    sink = pa.BufferOutputStream()
-    words = [one.name for one in rows.schema if pa.types.is_dictionary(one.type) or pa.types.is_string(one.type)]  # numbers seldom repeat
-    with pq.ParquetWriter(sink, rows.schema, compression="zstd", use_dictionary=words, store_schema=False) as writer:
-        writer.write_table(rows, row_group_size=ROW_GROUP)
-        writer.add_key_value_metadata({"ARROW:schema": base64.b64encode(declared.serialize().to_pybytes()).decode()})
-    return sink.getvalue()
+        yield
+    except FileNotFoundError as error:
+        raise LakeError(f"{path}: the pointer names this file, but it is gone; materialise the partition again") from error
 
 
 def _partition_name(partition: str | date | None) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from grid_assets.foundation.lake import put_atomically
+from grid_assets.foundation.atomic_files import put_atomically
 from grid_assets.simulation.simbench_network import SimulatedGrid
 
 EVENTS = (

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
+from grid_assets.foundation.atomic_files import put_atomically
 from grid_assets.foundation.calendar import days_between
-from grid_assets.foundation.lake import put_atomically
 from grid_assets.foundation.site import Site
 from grid_assets.foundation.site_sections import SimulationSection
 from grid_assets.simulation import device_feed, fault_rates, flexible_customers, meter_feed, weather_model

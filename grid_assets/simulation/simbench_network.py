@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from grid_assets.foundation.lake import put_atomically
+from grid_assets.foundation.atomic_files import put_atomically
 
 PROFILES_BEGIN = pd.Timestamp("2015-12-31T23:00:00Z")
 """SimBench stamps 2016 on the German wall clock, summer time included (01:45 is followed by 03:00 on 27 March), so its

@@ -16,8 +16,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from grid_assets.foundation.atomic_files import put_atomically
 from grid_assets.foundation.calendar import SiteCalendar
-from grid_assets.foundation.lake import put_atomically
 from grid_assets.foundation.site import load_site
 from grid_assets.simulation import fault_rates as rates
 from grid_assets.simulation.meter_feed import CODE, FAULTS, FeedDay, FeedMeters, feed_day, opening_rows, sent_rows, unknown_rows

@@ -347,7 +347,7 @@ def test_reads_the_rows_of_a_range_of_keys(lake: Lake, lower, upper, expected):
 
 @pytest.mark.parametrize("bounds", [(None, "b"), ("b", None), ("aa", "b"), ("aaa", "ä"), ("b", "b"), ("ä", "zz"), ("", "a"), ("~", None)])
 def test_a_range_of_keys_is_cut_from_several_row_groups_as_a_comparison_of_every_row_would(lake: Lake, monkeypatch, bounds):
-    monkeypatch.setattr("grid_assets.foundation.lake.ROW_GROUP", 4)
+    monkeypatch.setattr("grid_assets.foundation.parquet_files.ROW_GROUP", 4)
     made = pd.concat([frame(5).assign(name=name) for name in ("a", "aa", "b", "c", "ä")], ignore_index=True)
     lake.write(SAMPLES, made.drop_duplicates(list(SAMPLES.keys)), "d")
     whole, (lower, upper) = lake.read(SAMPLES, "d"), bounds

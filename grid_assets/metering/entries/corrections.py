@@ -18,8 +18,9 @@ from pathlib import Path
 import pandas as pd
 from filelock import FileLock
 
+from grid_assets.foundation.atomic_files import put_atomically
 from grid_assets.foundation.calendar import SiteCalendar, days_between
-from grid_assets.foundation.lake import Lake, put_atomically
+from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.registers import METERS, read_register
 from grid_assets.foundation.site import Site
 from grid_assets.metering.entries.entry_files import NO_TIME, Entry, RefusedEntry, entered_time, read_entries
