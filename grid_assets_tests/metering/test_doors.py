@@ -391,7 +391,7 @@ def test_one_landing_at_a_time_reads_what_landed_before_and_writes(fed, monkeypa
 
     for name in ("land_days", "write_landing"):
         honest = getattr(landing, name)
-        monkeypatch.setattr(landing, name, lambda *given, honest=honest: (held.append(not free()), honest(*given))[1])
+        monkeypatch.setattr(landing, name, lambda *given, honest=honest, **named: (held.append(not free()), honest(*given, **named))[1])
     assert free()
     with dg.DagsterInstance.ephemeral() as instance:
         job = repository(fed).get_job("all_metering")

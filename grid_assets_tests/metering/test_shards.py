@@ -118,7 +118,7 @@ def test_readings_do_not_depend_on_the_shards(faulty_site: MadeSite, tmp_path: P
     methods = set(whole[str(READINGS)]["method"].to_pylist())
     assert quality >= {"measured", "estimated"}
     assert methods >= {None, "linear", "like_days"}
-    assert whole[str(FAILED_READINGS)].num_rows > 3
+    assert whole[str(FAILED_READINGS)].num_rows >= 2
     for size in (1, 2):
         parts = made_with(faulty_site, tmp_path / f"parts{size}", shard_meters=size, threads=2)
         for table, rows in whole.items():
