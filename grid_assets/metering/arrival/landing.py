@@ -264,7 +264,7 @@ class _Folder:
             said = f"repeats the content of {original[1]}, but others of these days came between: as the newest it counts again"
             read.alone.files[0] |= {"reason": said, "duplicate_of": read.digest}
         landing.add(read.alone)
-        if read.days:
+        if read.alone.files[0]["status"] == "landed":
             self._days[name] = read.days
 
     def _original(self, arrival: Arrival, data: bytes, digest: str) -> tuple[pd.Timestamp, str] | None:

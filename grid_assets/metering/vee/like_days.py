@@ -85,7 +85,7 @@ def sizes(days: np.ndarray) -> np.ndarray:
     """(meters,): the root mean square of each meter's known values on its like days, (days, meters, intervals)."""
     known = ~np.isnan(days)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.sqrt((days**2).sum(axis=(0, 2), where=known) / known.sum(axis=(0, 2)))
+        return np.sqrt((days**2).sum(axis=2, where=known).sum(axis=0) / known.sum(axis=(0, 2)))  # in one order for any number of meters
 
 
 def _follow(departures: np.ndarray, size: np.ndarray, movements: Movements) -> np.ndarray:
