@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from grid_assets.metering.vee.like_days import around
+from grid_assets.metering.vee.like_days import around, sizes
 
 SMALL = 0.1
 """Sizes above this part of a meter's usual ones count by their logarithm, or a kettle would decide."""
@@ -67,11 +67,11 @@ def lag_evidence(kwh: np.ndarray, past: Sequence[np.ndarray], lag: int, near: in
     days = np.stack(past)
     known = ~np.isnan(days)
     with np.errstate(invalid="ignore", divide="ignore"):
-        scale = SMALL * np.sqrt((days**2).sum(axis=(0, 2), where=known) / known.sum(axis=(0, 2)))
+        scale = SMALL * sizes(days)
         scale = np.where(scale > 0, scale, np.nan)[:, None]
-        day, sizes = np.arcsinh(kwh / scale), np.arcsinh(days / scale)
+        day, before = np.arcsinh(kwh / scale), np.arcsinh(days / scale)
         count = known.sum(axis=0)
-        mean = np.where(count > 0, sizes.sum(axis=0, where=known) / count, np.nan)
+        mean = np.where(count > 0, before.sum(axis=0, where=known) / count, np.nan)
         usual = around(np.nan_to_num(mean), near) / around((~np.isnan(mean)).astype(float), near)
     late = np.full(usual.shape, np.nan)
     if lag > 0:
