@@ -43,6 +43,8 @@ REPEATS_KNOWN = 20.0
 """So many values near a level count as much as all others."""
 MOST_REPEATS = 0.95
 """What other levels tell says no more than that."""
+HABIT_DAYS = 0.5
+"""Like days of which so much is known, in days, tell the meter's habits without the long runs of the day itself."""
 RUNS_AT_ONCE = 4096
 """Runs that are judged together: bounds the memory where readings are coarse."""
 LIMIT_SHARE = 0.5
@@ -144,8 +146,9 @@ def stuck(kwh: np.ndarray, intervals: int, plant_kwh: np.ndarray | None = None, 
     """Runs of at least ``intervals`` equal values that are not zero, longer than the meter's habits explain; what did not arrive in
     between does not end a run.
 
-    How often the meter repeats a value is counted on the same day, the run left out, and on its like days (``past``): near the
-    level, and, as far as little is known there, at all levels, smaller ones being the likelier to repeat as the steps of readings
+    How often the meter repeats a value is counted on the same day, the run left out, and on its like days (``past``); where these
+    are known all long runs of the day are left out, or of a meter that sticks again and again one would excuse the other. Near the
+    level it is counted, and, as far as little is known there, at all levels, smaller ones being the likelier to repeat as the steps of readings
     are coarser for them. A run is a fault where chance makes one as long less than once in 1 / CHANCE. So a home at rest that reads whole
     Wh, and a constant load that was so on its like days, are right; fine readings never repeat, and ``intervals`` decide.
     Right are also runs at the day's maximum of a plant, whose inverter or service limits it.
@@ -169,11 +172,18 @@ def stuck(kwh: np.ndarray, intervals: int, plant_kwh: np.ndarray | None = None, 
         return found
     in_run = np.full(kwh.shape, -1, dtype=np.int32)
     in_run[row, column] = run
+    is_long = np.zeros(len(first) + 1, dtype=bool)  # one more, for what is in no run
+    is_long[long] = True
     wrong = np.zeros(len(first), dtype=bool)
     for at in np.array_split(long, len(long) // RUNS_AT_ONCE + 1):
         here, level = row[first[at]], values[first[at]]
-        own = in_run[here] == at[:, None]
-        repeats = _repeats(level, kwh[here], own, [day[here] for day in past])
+        runs, days = in_run[here], [day[here] for day in past]
+        held = (runs[:, 1:] == runs[:, :-1]) & is_long[runs[:, 1:]]
+        alone = held & (runs[:, 1:] == at[:, None])
+        unknown = (
+            sum(np.count_nonzero(~np.isnan(day), axis=1) for day in days) < HABIT_DAYS * kwh.shape[1] if days else np.full(len(at), True)
+        )
+        repeats = _repeats(level, kwh[here], np.where(unknown[:, None], alone, held), days)
         with np.errstate(divide="ignore"):
             wrong[at] = (lengths[at] - 1) * np.log(repeats) < np.log(CHANCE)
         if plant_kwh is not None:
@@ -187,11 +197,13 @@ def stuck(kwh: np.ndarray, intervals: int, plant_kwh: np.ndarray | None = None, 
     return found
 
 
-def _repeats(level: np.ndarray, day: np.ndarray, own: np.ndarray, past: Sequence[np.ndarray]) -> np.ndarray:
-    """How likely a meter repeats a value at a level, (runs,); ``day``: (runs, intervals), ``own``: the run itself, which is left out."""
+def _repeats(level: np.ndarray, day: np.ndarray, held: np.ndarray, past: Sequence[np.ndarray]) -> np.ndarray:
+    """How likely a meter repeats a value at a level, (runs,); ``day``: (runs, intervals); ``held``: which of its steps from one
+    interval to the next are left out, for the runs in question are no evidence of their own.
+    """
     near_repeats, near_count, scaled_repeats, count = (np.zeros(len(level)) for _ in range(4))
     size = np.abs(level)[:, None]
-    for values, left_out in [(day, own[:, :-1] & own[:, 1:]), *((one, None) for one in past)]:
+    for values, left_out in [(day, held), *((one, None) for one in past)]:
         one, following = values[:, :-1], values[:, 1:]
         known = ~np.isnan(one) & ~np.isnan(following) & (one != 0)
         if left_out is not None:

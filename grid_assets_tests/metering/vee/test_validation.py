@@ -81,21 +81,34 @@ def test_stuck_finds_exactly_the_runs_that_a_loop_finds(values, data):
 def stuck_by_loop(values: list[float], past: list[float], least: int) -> list[int]:
     if sum(a == b != 0 for a, b in pairwise(values)) < (least - 1) // 2:
         return []  # so many gaps are not looked through
-    at, found, n = [n for n, value in enumerate(values) if value == value], [], 0
+    at, runs, n = [n for n, value in enumerate(values) if value == value], [], 0
     while n < len(at):
         end, level = n, values[at[n]]
         while end + 1 < len(at) and values[at[end + 1]] == level:
             end += 1
-        run = at[n : end + 1]
-        if level != 0 and len(run) >= least:
-            changes = [(values[k], values[k + 1]) for k in range(len(values) - 1) if not (k in run and k + 1 in run)]
-            changes = [(a, b) for a, b in [*changes, *pairwise(past)] if a == a and b == b and a != 0]
-            usual = min(sum(abs(a / level) for a, b in changes if a == b) / (len(changes) + 20), 0.95)
-            near = [a == b for a, b in changes if abs(a - level) <= 0.1 * abs(level)]
-            if ((sum(near) + 20 * usual) / (len(near) + 20)) ** (len(run) - 1) < 1e-7:
-                found += run
+        if values[at[n]] != 0 and end + 1 - n >= least:
+            runs.append(at[n : end + 1])
         n = end + 1
+    habits_known = bool(past) and sum(value == value for value in past) >= 0.5 * len(values)
+    found = []
+    for run in runs:
+        level, left_out = values[run[0]], runs if habits_known else [run]
+        steps = [k for k in range(len(values) - 1) if not any(k in one and k + 1 in one for one in left_out)]
+        changes = [(a, b) for a, b in [*((values[k], values[k + 1]) for k in steps), *pairwise(past)] if a == a and b == b and a != 0]
+        usual = min(sum(abs(a / level) for a, b in changes if a == b) / (len(changes) + 20), 0.95)
+        near = [a == b for a, b in changes if abs(a - level) <= 0.1 * abs(level)]
+        if ((sum(near) + 20 * usual) / (len(near) + 20)) ** (len(run) - 1) < 1e-7:
+            found += run
     return found
+
+
+@pytest.mark.parametrize(("length", "runs"), [(8, 2), (8, 4), (12, 3), (12, 6), (20, 4)])
+def test_a_meter_that_sticks_again_and_again_is_stuck_each_time(length, runs):
+    rng = np.random.default_rng(3)
+    day, *past = rng.gamma(6, 0.05, (4, 1, 96)).round(5)
+    cells = [first + n for first in range(4, 4 + runs * (length + 1), length + 1) for n in range(length)]
+    day[0, cells] = day[0, cells[0]]
+    assert marks(rules.stuck(day, 8, past=past)) == cells
 
 
 def zeros(
