@@ -76,7 +76,7 @@ def departures(grid: DayGrid, valid: np.ndarray, past: Sequence[np.ndarray]) -> 
     known = ~np.isnan(days)
     with np.errstate(invalid="ignore", divide="ignore"):
         size = sizes(days)
-        mean = days.sum(axis=0, where=known) / known.sum(axis=0)
+        mean = np.where(known.all(axis=0), days.sum(axis=0, where=known) / known.sum(axis=0), np.nan)  # of other days, other departures
         told = size > 0
         scale = size[told, None]
         today, each = (valid[rows][told] - mean[told]) / scale, [(day[told] - mean[told]) / scale for day in days]

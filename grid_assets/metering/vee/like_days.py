@@ -16,6 +16,8 @@ MINIMUM_OVERLAP = 1 / 8
 """Share of the day's intervals that must be valid before an estimate is judged, or a class profile scaled, by them."""
 NEAR_HOURS = 1.0
 """The spread of like days at a time of day is taken from the times this far around it; the mean is smoothed as far."""
+UNHEARD_OF = 1e6
+"""So many times the expected squared errors say that the like days expected none."""
 OWN_SHARE = 2 / 3
 """How far a meter's own like days decide how strongly it moves with its group; the rest is that it moves as the group does."""
 DAY_SHARE = 0.6
@@ -92,20 +94,25 @@ def _follow(departures: np.ndarray, size: np.ndarray, movements: Movements) -> n
     """What today's movement of its group means for each meter, kWh; the group's part is taken off the ``departures``.
 
     How strongly a meter moves with its group is the slope of its departures over the group's on the like days, drawn
-    towards 1: a ridge regression.
+    towards 1: a ridge regression. A meter that knows only some of the like days departs from their mean, so the group's movements
+    are taken from their mean over the same days.
     """
     rows = np.flatnonzero((movements.member >= 0) & (size > 0))
     group, scale = movements.member[rows], size[rows, None]
+    known = [~np.isnan(own[rows]) for own in departures]
     theirs = [np.nan_to_num(one)[group] for one in movements.past]
     total = sum((one**2).sum(axis=1) for one in theirs)
-    along = sum(np.nansum(own[rows] / scale * one, axis=1) for own, one in zip(departures, theirs, strict=True))
-    told = sum((one**2).sum(axis=1, where=~np.isnan(own[rows])) for own, one in zip(departures, theirs, strict=True))
+    usual = sum(one * there for one, there in zip(theirs, known, strict=True)) / np.maximum(sum(known), 1)
+    theirs = [(one - usual) * there for one, there in zip(theirs, known, strict=True)]
+    along = sum((np.nan_to_num(own[rows]) / scale * one).sum(axis=1) for own, one in zip(departures, theirs, strict=True))
+    told = sum((one**2).sum(axis=1) for one in theirs)
     rest = (1.0 - OWN_SHARE) / OWN_SHARE * total
     slope = np.where(told + rest > 0, (along + rest) / (told + rest), 1.0)[:, None]
     for own, one in zip(departures, theirs, strict=True):
         own[rows] -= slope * scale * one
     moved = np.zeros(departures.shape[1:])
-    moved[rows] = slope * scale * np.nan_to_num(movements.today)[group]
+    today = movements.today[group]
+    moved[rows] = slope * scale * np.where(np.isnan(today), 0.0, today - usual)
     return moved
 
 
@@ -160,7 +167,10 @@ def around(values: np.ndarray, near: int) -> np.ndarray:
 
 
 def _as_missed_today(kwh: np.ndarray, made: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """The expected squared errors, brought to those that the day's valid values show; (meters, intervals)."""
+    """The expected squared errors, brought to those that the day's valid values show; (meters, intervals).
+
+    Where like days that never differ expect nothing and the day shows something, what it shows holds for all of it.
+    """
     columns = kwh.shape[1]
     missed = (kwh - made) ** 2
     both = ~np.isnan(missed) & ~np.isnan(expected)
@@ -172,4 +182,5 @@ def _as_missed_today(kwh: np.ndarray, made: np.ndarray, expected: np.ndarray) ->
         factor = np.where((both.sum(axis=1) >= enough) & (wanted > 0), factor, 1.0)
         plain = missed.sum(axis=1, where=seen) / seen.sum(axis=1)
         plain = np.where(seen.sum(axis=1) >= enough, plain, np.nanvar(np.where(np.isnan(made), 0.0, made), axis=1))
-    return np.where(np.isnan(expected), plain[:, None], expected * factor[:, None])
+        unheard_of = (seen.sum(axis=1) >= enough) & (missed.sum(axis=1, where=both) > UNHEARD_OF * wanted)
+    return np.where(np.isnan(expected) | unheard_of[:, None], plain[:, None], expected * factor[:, None])

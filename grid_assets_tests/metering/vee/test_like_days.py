@@ -93,11 +93,9 @@ def group_of(rng: np.random.Generator, meters: int):
 
 def movements_of(past: list[np.ndarray], today: np.ndarray) -> Movements:
     mean, size = np.mean(past, axis=0), sizes(np.stack(past))[:, None]
-    return Movements(
-        np.zeros(len(today), dtype=int),
-        np.median((today - mean) / size, axis=0)[None],
-        [np.median((day - mean) / size, axis=0)[None] for day in past],
-    )
+    each = [np.median((day - mean) / size, axis=0)[None] for day in past]
+    centre = np.mean(each, axis=0)
+    return Movements(np.zeros(len(today), dtype=int), np.median((today - mean) / size, axis=0)[None], [one - centre for one in each])
 
 
 def test_meters_with_generation_follow_what_their_group_did_today_each_by_its_own_strength():
@@ -129,6 +127,31 @@ def test_a_meter_of_no_group_or_of_no_size_follows_none():
     zero = [np.zeros((1, 96))] * 3
     made, _ = like_days(np.full((1, 96), NAN), zero, 4, Movements(np.zeros(1, dtype=int), moved.today, moved.past))
     assert (made == 0).all()
+
+
+@pytest.mark.parametrize("known", [(0, 1, 2), (1,), (2,), (1, 2), (0, 1)])
+def test_a_meter_that_knows_some_like_days_only_gets_the_movement_from_those(known):
+    group = [np.full((1, 96), move) for move in (-0.9, 0.45, 0.45)]
+    days = [np.full((1, 96), 1.0 + move if n in known else NAN) for n, move in enumerate((-0.9, 0.45, 0.45))]
+    made, _ = like_days(np.full((1, 96), NAN), days, 4, Movements(np.zeros(1, dtype=int), np.full((1, 96), 0.45), group))
+    np.testing.assert_allclose(made, 1.45, atol=0.3)  # the meter's size is told by its days, so not exactly
+
+
+def test_a_meter_that_knows_a_dark_day_only_is_brought_towards_the_sun():
+    group = [np.full((1, 96), move) for move in (-0.9, 0.45, 0.45)]
+    days = [np.full((1, 96), 0.1), np.full((1, 96), NAN), np.full((1, 96), NAN)]
+    made, _ = like_days(np.full((1, 96), NAN), days, 4, Movements(np.zeros(1, dtype=int), np.full((1, 96), 0.45), group))
+    assert ((made > 0.1) & (made < 1.45)).all()  # its size is that of a dark day
+
+
+def test_a_day_that_like_days_without_any_difference_do_not_know_tells_its_error():
+    for level in (0.0, 0.2):
+        kwh = np.full((1, 96), level + 0.5)
+        kwh[0, 40:60] = NAN
+        made, error = like_days(kwh, [np.full((1, 96), level)] * 3, 4)
+        assert (np.abs(made[0, 40:60] - level - 0.5) <= error[0, 40:60] * 1.01).all()
+    dark = np.where(np.arange(96) < 40, 0.0, 1.0)[None]
+    assert (like_days(np.where(np.arange(96) < 80, dark, NAN), [dark] * 3, 4)[1] == 0).all()  # as usual: nothing is missed
 
 
 VALUES = st.floats(-5, 5, allow_nan=False) | st.just(NAN)
