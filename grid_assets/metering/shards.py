@@ -35,9 +35,9 @@ from grid_assets.metering.tables import (
     READINGS,
 )  # fmt: skip
 from grid_assets.metering.vee.day_axes import DayGrid, day_grid
-from grid_assets.metering.vee.group_movements import Departures, GroupMovements, movements_of, sample_ranges
+from grid_assets.metering.vee.group_movements import DaySample, SamplePart, day_sample, sample_ranges
 from grid_assets.metering.vee.history import PAST_COLUMNS, like_days_of, past_matrix
-from grid_assets.metering.vee.reading_days import ShardInputs, merge_days, reading_day, sampled_departures
+from grid_assets.metering.vee.reading_days import ShardInputs, merge_days, reading_day, sampled_part
 from grid_assets.metering.vee.sun import night_intervals
 
 CODED = ("file_id", "source_file", "meter_id", "unit", "kind")
@@ -58,8 +58,10 @@ class ShardTask:
     """The first meter id that belongs to the next shard; None: to the end."""
     files: tuple[str, ...] = ()
     known_until: datetime | None = None
-    movements: GroupMovements | None = None
-    """What meters with generation behind them did on the day, for its estimates."""
+    sample: DaySample | None = None
+    """What a sample of the site tells of the day."""
+    like_days: tuple[date, ...] = ()
+    """Those that have readings: looked up once, so that all shards see the same."""
 
 
 def ranges_of(meter_ids: Sequence[str], shard_meters: int) -> list[tuple[str | None, str | None]]:
@@ -163,28 +165,27 @@ def make_reading_day(site: Site, lake: Lake, day: date) -> dict[Table, Written]:
 
     Until the last shard is written the day keeps the tables that it had; then they are replaced one by one.
     """
-    tasks = tasks_of(site, lake, day)
-    movements = movements_of(run_shards(site.metering, sampled_shard, _samples(site, lake, day)))
-    made = run_shards(site.metering, reading_shard, [replace(one, movements=movements) for one in tasks])
+    like_days = tuple(one for one in like_days_of(day, site.validation.like_day_weeks) if lake.pointer(READINGS, one) is not None)
+    tasks = [replace(one, like_days=like_days) for one in tasks_of(site, lake, day)]
+    sample = day_sample(run_shards(site.metering, sampled_shard, _samples(site, lake, day, like_days)))
+    made = run_shards(site.metering, reading_shard, [replace(one, sample=sample) for one in tasks])
     merged = merge_days([one.parts for one in made], day_grid(site.clock, METERS.empty().to_pandas(), day))
     written = {table: lake.point_at(table, day, [one.written[table] for one in made]) for table in SHARDED}
     del written[CLOSING_REGISTERS]  # no asset
     return written | {table: lake.write(table, merged[table], day) for table in MERGED}
 
 
-def _samples(site: Site, lake: Lake, day: date) -> list[ShardTask]:
-    """The ranges of meters that tell what those with generation behind them did; none where no meter has any."""
-    meters = lake.read_arrow(METERS, None, ["meter_id", "kind", "net_metered"])
-    if not pc.any(pc.or_(meters["net_metered"], pc.equal(meters["kind"], "generation"))).as_py():
-        return []
-    return [ShardTask(site, day, n, *ids) for n, ids in enumerate(sample_ranges(meters["meter_id"].to_pylist()))]
+def _samples(site: Site, lake: Lake, day: date, like_days: tuple[date, ...]) -> list[ShardTask]:
+    """The ranges of meters that tell of the day."""
+    ranges = sample_ranges(lake.read_arrow(METERS, None, ["meter_id", "kind", "net_metered", "customer_class"]))
+    return [ShardTask(site, day, n, *ids, like_days=like_days) for n, ids in enumerate(ranges)]
 
 
-def sampled_shard(task: ShardTask) -> Departures:
+def sampled_shard(task: ShardTask) -> SamplePart:
     """What a range of the sample tells of its groups' day; writes nothing."""
     lake = Lake(task.site.lake_root)
     grid = _grid(task, lake)
-    return sampled_departures(grid, _inputs(task, lake, grid), task.site.validation)
+    return sampled_part(grid, _inputs(task, lake, grid), task.site.validation)
 
 
 def reading_shard(task: ShardTask) -> ShardMade:
@@ -208,16 +209,15 @@ def _inputs(task: ShardTask, lake: Lake, grid: DayGrid) -> ShardInputs:
     site, day = task.site, task.day
     raw = lake.read_between(RAW_READINGS, day, task.lower, task.upper, coded=CODED)
     opening = _opening_registers(task, lake)
-    weeks = like_days_of(day, site.validation.like_day_weeks)
-    past = [_past(task, lake, grid, one) for one in weeks if lake.pointer(READINGS, one) is not None]
+    past = [_past(task, lake, grid, one) for one in task.like_days]
     night = None
     if site.weather is not None:
         night = night_intervals(
             site.weather.latitude, site.weather.longitude, grid.starts, grid.hours, site.validation.night_elevation_degrees
         )  # fmt: skip
     return ShardInputs(
-        raw, opening, lake.read(CORRECTIONS, day), lake.read(OUTAGE_EVENTS, day), past, lake.read(CLASS_PROFILES, weeks), night,
-        task.movements,
+        raw, opening, lake.read(CORRECTIONS, day), lake.read(OUTAGE_EVENTS, day), past, lake.read(CLASS_PROFILES, task.like_days), night,
+        task.sample,
     )  # fmt: skip
 
 

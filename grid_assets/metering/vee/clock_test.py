@@ -41,20 +41,30 @@ def shifted_days(heard: np.ndarray, kwh: np.ndarray, past: Sequence[np.ndarray],
     ``heard`` (meters, intervals): whether anything arrived; ``kwh``: valid values, NaN elsewhere; ``past``: like days.
     Such a day lacks exactly the first ``offset`` intervals (before zero: the last), whose rows went to the day beside it, and its
     course follows its like days late. Gaps of chance are as long once in a thousand days, and half of a meter's days have no clear
-    course, so both are asked for; where many meters lack these intervals nothing is said.
+    course, so both are asked for. Only the first day of a wrong clock is found: after it the hours are filled by the day before.
+    Where many meters lack these intervals (``hours_lost``) do not ask.
     Source: that a wrong zone leaves a gap at one edge of the day and moves the profile is practice of meter data teams; the test is ours.
     """
     found = np.zeros(len(heard), dtype=bool)
     if not past or not 0 < abs(offset) < heard.shape[1]:
         return found
-    silent = ~heard if offset > 0 else ~heard[:, ::-1]
-    gap = abs(offset)
-    rows = np.flatnonzero(silent[:, :gap].all(axis=1) & ~silent[:, gap])
-    if len(rows) >= COMMON_METERS and len(rows) > COMMON_SHARE * np.count_nonzero(heard.any(axis=1)):
-        return found
+    rows = np.flatnonzero(lacking_hours(heard, offset))
     evidence, explained = lag_evidence(kwh[rows], [day[rows] for day in past], offset, max(1, round(NEAR_HOURS / hours)))
     found[rows] = (evidence > LEAST_EVIDENCE) & (explained >= LEAST_COURSE)  # NaN is neither
     return found
+
+
+def lacking_hours(heard: np.ndarray, offset: int) -> np.ndarray:
+    """Which meters lack exactly the intervals at the edge of the day that a clock ``offset`` intervals off leaves empty; (meters,)."""
+    if not 0 < abs(offset) < heard.shape[1]:
+        return np.zeros(len(heard), dtype=bool)
+    silent = ~heard if offset > 0 else ~heard[:, ::-1]
+    return silent[:, : abs(offset)].all(axis=1) & ~silent[:, abs(offset)]
+
+
+def hours_lost(lacking: int, heard: int) -> bool:
+    """Whether so many of the meters that were heard lack the same hours that the system lost them."""
+    return lacking >= COMMON_METERS and lacking > COMMON_SHARE * heard
 
 
 def lag_evidence(kwh: np.ndarray, past: Sequence[np.ndarray], lag: int, near: int) -> tuple[np.ndarray, np.ndarray]:

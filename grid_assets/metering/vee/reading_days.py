@@ -32,7 +32,7 @@ from grid_assets.metering.tables import (
 from grid_assets.metering.vee import quality_codes as codes
 from grid_assets.metering.vee import reading_tables as made_tables
 from grid_assets.metering.vee import validation
-from grid_assets.metering.vee.clock_test import offset_intervals, shifted_days
+from grid_assets.metering.vee.clock_test import lacking_hours, offset_intervals, shifted_days
 from grid_assets.metering.vee.day_axes import DayGrid, day_grid
 from grid_assets.metering.vee.day_in_making import DayFlags, Matrices
 from grid_assets.metering.vee.day_profiles import (
@@ -46,7 +46,7 @@ from grid_assets.metering.vee.day_profiles import (
 )
 from grid_assets.metering.vee.editing import ACCEPT, REJECT, REPLACE, Corrections, Supply, corrections_on, without_supply
 from grid_assets.metering.vee.estimation import ClassProfiles, Estimates, estimate
-from grid_assets.metering.vee.group_movements import Departures, GroupMovements, departures
+from grid_assets.metering.vee.group_movements import DaySample, SamplePart, departures
 from grid_assets.metering.vee.history import History, class_profiles_on
 from grid_assets.metering.vee.like_days import NEAR_HOURS
 from grid_assets.metering.vee.newest_arrivals import Arrivals, last_of_day_before, place
@@ -73,8 +73,8 @@ class ShardInputs:
     """CLASS_PROFILES of the like days."""
     night: np.ndarray | None = None
     """(intervals,): whether the sun is down (sun.night_intervals); None: not judged."""
-    movements: GroupMovements | None = None
-    """What meters with generation behind them did together; its like days are those of ``past``."""
+    sample: DaySample | None = None
+    """What a sample of the site tells of the day; its like days are those of ``past``."""
 
 
 @dataclass
@@ -175,11 +175,12 @@ def validated(grid: DayGrid, inputs: ShardInputs, rules: ValidationSection) -> V
     return Validated(arrivals, day, classes, edits, supply, usual_kwh, usual_count)
 
 
-def sampled_departures(grid: DayGrid, inputs: ShardInputs, rules: ValidationSection) -> Departures:
+def sampled_part(grid: DayGrid, inputs: ShardInputs, rules: ValidationSection) -> SamplePart:
     """What the meters of a sample tell of their groups' day; intervals of an outage tell nothing."""
     made = validated(grid, inputs, rules)
     valid = made.day.valid if made.supply is None else np.where(made.supply.touched, np.nan, made.day.valid)
-    return departures(grid, valid, inputs.past)
+    lacking, heard = lacking_hours(made.day.heard, _offset(grid)), made.day.heard.any(axis=1)
+    return departures(grid, valid, inputs.past, np.count_nonzero(lacking), np.count_nonzero(heard))
 
 
 def reading_day(grid: DayGrid, inputs: ShardInputs, rules: ValidationSection) -> ReadingDay:
@@ -189,12 +190,12 @@ def reading_day(grid: DayGrid, inputs: ShardInputs, rules: ValidationSection) ->
     outcome = made_tables.outcomes(checked.arrivals, day, edits)
     failed, files = made_tables.failed(grid, inputs.raw, checked.arrivals, day, outcome), made_tables.file_days(inputs.raw, outcome)
     del checked.arrivals, outcome  # a day's rows take more memory than its matrices
-    moved = inputs.movements.on(grid) if inputs.movements else None
+    moved = inputs.sample.on(grid) if inputs.sample else None
     made = estimate(day.valid, limit_of(grid, rules), inputs.past, checked.classes, near_of(grid), moved, bounds_kwh(grid))
     _follow_registers(grid, day, made, edits, rules, supply)
     told = _day_flags(grid, day, rules, checked.usual_kwh, checked.usual_count)
-    offset = offset_intervals(grid.starts.tz_convert(grid.zone), grid.hours)
-    told.bits[shifted_days(day.heard, day.valid, inputs.past, offset, grid.hours)] |= BITS["shifted_clock"]
+    if not (inputs.sample and inputs.sample.hours_lost):
+        told.bits[shifted_days(day.heard, day.valid, inputs.past, _offset(grid), grid.hours)] |= BITS["shifted_clock"]
     words = made_tables.published_words(day, made, edits, None if supply is None else supply.touched)
     valid_count = np.count_nonzero(~np.isnan(day.valid), axis=1)
     shard = {
@@ -209,6 +210,10 @@ def reading_day(grid: DayGrid, inputs: ShardInputs, rules: ValidationSection) ->
         CLASS_PROFILES: class_part(grid, day.valid),
     }
     return ReadingDay(grid, shard, parts)
+
+
+def _offset(grid: DayGrid) -> int:
+    return offset_intervals(grid.starts.tz_convert(grid.zone), grid.hours)
 
 
 def limit_of(grid: DayGrid, rules: ValidationSection) -> int:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from grid_assets.foundation.site_sections import ValidationSection
 from grid_assets.metering.tables import METER_DAYS, RAW_READINGS
-from grid_assets.metering.vee.clock_test import lag_evidence, offset_intervals, shifted_days
+from grid_assets.metering.vee.clock_test import hours_lost, lacking_hours, lag_evidence, offset_intervals, shifted_days
 from grid_assets.metering.vee.day_axes import DayGrid
 from grid_assets.metering.vee.reading_days import ShardInputs, reading_day
 
@@ -73,9 +73,15 @@ def test_a_gap_of_another_length_is_none_of_the_zones(gap):
 
 def test_where_many_lack_the_same_hours_it_is_the_system():
     day, *past = days_of(100)
-    assert told(late(day, 2), past, 2).sum() == 0
+    lacking = np.count_nonzero(lacking_hours(~np.isnan(late(day, 2)), 2))
+    assert lacking == 100
+    assert hours_lost(lacking, 100)
     few = np.where(np.arange(100)[:, None] < 2, late(day, 2), day)
     assert told(few, past, 2).sum() == 2
+    assert not hours_lost(np.count_nonzero(lacking_hours(~np.isnan(few), 2)), 100)
+    assert not hours_lost(3, 150)
+    assert hours_lost(3, 149)
+    assert not hours_lost(2, 2)
 
 
 def test_nothing_is_said_without_a_past_a_zone_or_a_course():

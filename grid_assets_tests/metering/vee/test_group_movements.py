@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,14 +19,15 @@ from grid_assets.metering import raw_days, shards
 from grid_assets.metering.arrival import landing
 from grid_assets.metering.tables import READINGS
 from grid_assets.metering.vee.group_movements import (
+    GROUP_METERS,
     LEAST_MEMBERS,
     RANGE_METERS,
-    SAMPLE_RANGES,
-    Departures,
-    GroupMovements,
+    WHOLE_SITE,
+    DaySample,
+    SamplePart,
+    day_sample,
     departures,
     groups_of,
-    movements_of,
     sample_ranges,
 )
 from grid_assets.simulation.synthetic_site import read_truth, write_site
@@ -38,31 +40,63 @@ def test_net_metered_loads_and_generation_have_a_group_by_class_and_others_none(
     assert groups_of(grid()) == ["", "generation plant pv", "", "", "net-metered home", "", ""]
 
 
-@given(st.integers(0, 3 * SAMPLE_RANGES * RANGE_METERS))
-def test_the_sample_is_the_whole_site_or_ranges_that_do_not_overlap(count):
-    ids = [f"{n:05d}" for n in range(count)]
-    ranges = sample_ranges(ids[::-1])
-    if count <= SAMPLE_RANGES * RANGE_METERS:
-        assert ranges == [(None, None)]
-        return
-    inside = [one for lower, upper in ranges for one in ids if one >= lower and (upper is None or one < upper)]
-    assert len(inside) == len(set(inside)) == SAMPLE_RANGES * RANGE_METERS
+def register_of(kinds: list[str]) -> pa.Table:
+    """Meters with ids by their kind: ``home``, ``prosumer`` or ``plant``."""
+    return pa.table(
+        {
+            "meter_id": [f"{kind[:2]}{n:05d}" for n, kind in enumerate(kinds)],
+            "kind": ["generation" if kind == "plant" else "load" for kind in kinds],
+            "net_metered": pa.array([kind == "prosumer" for kind in kinds], pa.bool_()),
+            "customer_class": kinds,
+        }
+    )
 
 
-def told(today: np.ndarray, *past: np.ndarray, name: str = "a") -> Departures:
-    return Departures([name] * len(today), today, list(past))
+def inside(ranges, ids: list[str]) -> list[str]:
+    return [one for lower, upper in ranges for one in sorted(ids) if (lower is None or one >= lower) and (upper is None or one < upper)]
+
+
+def test_a_small_site_is_its_own_sample_and_an_empty_one_has_none():
+    assert sample_ranges(register_of([])) == []
+    assert sample_ranges(register_of(["home"] * WHOLE_SITE)) == [(None, None)]
+    assert len(sample_ranges(register_of(["home"] * (WHOLE_SITE + 1)))) == 2
+
+
+@given(st.integers(0, 400), st.integers(0, 60), st.integers(1_300, 4_000), st.randoms(use_true_random=False))
+def test_the_sample_holds_members_of_every_group_each_meter_once(prosumers, plants, homes, chance):
+    kinds = ["prosumer"] * prosumers + ["plant"] * plants + ["home"] * homes
+    chance.shuffle(kinds)
+    register = register_of(kinds)
+    ranges = sample_ranges(register)
+    found = inside(ranges, register["meter_id"].to_pylist())
+    assert len(found) == len(set(found)) <= 2 * 2 * RANGE_METERS
+    for prefix, count in (("pr", prosumers), ("pl", plants)):
+        assert sum(one.startswith(prefix) for one in found) >= min(count, GROUP_METERS) // 2 if count else True
+    assert ranges == sample_ranges(register.take(list(range(len(kinds)))[::-1]))
+
+
+def test_where_many_meters_lack_the_same_hours_the_sample_says_so():
+    none = np.empty((0, 48))
+    parts = [SamplePart([], none, [none], lacking, 100) for lacking in (2, 1)]
+    assert not day_sample(parts).hours_lost  # 3 of 200
+    assert day_sample([*parts, SamplePart([], none, [none], 20, 100)]).hours_lost
+    assert not day_sample([SamplePart([], none, [none], 2, 3)]).hours_lost  # two meters are no system
+
+
+def told(today: np.ndarray, *past: np.ndarray, name: str = "a") -> SamplePart:
+    return SamplePart([name] * len(today), today, list(past))
 
 
 def test_a_group_is_told_by_the_median_of_enough_members():
     today = np.tile([0.2, -0.4], (LEAST_MEMBERS, 1))
     today[0] = 90.0
     today[1, 1] = NAN  # one fewer than needed
-    made = movements_of([told(today[:5], today[:5], today[:5] - 1), told(today[5:], today[5:], today[5:] - 1)])
+    made = day_sample([told(today[:5], today[:5], today[:5] - 1), told(today[5:], today[5:], today[5:] - 1)])
     assert made.today["a"][0] == pytest.approx(0.2)
     assert np.isnan(made.today["a"][1])
     assert [one[0] for one in made.past["a"]] == pytest.approx([0.5, -0.5])  # a mean of zero, as each meter's own
-    assert movements_of([told(today[: LEAST_MEMBERS - 1])]).today == {}
-    assert movements_of([]).on(grid()) is None
+    assert day_sample([told(today[: LEAST_MEMBERS - 1])]).today == {}
+    assert day_sample([]).on(grid()) is None
 
 
 def test_departures_are_in_units_of_the_meters_sizes_and_meters_of_no_size_tell_nothing():
@@ -78,7 +112,7 @@ def test_departures_are_in_units_of_the_meters_sizes_and_meters_of_no_size_tell_
 
 
 def test_movements_come_to_the_meters_of_their_group_only():
-    moved = GroupMovements({"net-metered home": np.full(48, 0.1)}, {"net-metered home": [np.zeros(48)]})
+    moved = DaySample({"net-metered home": np.full(48, 0.1)}, {"net-metered home": [np.zeros(48)]})
     made = moved.on(grid())
     assert made is not None
     assert made.member.tolist() == [-1, -1, -1, -1, 0, -1, -1]
