@@ -117,9 +117,14 @@ def _follow(departures: np.ndarray, size: np.ndarray, movements: Movements) -> n
 
 
 def _smoothed(mean: np.ndarray, near: int) -> tuple[np.ndarray, np.ndarray]:
-    """The moving average over ``near`` intervals on both sides, and of how many values it is."""
-    window = around((~np.isnan(mean)).astype(float), near)
-    return around(np.nan_to_num(mean), near) / window, window
+    """The moving average over ``near`` intervals on both sides, and of how many values it is.
+
+    At the day's edges it is of fewer, as many on either side: the average of one side of a slope is no value of its middle.
+    """
+    at = np.arange(mean.shape[1])
+    reach = np.minimum(near, np.minimum(at, at[::-1]))
+    window = _sums(~np.isnan(mean), at - reach, at + reach + 1)
+    return _sums(np.nan_to_num(mean), at - reach, at + reach + 1) / window, window
 
 
 def _level_of_day(residual: np.ndarray, made: np.ndarray, one_way: np.ndarray) -> np.ndarray:
@@ -160,10 +165,14 @@ def _from_the_edges(residual: np.ndarray, spread: np.ndarray, near: int) -> np.n
 
 def around(values: np.ndarray, near: int) -> np.ndarray:
     """Sums over the ``near`` columns before and after each and itself; fewer at the edges."""
-    columns = values.shape[1]
-    sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
-    at = np.arange(columns)
-    return sums[:, np.minimum(at + near + 1, columns)] - sums[:, np.maximum(at - near, 0)]
+    at = np.arange(values.shape[1])
+    return _sums(values, np.maximum(at - near, 0), np.minimum(at + near + 1, values.shape[1]))
+
+
+def _sums(values: np.ndarray, first: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    """Sums over the columns from ``first`` to before ``stop``, (columns,) each."""
+    sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1, dtype=float)], axis=1)
+    return sums[:, stop] - sums[:, first]
 
 
 def _as_missed_today(kwh: np.ndarray, made: np.ndarray, expected: np.ndarray) -> np.ndarray:

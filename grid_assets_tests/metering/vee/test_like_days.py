@@ -36,6 +36,14 @@ def test_a_mean_of_chance_is_smoothed_and_a_steady_curve_is_not():
     assert np.abs(made / steps - 1).max() < 0.05
 
 
+def test_smoothing_does_not_bend_a_slope_at_the_edges_of_the_day():
+    rng = np.random.default_rng(7)
+    slope = np.tile(np.linspace(5.0, 1.0, 96), (300, 1))
+    made, _ = like_days(np.full(slope.shape, NAN), noisy(rng, slope, 0.1, 3), 4)
+    off = (made - slope).mean(axis=0)
+    assert np.abs(off[[0, -1]]).max() < 0.05  # the mean of one side only is 0.08 off
+
+
 @pytest.fixture
 def uneven_days() -> list[np.ndarray]:
     rng = np.random.default_rng(2)
