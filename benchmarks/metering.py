@@ -21,7 +21,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks._metering_rows import Row, bound_rows, day_rows, detection_rows, peer_rows, row
-from benchmarks._processes import Usage, measured
+from benchmarks._processes import Usage, compile_libraries, measured
 from benchmarks._quiet_faults import quiet_rows
 from grid_assets.definitions import PROJECT
 from grid_assets.simulation.fault_rates import BENCH_SEED
@@ -42,6 +42,8 @@ def run(console: Console) -> list[Row]:
     """Measures everything; ten minutes or so at the default size."""
     meters = int(os.environ.get("GRID_ASSETS_BENCH_METERS", METERS))
     with tempfile.TemporaryDirectory(prefix="grid_assets_bench_") as folder, console.status("") as status:
+        status.update("byte code of the libraries ...")
+        compile_libraries(PROJECT)
         return measure(Path(folder), meters, status.update)
 
 

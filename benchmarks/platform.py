@@ -21,7 +21,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks._processes import Usage, measured
+from benchmarks._processes import Usage, compile_libraries, measured
 from grid_assets.definitions import PROJECT, site_file_named
 from grid_assets.foundation.site import Site, load_site
 
@@ -51,6 +51,7 @@ def run(console: Console) -> list[Row]:
         following = day + timedelta(days=1)
         rows = [row("machine", os.cpu_count() or 0, "cores", f"load {os.getloadavg()[0]:.1f} before, ours not in it")]
         with console.status("first run with back-fill: grid-assets daily ...") as status:
+            compile_libraries(PROJECT)
             rows += first_run_rows(_daily(state))
             status.update("warm day: grid-assets daily --day ...")
             rows += warm_day_rows(_daily(state, following))
