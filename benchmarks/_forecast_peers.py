@@ -74,9 +74,7 @@ def quantile_trees(history: NodeHistory, positions: Sequence[int], levels: Seque
     return np.sort(np.stack(made), axis=0)
 
 
-def _by_quarter(
-    history: NodeHistory, positions: Sequence[int], fitted: Callable[[int], Callable[[np.ndarray], np.ndarray]]
-) -> np.ndarray:
+def _by_quarter(history: NodeHistory, positions: Sequence[int], fitted: Callable[[int], Callable[[np.ndarray], np.ndarray]]) -> np.ndarray:
     """Forecasts of these days, each by a model of the days before its quarter [days, hours]."""
     made = np.full(history.load.shape, np.nan)
     quarters: dict[date, list[int]] = {}

@@ -42,7 +42,18 @@ def openstef_forecasts(history: NodeHistory, zone: str, positions: Sequence[int]
         days = Path(folder) / "days.json"
         days.write_text(json.dumps({"zone": zone, "days": [history.days[one].isoformat() for one in positions]}))
         packages = [part for name in ENVIRONMENT for part in ("--with", name)]
-        command = ["uv", "run", "--isolated", "--no-project", "--python", "3.11", *packages, "python", "-P", str(SCRIPT)]  # -P: our platform.py is not Python's
+        command = [
+            "uv",
+            "run",
+            "--isolated",
+            "--no-project",
+            "--python",
+            "3.11",
+            *packages,
+            "python",
+            "-P",
+            str(SCRIPT),
+        ]  # -P: our platform.py is not Python's
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
         try:
             ended = subprocess.run(

@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ def main(asked: str, days_file: str, told: str) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     data = pd.read_parquet(asked)
     data.index.freq = None
-    request = json.loads(open(days_file).read())
+    request = json.loads(Path(days_file).read_text())
     zone, models, rows = request["zone"], {}, []
     job = PredictionJobDataClass(
         id=1, name="bench", model="lgb", forecast_type="demand", horizon_minutes=HORIZON_HOURS * 60, resolution_minutes=60,

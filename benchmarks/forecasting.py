@@ -196,7 +196,9 @@ def floor_rows() -> list[Row]:
     with ProcessPoolExecutor(max_workers=2) as pool:
         for name, ours, naive, plain in pool.map(_floor, [*sets.gefcom2012(), sets.wpd_pod()]):
             best = min(naive, plain)
-            rows.append(row(f"{name}: MAE", ours, "kW", f"weekly naive {naive:.4g}, plain LightGBM {plain:.4g}", f"< {best:.4g}", ours < best))
+            rows.append(
+                row(f"{name}: MAE", ours, "kW", f"weekly naive {naive:.4g}, plain LightGBM {plain:.4g}", f"< {best:.4g}", ours < best)
+            )
     return rows
 
 

@@ -69,9 +69,7 @@ def _with_quantiles(history: NodeHistory, rolled: Rolled, issued: Sequence[int],
     return EnsembleForecast(rolled.offset, np.where(asked[:, None], mean, np.nan), quantiles, rolled)
 
 
-def conformal_quantiles(
-    mean: np.ndarray, actual: np.ndarray, offset: int, targets: Sequence[int], levels: Sequence[float]
-) -> np.ndarray:
+def conformal_quantiles(mean: np.ndarray, actual: np.ndarray, offset: int, targets: Sequence[int], levels: Sequence[float]) -> np.ndarray:
     """Quantiles [levels, days, hours], kW, of these target days; each from errors of target days before its issue day."""
     made = np.full((len(levels), *mean.shape), np.nan)
     unit = unit_of(mean)

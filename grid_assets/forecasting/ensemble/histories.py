@@ -59,12 +59,13 @@ def node_history(
     calendar = holidays or PublicHolidays.of(country, region, grid.days[0], grid.days[-1])
     temperature = None
     if temperature_degc is not None and np.isfinite(temperature_degc.to_numpy(float)).any():
-        observed = _hours(grid, _plausible(temperature_degc))
+        observed = hours_of(grid, _plausible(temperature_degc))
         temperature = temperature_paths(observed, _expected(grid, observed, forecasts_degc, offsets), clock.issue_hour)
-    return NodeHistory(grid.days, _hours(grid, load_kw.replace([np.inf, -np.inf], np.nan)), temperature, calendar, hours)
+    return NodeHistory(grid.days, hours_of(grid, load_kw.replace([np.inf, -np.inf], np.nan)), temperature, calendar, hours)
 
 
-def _hours(grid: DayGrid, values: pd.Series) -> np.ndarray:
+def hours_of(grid: DayGrid, values: pd.Series) -> np.ndarray:
+    """A series by UTC interval start as means of local hours [days, hours]; NaN where nothing is known."""
     return grid.cube(values.to_numpy(float)[None], pd.DatetimeIndex(values.index))[0]
 
 
@@ -78,12 +79,12 @@ def _expected(grid: DayGrid, observed: np.ndarray, forecasts: Mapping[date, pd.S
     if forecasts is None:
         return as_observed(observed, offsets)
     if isinstance(forecasts, pd.Series):
-        made = as_observed(_hours(grid, _plausible(forecasts)), offsets)
+        made = as_observed(hours_of(grid, _plausible(forecasts)), offsets)
         return np.where(np.isfinite(made), made, as_observed(observed, offsets))
     made = np.full((len(grid.days), offsets, observed.shape[1]), np.nan)
     for issued, values in forecasts.items():
         position = (issued - grid.days[0]).days
         if 0 <= position < len(grid.days):
-            coming = _hours(grid, _plausible(values))[position : position + offsets]
+            coming = hours_of(grid, _plausible(values))[position : position + offsets]
             made[position, : len(coming)] = coming
     return made

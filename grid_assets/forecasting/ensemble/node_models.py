@@ -151,8 +151,12 @@ def _place(history: NodeHistory, issued: np.ndarray, model: Regression | NodeTre
 # -- the regression -----------------------------------------------------------------------------------------------
 
 
-def _static_terms(
-    history: NodeHistory, names: Sequence[str], spline: TemperatureSpline | None, features: Mapping[str, np.ndarray] | None, days: np.ndarray
+def static_terms(
+    history: NodeHistory,
+    names: Sequence[str],
+    spline: TemperatureSpline | None,
+    features: Mapping[str, np.ndarray] | None,
+    days: np.ndarray,
 ) -> np.ndarray:
     """Calendar and weather terms [days, hours, terms] of these days, from their temperature features [days, hours]."""
     chosen = [history.days[day] for day in days]
@@ -172,7 +176,7 @@ def fit_regression(history: NodeHistory, start: int, offsets: Sequence[int]) -> 
     observed = past.temperature.observed_features() if past.temperature else None
     spline = TemperatureSpline.of(observed, known) if observed else None
     names = tuple(sorted({name for day, name in past.holidays.names.items() if past.days[0] <= day <= past.days[-1]}))
-    terms = _static_terms(past, names, spline, observed, np.arange(start))
+    terms = static_terms(past, names, spline, observed, np.arange(start))
     static = fit_hourly_ridge(terms, seen, known * 0.5 ** (ages / STATIC_HALF_LIFE_DAYS), STATIC_PENALTY)
     surprises = seen - static.predict(terms)
     weights = known * 0.5 ** (ages / SURPRISE_HALF_LIFE_DAYS)
@@ -187,7 +191,7 @@ def predict_regression(model: Regression, history: NodeHistory, targets: np.ndar
     """Forecasts of these target days (positions), issued ``offset`` days before each, kW [targets, hours]."""
 
     def usual(days: np.ndarray, features: Mapping[str, np.ndarray] | None) -> np.ndarray:
-        return model.static.predict(_static_terms(history, model.holiday_names, model.spline, features, days))
+        return model.static.predict(static_terms(history, model.holiday_names, model.spline, features, days))
 
     seen, issued = model.scale.seen(history.load), targets - offset
     observed = history.temperature.observed_features() if history.temperature else None

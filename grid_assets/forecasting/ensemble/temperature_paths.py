@@ -36,6 +36,12 @@ class TemperaturePaths:
     known: np.ndarray
     """[days, hours paths]: for each day as the issue day, from PAST_DAYS before it to its last target day."""
 
+    @classmethod
+    def complete(cls, observed: np.ndarray) -> TemperaturePaths:
+        """Paths of measured days [days, hours] for those who look at nothing else."""
+        whole = _filled(observed)
+        return cls(whole, _continuous(whole))
+
     def features(self, offset: int, issued: np.ndarray) -> dict[str, np.ndarray]:
         """Temperature features [issue days, hours] of the day ``offset`` days after each of these issue days (positions)."""
         return path_features(self.known[issued], (PAST_DAYS + offset) * HOURS)

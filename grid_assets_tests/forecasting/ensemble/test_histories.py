@@ -14,7 +14,9 @@ LAST = date(2019, 4, 3)
 
 
 def quarter_hours(first="2019-03-25", last="2019-04-03"):
-    return pd.date_range(pd.Timestamp(first, tz="Europe/Berlin"), pd.Timestamp(last, tz="Europe/Berlin"), freq="15min", inclusive="left").tz_convert("UTC")
+    return pd.date_range(
+        pd.Timestamp(first, tz="Europe/Berlin"), pd.Timestamp(last, tz="Europe/Berlin"), freq="15min", inclusive="left"
+    ).tz_convert("UTC")
 
 
 def test_quarter_hours_become_hours_of_the_local_day_and_the_clock_change_leaves_one_empty():
@@ -69,7 +71,14 @@ def test_one_series_of_day_ahead_forecasts_stands_for_all_issue_days():
     assert (before == 10.0).all()  # what was observed where there is none
 
 
-@pytest.mark.parametrize("load", [pd.Series([1.0], pd.RangeIndex(1)), pd.Series([1.0], pd.DatetimeIndex(["2019-01-01"])), pd.Series([], pd.DatetimeIndex([], tz="UTC"), dtype=float)])
+@pytest.mark.parametrize(
+    "load",
+    [
+        pd.Series([1.0], pd.RangeIndex(1)),
+        pd.Series([1.0], pd.DatetimeIndex(["2019-01-01"])),
+        pd.Series([], pd.DatetimeIndex([], tz="UTC"), dtype=float),
+    ],
+)
 def test_rows_that_make_no_history_say_what_was_expected(load):
     with pytest.raises(UnusableHistory, match="expected"):
         node_history(load, None, CLOCK, LAST)

@@ -56,7 +56,7 @@ def test_nothing_observed_after_an_issue_time_enters_its_path(issued, value, gon
     changed[issued + 1 :] = np.nan if gone else value
     expected = as_observed(OBSERVED, OFFSETS)
     before, after = (temperature_paths(one, expected, ISSUE_HOUR).known[issued] for one in (started, changed))
-    if np.isfinite(started[: issued + 1].reshape(-1)[: end]).any():
+    if np.isfinite(started[: issued + 1].reshape(-1)[:end]).any():
         np.testing.assert_array_equal(before, after)
 
 

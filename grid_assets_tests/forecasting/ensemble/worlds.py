@@ -38,10 +38,14 @@ def loads(days: tuple[date, ...], temperature: np.ndarray, holidays: PublicHolid
     mood = np.zeros(len(days))
     for n in range(1, len(days)):
         mood[n] = 0.7 * mood[n - 1] + random.normal(0, noise)
-    return 1000.0 * shape * (1 + answer) * np.where(free, 0.8, 1.0)[:, None] * np.exp(mood[:, None] + random.normal(0, noise, (len(days), 24)))
+    return (
+        1000.0 * shape * (1 + answer) * np.where(free, 0.8, 1.0)[:, None] * np.exp(mood[:, None] + random.normal(0, noise, (len(days), 24)))
+    )
 
 
-def world(count: int = 420, offsets: int = 3, known_hours: int = ISSUE_HOUR, with_temperature: bool = True, noise: float = 0.01) -> NodeHistory:
+def world(
+    count: int = 420, offsets: int = 3, known_hours: int = ISSUE_HOUR, with_temperature: bool = True, noise: float = 0.01
+) -> NodeHistory:
     """So many days whose weather forecasts are perfect."""
     days = days_of(count)
     holidays = PublicHolidays.of("US", None, days[0], days[-1])
