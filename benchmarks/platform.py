@@ -62,7 +62,8 @@ def run(console: Console) -> list[Row]:
 
 
 def row(name: str, value: Any, unit: str, reference: str = "", target: str = "", met: bool | None = None) -> Row:
-    return {"name": name, "value": value, "unit": unit, "reference": reference, "target": target, "met": met}
+    value = value.item() if hasattr(value, "item") else value  # NumPy's numbers are none to JSON
+    return {"name": name, "value": value, "unit": unit, "reference": reference, "target": target, "met": met if met is None else bool(met)}
 
 
 # -- the command ------------------------------------------------------------------------------------------------

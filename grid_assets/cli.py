@@ -1,4 +1,4 @@
-"""The command line: grid-assets daily | ui | correct | alerts | bench | contracts."""
+"""The command line: grid-assets daily | ui | backtest | correct | alerts | bench | contracts."""
 
 from __future__ import annotations
 
@@ -168,6 +168,53 @@ def alerts(site_name: str, alert_id: str | None, who: str | None, note: str | No
         seen = f"acknowledged by {one.acknowledged_by}" if one.acknowledged_by else "not acknowledged"
         click.echo(f"{one.alert_id}  {one.severity}, {seen}\n    {one.evidence}")
     click.echo(f"{len(found)} alerts" if with_closed else f"{len(found)} open alerts")
+
+
+@main.command()
+@site_option
+@click.option("--from", "first_text", required=True, metavar="DAY", help="First day that is forecast again, YYYY-MM-DD.")
+@click.option("--to", "last_text", required=True, metavar="DAY", help="The last one.")
+@click.option(
+    "--csv",
+    "csv_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write each interval's forecast and actual to this file.",
+)
+def backtest(site_name: str, first_text: str, last_text: str, csv_file: Path | None) -> None:
+    """Forecast past days again, each from what was known at its issue time, and compare with what came.
+
+    The readings and weather are those of the site's lake: run `grid-assets daily` before. A map of the errors goes to the artefacts.
+    """
+    from rich.progress import track
+
+    from grid_assets.figures.backtests import error_map
+    from grid_assets.forecasting.backtest import NothingToTest, largest_node, summary, worst_days
+    from grid_assets.foundation.calendar import days_between
+    from grid_assets.jobs import backtest_of_lake
+    from grid_assets.screen import backtest_tables
+
+    console = Console()
+    _, site = _open_site(site_name)
+    try:
+        first, last = (site.clock.day(text) for text in (first_text, last_text))
+        if last < first:
+            raise click.UsageError(f"--to {last} is before --from {first}")
+        steps = iter(track(days_between(first, last), description=f"{site.title}: forecasting again", console=console))
+        found = backtest_of_lake(site, first, last, begins=lambda day: next(steps, None))
+        next(steps, None)  # the bar is full
+    except (CalendarError, NothingToTest) as error:
+        raise click.ClickException(str(error)) from error
+    node = largest_node(found)
+    for table in backtest_tables(site.title, summary(found), node, worst_days(found, node)):
+        console.print(table)
+    for day, why in found.left_out.items():
+        console.print(f"[yellow]{day}[/]: left out: {why}")
+    picture = site.artefacts / f"backtest_{first}_{last}.png"
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    picture.write_bytes(error_map(found.compared, node, site.time_zone, site.title))
+    console.print(f"map of the errors: {picture}")
+    if csv_file:
+        found.compared.to_csv(csv_file, index=False)
 
 
 @main.command()

@@ -19,7 +19,7 @@ from grid_assets.foundation.dagster.partitions import partitions_of
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.site import Site, load_site
 from grid_assets.foundation.tables import Table, tables_of
-from grid_assets.jobs import chain_sensors, correct_readings, jobs_of, schedules_of
+from grid_assets.jobs import backtest_demand, chain_sensors, correct_readings, jobs_of, schedules_of
 
 # Assets of readings and weather take ranges of days, the others one: in a day job the smaller one is what is meant.
 warnings.filterwarnings("ignore", message="Asset job .* materializes assets with varying BackfillPolicies")
@@ -63,7 +63,7 @@ def build_definitions(site_file: Path, site: Site) -> dg.Definitions:
             placed,
             dg.Definitions(
                 asset_checks=checks,
-                jobs=[*jobs.values(), *([correct_readings] if site.metering.corrections else [])],
+                jobs=[*jobs.values(), backtest_demand, *([correct_readings] if site.metering.corrections else [])],
                 schedules=schedules_of(site, jobs),
                 sensors=[
                     *chain_sensors(site, jobs),

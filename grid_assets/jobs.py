@@ -4,12 +4,13 @@ A day, an event and a study have different partitions, so they are different job
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, Literal
 
 import dagster as dg
 
+from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.site import Site
@@ -196,3 +197,56 @@ def enter_correction(context: dg.OpExecutionContext, config: ReadingsCorrection,
 )
 def correct_readings() -> None:
     enter_correction()
+
+
+class BacktestRange(dg.Config):
+    """Which days are forecast again."""
+
+    first_day: str
+    """YYYY-MM-DD"""
+    last_day: str
+
+
+@dg.op(description="Forecasts each day of a range again from what was known at its issue time, and compares with what came.")
+def forecast_again(context: dg.OpExecutionContext, config: BacktestRange, platform: Platform) -> None:
+    from grid_assets.figures.backtests import error_map
+    from grid_assets.forecasting import backtest
+    from grid_assets.foundation.dagster.doors import markdown_table, picture_metadata
+
+    site, clock = platform.site, platform.site.clock
+    found = backtest_of_lake(site, clock.day(config.first_day), clock.day(config.last_day))
+    told = backtest.summary(found)
+    node = backtest.largest_node(found)
+    context.add_output_metadata(
+        {
+            "scores": dg.MetadataValue.md(markdown_table(told)),
+            "worst_days": dg.MetadataValue.md(markdown_table(backtest.worst_days(found, node))),
+            "picture": picture_metadata(error_map(found.compared, node, site.time_zone, site.title)),
+            "left_out": "\n".join(f"{day}: {why}" for day, why in found.left_out.items()) or "none",
+        }
+    )
+
+
+def backtest_of_lake(site: Site, first: date, last: date, begins: Callable[[date], None] = lambda day: None):
+    """The back-test of a site's days, from what its lake holds. Raises NothingToTest."""
+    from grid_assets.forecasting import backtest, inputs
+    from grid_assets.forecasting.assets import NODE_COLUMNS
+    from grid_assets.foundation.registers import NODES
+    from grid_assets.metering.tables import NODE_LOADS
+    from grid_assets.weather.tables import FEATURES
+
+    lake = Lake(site.lake_root)
+    days = sorted({*inputs.learned_days(lake, NODE_LOADS, site, first), *days_between(min(first, last), last)})
+    loads = lake.read(NODE_LOADS, days, columns=NODE_COLUMNS)
+    features = inputs.with_day(lake, FEATURES, days) if site.weather else None
+    nodes = sorted(set(lake.read(NODES, columns=["node_id"])["node_id"]) | set(loads["node_id"]))
+    return backtest.backtest(site, loads, features, nodes, first, last, models=site.state / "models", begins=begins)
+
+
+@dg.job(
+    name="backtest_demand",
+    description="How the demand forecasts would have done on a range of past days; the first and the last go into its configuration.",
+    executor_def=dg.in_process_executor,
+)
+def backtest_demand() -> None:
+    forecast_again()

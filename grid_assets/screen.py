@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
+import pandas as pd
 from rich.console import Console, Group
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -139,6 +140,20 @@ def _figures_table(figures: Sequence[tuple[str, str]]) -> Table:
     table.add_column()
     for name, value in figures:
         table.add_row(name, value)
+    return table
+
+
+def backtest_tables(title: str, scores: pd.DataFrame, node: str, worst: pd.DataFrame) -> list[Table]:
+    """A back-test's scores per node, and the worst days of one of them."""
+    return [_frame_table(f"back-test: {title}", scores), _frame_table(f"worst days of {node}", worst)]
+
+
+def _frame_table(title: str, frame: pd.DataFrame) -> Table:
+    table = Table(title=title, title_justify="left")
+    for name in frame:
+        table.add_column(str(name), justify="left" if frame[name].dtype == object else "right")
+    for row in frame.itertuples(index=False):
+        table.add_row(*("-" if value != value else f"{value:,.4g}" if isinstance(value, float) else str(value) for value in row))
     return table
 
 

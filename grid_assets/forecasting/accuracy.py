@@ -31,9 +31,14 @@ def demand_accuracy(forecasts: pd.DataFrame, node_loads: pd.DataFrame, clock: Si
     ``forecasts``: rows of the run whose study day is ``day``. ``node_loads``: history and ``day`` itself. Returns rows of
     forecasting/forecast_accuracy; none for a node without a forecast or without actuals.
     """
-    actual = node_loads[["node_id", "start_utc"]].assign(kw=load_kw(node_loads, clock.interval_hours))
-    compared = _compared(forecasts, actual, "node_id", clock, day, country, weekly_naive)
+    compared = demand_compared(forecasts, node_loads, clock, day, country=country)
     return _table([score(str(node), day, rows) for node, rows in compared.groupby("node_id")])
+
+
+def demand_compared(forecasts: pd.DataFrame, node_loads: pd.DataFrame, clock: SiteCalendar, day: date, *, country: str) -> pd.DataFrame:
+    """The forecast's rows of ``day`` with what came (actual_kw) and what the weekly naive would have said then (naive_kw)."""
+    actual = node_loads[["node_id", "start_utc"]].assign(kw=load_kw(node_loads, clock.interval_hours))
+    return _compared(forecasts, actual, "node_id", clock, day, country, weekly_naive)
 
 
 def renewable_accuracy(

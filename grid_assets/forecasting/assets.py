@@ -30,10 +30,6 @@ class ForecastConfig(dg.Config):
         return until
 
 
-def history_of(platform: Platform, day: date) -> list[date]:
-    return [*platform.site.clock.history(day, platform.site.calendar.history_days), day]
-
-
 def features_of(platform: Platform, days: list[date]) -> pd.DataFrame | None:
     return inputs.with_day(platform.lake, FEATURES, days) if platform.site.weather else None
 
@@ -44,17 +40,22 @@ def features_of(platform: Platform, days: list[date]) -> pd.DataFrame | None:
 def demand_forecasts(context: dg.AssetExecutionContext, platform: Platform, config: ForecastConfig) -> Iterator[dg.MaterializeResult]:
     from grid_assets.figures.forecasts import demand_fan
     from grid_assets.forecasting import demand
+    from grid_assets.forecasting.ensemble.kept_models import kept_models_in
 
     day, clock = days_of(context, platform)[0], platform.site.clock
-    days = history_of(platform, day)
+    site = platform.site
+    days = inputs.learned_days(platform.lake, NODE_LOADS, site, day)
     version = platform.lake.version_of(NODE_LOADS, days)
     loads = platform.lake.read(NODE_LOADS, days, columns=NODE_COLUMNS)
     until = config.instant(platform, day)
     nodes = sorted(set(platform.lake.read(NODES, columns=["node_id"])["node_id"]) | set(loads["node_id"]))
-    made = demand.forecast_demand(loads, features_of(platform, days), nodes, clock, day, country=platform.site.country, known_until=until)
+    made = demand.forecast_demand(
+        loads, features_of(platform, days), nodes, clock, day, country=site.country, region=site.forecasting.holiday_region,
+        known_until=until, recent_days=max(site.calendar.history_days, 1), fitted_of=kept_models_in(site.state / "models"),
+    )  # fmt: skip
     written = platform.lake.write(DEMAND_FORECASTS, made.forecasts.assign(readings_version=version), day)
     chosen = platform.lake.write(MODELS, made.models.assign(readings_version=version), day)
-    picture = demand_fan(made.forecasts, loads, clock, day, platform.site.title)
+    picture = demand_fan(made.forecasts, loads, clock, day, site.title)
     said = {"messages": "\n".join(made.messages) or "none", "known_until": until.isoformat()}
     yield report(platform, DEMAND_FORECASTS, written, made.forecasts, inputs={NODE_LOADS: days}, picture=picture, figures=said)
     yield report(platform, MODELS, chosen, made.models, inputs={NODE_LOADS: days}, figures=said)
@@ -72,7 +73,7 @@ def renewable_forecasts(context: dg.AssetExecutionContext, platform: Platform, c
     from grid_assets.forecasting import renewables
 
     day, site = days_of(context, platform)[0], platform.site
-    days, plants = history_of(platform, day), platform.lake.read(PLANTS)
+    days, plants = inputs.history_of(platform.site, day), platform.lake.read(PLANTS)
     version = platform.lake.version_of(READINGS, days)
     generation = inputs.of_meters(platform.lake, READINGS, days, plants["meter_id"].tolist())
     until, features = config.instant(platform, day), features_of(platform, days)
@@ -90,7 +91,7 @@ def forecast_accuracy(context: dg.AssetExecutionContext, platform: Platform) -> 
     from grid_assets.forecasting import accuracy
 
     day, site = days_of(context, platform)[0], platform.site
-    days, plants = history_of(platform, day), platform.lake.read(PLANTS)
+    days, plants = inputs.history_of(platform.site, day), platform.lake.read(PLANTS)
     version = f"{platform.lake.version_of(NODE_LOADS, days)}.{platform.lake.version_of(READINGS, days)}"
     loads = platform.lake.read(NODE_LOADS, days, columns=NODE_COLUMNS)
     generation = inputs.of_meters(platform.lake, READINGS, days, plants["meter_id"].tolist())

@@ -21,8 +21,8 @@ BACKTEST_DAYS = 28
 TRAINING_DAYS = 14
 MINIMUM_BACKTEST_DAYS = 4
 TRUSTED_ERROR_DAYS = 14
-CONFIGURATION = "calendar_weather 1: like-day differences, hourly ridge, conformal 28 days"
-CALENDAR_WEATHER = "calendar_weather"
+CONFIGURATION = "calendar_weather 1: like-day differences, hourly ridge, conformal 28 days; ensemble 1"
+CALENDAR_WEATHER, ENSEMBLE = "calendar_weather", "ensemble"
 Naive = Callable[[np.ndarray, int, int], np.ndarray]
 
 
@@ -36,6 +36,15 @@ class Rolled:
     naive: np.ndarray
     level: np.ndarray
     """[subjects, targets]"""
+    ensemble: np.ndarray | None = None
+    """NaN for subjects that have none; None: nobody has one."""
+    ensemble_quantiles: np.ndarray | None = None
+    """Of the horizon's day [levels, subjects, slots]."""
+
+    def chosen(self, contest: Contest) -> np.ndarray:
+        """The winner's forecasts."""
+        kept = np.where(contest.keeps_model[:, None, None], self.model, self.naive)
+        return kept if self.ensemble is None else np.where(contest.keeps_ensemble[:, None, None], self.ensemble, kept)
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,18 @@ class Contest:
     model_mae: np.ndarray
     naive_mae: np.ndarray
     backtest_days: int
+    keeps_ensemble: np.ndarray
+    """Where it does, ``keeps_model`` is False."""
+    ensemble_mae: np.ndarray
+    """NaN where there is none."""
+
+    def for_all(self, subjects: int) -> Contest:
+        """A verdict over a whole group, for each of its subjects."""
+        each = (
+            np.repeat(one, subjects) for one in (self.keeps_model, self.model_mae, self.naive_mae, self.keeps_ensemble, self.ensemble_mae)
+        )
+        keeps_model, model_mae, naive_mae, keeps_ensemble, ensemble_mae = each
+        return Contest(keeps_model, model_mae, naive_mae, self.backtest_days, keeps_ensemble, ensemble_mae)
 
 
 def roll(
@@ -77,15 +98,22 @@ def errors_of(rolled: Rolled, forecast: np.ndarray, power: np.ndarray) -> np.nda
 def contest(grid: DayGrid, power: np.ndarray, rolls: list[Rolled]) -> Contest:
     """Compares mean absolute errors over the horizon's hours of all back-test days; without enough of them the naive stays."""
     issue_slot = grid.clock.issue_hour * 60 // grid.clock.interval_minutes
-    model, naive = [], []
-    for one in rolls:
-        first = issue_slot if one.lead == 1 else 0
-        model.append(errors_of(one, one.model, power)[..., first:].reshape(len(power), -1))
-        naive.append(errors_of(one, one.naive, power)[..., first:].reshape(len(power), -1))
-    model_mae, naive_mae = _mean_absolute(np.concatenate(model, 1)), _mean_absolute(np.concatenate(naive, 1))
+
+    def mean_error(forecasts_of: Callable[[Rolled], np.ndarray | None]) -> np.ndarray:
+        made = [(one, forecasts_of(one)) for one in rolls]
+        errors = [
+            errors_of(one, forecasts, power)[..., issue_slot if one.lead == 1 else 0 :].reshape(len(power), -1)
+            for one, forecasts in made
+            if forecasts is not None
+        ]
+        return _mean_absolute(np.concatenate(errors, 1)) if errors else np.full(len(power), np.nan)
+
+    model, naive, ensemble = mean_error(lambda one: one.model), mean_error(lambda one: one.naive), mean_error(lambda one: one.ensemble)
     days = grid.known - TRAINING_DAYS
     enough = days >= MINIMUM_BACKTEST_DAYS
-    return Contest((model_mae < naive_mae) & enough, model_mae, naive_mae, min(BACKTEST_DAYS, max(days, 0)))
+    best = np.fmin(model, naive)
+    keeps_ensemble = (ensemble < best) & enough
+    return Contest((model < naive) & enough & ~keeps_ensemble, model, naive, min(BACKTEST_DAYS, max(days, 0)), keeps_ensemble, ensemble)
 
 
 def _mean_absolute(errors: np.ndarray) -> np.ndarray:
@@ -93,18 +121,21 @@ def _mean_absolute(errors: np.ndarray) -> np.ndarray:
     return np.where(good, np.abs(errors), 0.0).sum(1) / np.where(good.any(1), good.sum(1), np.nan)
 
 
-def published(grid: DayGrid, power: np.ndarray, rolls: list[Rolled], keeps_model: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def published(grid: DayGrid, power: np.ndarray, rolls: list[Rolled], contest: Contest) -> tuple[np.ndarray, np.ndarray]:
     """Mean [subjects, intervals] and quantiles [levels, subjects, intervals] of the horizon, kW."""
     day, slot = grid.positions(grid.horizon)
     mean = np.full((len(power), len(day)), np.nan)
     bands = np.full((len(QUANTILES), len(power), len(day)), np.nan)
     hour = slot * 24 // grid.slots
     for one in rolls:
-        chosen = np.where(keeps_model[:, None, None], one.model, one.naive)
+        chosen = one.chosen(contest)
         here = np.flatnonzero(day == one.targets[-1])
         mean[:, here] = chosen[:, -1][:, slot[here]]
         spread = spread_of(one, chosen, power, QUANTILES)
         bands[:, :, here] = mean[:, here] + spread[:, :, hour[here]]
+        if one.ensemble_quantiles is not None:
+            own = one.ensemble_quantiles[:, :, slot[here]]
+            bands[:, :, here] = np.where(contest.keeps_ensemble[None, :, None] & np.isfinite(own), own, bands[:, :, here])
     return mean, np.maximum.accumulate(bands, axis=0)
 
 
@@ -151,7 +182,7 @@ def model_version(grid: DayGrid, model: str, *data: np.ndarray) -> str:
 
 @cache
 def library_versions() -> str:
-    return ";".join(f"{name} {version(name)}" for name in ("numpy", "pandas", "holidays"))
+    return ";".join(f"{name} {version(name)}" for name in ("numpy", "pandas", "holidays", "lightgbm"))
 
 
 def weather_digest(weather: WeatherCubes | None) -> np.ndarray:

@@ -66,6 +66,11 @@ class DayGrid:
         starts = self.clock.intervals(self.days[self.known], self.days[-1])
         return starts[starts >= pd.Timestamp(self.clock.issue_time(self.day))]
 
+    def since(self, first: date) -> DayGrid:
+        """The same from a later first day on."""
+        cut = (first - self.days[0]).days
+        return DayGrid(self.clock, self.day, self.days[cut:], self.kinds[cut:])
+
     def positions(self, starts: pd.DatetimeIndex) -> tuple[np.ndarray, np.ndarray]:
         """Day index and slot of each interval start; days outside the grid have indices outside it."""
         local = starts.tz_convert(self.clock.zone).tz_localize(None)

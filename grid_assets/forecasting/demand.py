@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
 
 from grid_assets.forecasting import champion
-from grid_assets.forecasting.champion import CALENDAR_WEATHER, TRAINING_DAYS
+from grid_assets.forecasting.champion import CALENDAR_WEATHER, ENSEMBLE, TRAINING_DAYS
 from grid_assets.forecasting.day_cubes import DayGrid, NoHistoryError, WeatherCubes, day_grid, first_day, known_cube, load_kw, weather_cubes
+from grid_assets.forecasting.ensemble.candidates import candidates
+from grid_assets.forecasting.ensemble.node_models import Fitted, NodeHistory
 from grid_assets.forecasting.like_days import DEMAND, weekly_naive
 from grid_assets.foundation.calendar import SiteCalendar
 
 WEEKLY_NAIVE = "weekly_naive"
 LONGEST_HISTORY = 400
+"""Days that the like-day model looks at, at most."""
+ENSEMBLE_HISTORY = 5 * 366
+"""Days that the ensemble looks at."""
 
 
 @dataclass(frozen=True)
@@ -37,36 +42,58 @@ def forecast_demand(
     day: date,
     *,
     country: str,
+    region: str | None = None,
     known_until: datetime | None = None,
+    recent_days: int = LONGEST_HISTORY,
+    fitted_of: Callable[[str, NodeHistory, Sequence[int]], Fitted] | None = None,
 ) -> ForecastMade:
     """Forecasts each node from the issue time of ``day`` to the end of its study day.
 
     ``node_loads``: rows of metering/node_loads of the history and ``day``. ``features``: rows of weather/features with a
     column ``day``, the partition each row comes from; None or empty for a site without weather. ``known_until`` (default:
-    the issue time): nothing later is looked at, nor anything after ``day``. Returns rows of forecasting/demand_forecasts
-    and forecasting/models. Raises NoHistoryError when no node has a known value.
+    the issue time): nothing later is looked at, nor anything after ``day``. ``region``: of the country, for its holidays.
+    ``recent_days``: how many of the days the like-day model looks at; the ensemble looks at all, up to five years.
+    ``fitted_of``: where the ensemble's models of a node are kept; None: they are fitted anew. Returns rows of
+    forecasting/demand_forecasts and forecasting/models. Raises NoHistoryError when no node has a known value.
     """
     until = known_until or clock.issue_time(day)
-    grid = day_grid(clock, first_day(node_loads, clock, day, LONGEST_HISTORY), day, country)
+    whole = day_grid(clock, first_day(node_loads, clock, day, ENSEMBLE_HISTORY), day, country)
     loads = node_loads[["node_id", "start_utc"]].assign(kw=load_kw(node_loads, clock.interval_hours))
-    power = known_cube(grid, loads, "node_id", "kw", nodes, until)
-    known = np.isfinite(power).any(axis=(1, 2))
+    power = known_cube(whole, loads, "node_id", "kw", nodes, until)
+    grid = whole.since(max(whole.days[0], day - timedelta(days=recent_days)))
+    known = np.isfinite(power[:, -len(grid.days) :]).any(axis=(1, 2))
     if not known.any():
         raise NoHistoryError(
             f"no load is known of {', '.join(nodes) or 'any node'} on {grid.days[0]}..{day} before {until.isoformat()}; "
             "expected at least one day of metering/node_loads: run metering for the days before"
         )
     kept = [node for node, has in zip(nodes, known, strict=True) if has]
-    made = forecast_cube(grid, kept, power[known], weather_cubes(grid, features, until))
+    recent = power[known][:, -len(grid.days) :]
+    weather = weather_cubes(grid, features, until)
+    rolls = champion.roll(grid, recent, weather, DEMAND, weekly_naive)
+    before = len(whole.days) - len(grid.days)
+    found = candidates(
+        whole, kept, power[known], features, until, {one.lead: one.targets + before for one in rolls},
+        country=country, region=region, fitted_of=fitted_of,
+    )  # fmt: skip
+    rolls = (
+        [replace(one, ensemble=own.mean, ensemble_quantiles=own.quantiles) for one, own in zip(rolls, found, strict=True)]
+        if found
+        else rolls
+    )
+    made = _published(grid, kept, recent, weather, rolls)
     return ForecastMade(made.forecasts, made.models, tuple(_messages(grid, nodes, known, made.models)))
 
 
-def forecast_cube(grid: DayGrid, nodes: Sequence[str], power: np.ndarray, weather: WeatherCubes | None) -> ForecastMade:
-    """The same from power [nodes, days, slots] and weather that hold nothing but what was known."""
-    rolls = champion.roll(grid, power, weather, DEMAND, weekly_naive)
+def _published(
+    grid: DayGrid, nodes: Sequence[str], power: np.ndarray, weather: WeatherCubes | None, rolls: list[champion.Rolled]
+) -> ForecastMade:
     verdict = champion.contest(grid, power, rolls)
-    mean, bands = champion.published(grid, power, rolls, verdict.keeps_model)
-    model = [CALENDAR_WEATHER if keeps else WEEKLY_NAIVE for keeps in verdict.keeps_model]
+    mean, bands = champion.published(grid, power, rolls, verdict)
+    model = [
+        ENSEMBLE if ensemble else CALENDAR_WEATHER if keeps else WEEKLY_NAIVE
+        for ensemble, keeps in zip(verdict.keeps_ensemble, verdict.keeps_model, strict=True)
+    ]
     seen = champion.weather_digest(weather)
     versions = [champion.model_version(grid, name, power[n], seen) for n, name in enumerate(model)]
     forecasts = champion.forecast_rows(grid, "node_id", list(nodes), mean, bands, model, versions)
@@ -82,9 +109,11 @@ def model_rows(grid: DayGrid, subjects: Sequence[str], model: list[str], version
             "model_version": versions,
             "trained_from_utc": pd.Timestamp(grid.clock.midnight(grid.days[0])),
             "trained_to_utc": pd.Timestamp(grid.clock.bounds(grid.day)[1]),
-            "backtest_mae_kw": verdict.model_mae,
+            "backtest_mae_kw": np.where(verdict.keeps_ensemble, verdict.ensemble_mae, verdict.model_mae),
             "naive_mae_kw": verdict.naive_mae,
-            "beats_naive": verdict.keeps_model,
+            "ensemble_mae_kw": verdict.ensemble_mae,
+            "calendar_weather_mae_kw": verdict.model_mae,
+            "beats_naive": verdict.keeps_model | verdict.keeps_ensemble,
         }
     )
 

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from grid_assets.foundation.lake import Lake
+from grid_assets.foundation.site import Site
 from grid_assets.foundation.tables import Table
+
+
+def history_of(site: Site, day: date) -> list[date]:
+    """The day and those before it that a first run fills."""
+    return [*site.clock.history(day, site.calendar.history_days), day]
+
+
+def learned_days(lake: Lake, node_loads: Table, site: Site, day: date) -> list[date]:
+    """The days that the ensemble learns from: the history, and what the lake has of the days before it."""
+    history = history_of(site, day)
+    earliest = day - timedelta(days=site.forecasting.history_days)
+    older = [date.fromisoformat(key) for key in lake.partitions(node_loads)]
+    return [*(one for one in older if earliest <= one < history[0]), *history]
 
 
 def with_day(lake: Lake, table: Table, days: Sequence[date]) -> pd.DataFrame:

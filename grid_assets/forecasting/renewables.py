@@ -69,8 +69,7 @@ def _kind(grid: DayGrid, kind: str, plants: pd.DataFrame, power: np.ndarray, wea
     rating = plants["rating_kw"].to_numpy(float)
     rolls = champion.roll(grid, power, weather, RECIPES.get(kind, PERSISTENT), daily_naive, rating)
     verdict = _verdict_of_kind(champion.contest(grid, power, rolls))
-    keeps = np.full(len(plants), verdict.keeps_model[0])
-    mean, bands = champion.published(grid, power, rolls, keeps)
+    mean, bands = champion.published(grid, power, rolls, verdict.for_all(len(plants)))
     mean, bands = _possible(mean, rating), _possible(bands, rating)
     if kind == "pv":
         lit = _daylight(grid, power, weather)
@@ -86,7 +85,7 @@ def _verdict_of_kind(contest: champion.Contest) -> champion.Contest:
     """One choice for all plants of a kind: by the sum of their errors."""
     model, naive = np.array([np.nansum(contest.model_mae)]), np.array([np.nansum(contest.naive_mae)])
     enough = contest.backtest_days >= champion.MINIMUM_BACKTEST_DAYS
-    return champion.Contest((model < naive) & enough, model, naive, contest.backtest_days)
+    return champion.Contest((model < naive) & enough, model, naive, contest.backtest_days, np.array([False]), np.array([np.nan]))
 
 
 def _possible(power: np.ndarray, rating: np.ndarray) -> np.ndarray:

@@ -15,7 +15,9 @@ _FORECAST = (
         number(name, f"the mean power stays below this with {round(100 * q)} % probability")
         for name, q in zip(QUANTILE_COLUMNS, QUANTILES, strict=True)
     ),
-    text("model", "calendar_weather, weekly_naive or (plants) persistence: the one that did better on the days before the issue time"),
+    text(
+        "model", "ensemble, calendar_weather, weekly_naive or (plants) persistence: the one that did best on the days before the issue time"
+    ),
     text("model_version", "hash of the configuration, the training data and the library versions"),
     text("readings_version", "hash of the contents of the days of node loads or readings that it was made from"),
 )
@@ -51,12 +53,14 @@ FORECAST_ACCURACY = Table(
 )  # fmt: skip
 
 _CHOICE = (
-    text("model", "the model chosen: calendar_weather, weekly_naive or (plants) persistence"),
+    text("model", "the model chosen: ensemble, calendar_weather, weekly_naive or (plants) persistence"),
     text("model_version", "hash of the configuration, the training data and the library versions"),
     instant("trained_from_utc", "first instant of the training data"),
     instant("trained_to_utc", "end of the training data"),
     number("backtest_mae_kw", "mean absolute error of the model on the last days, each forecast from what was known before; empty: none could be made", nullable=True),
     number("naive_mae_kw", "the same of the naive", nullable=True),
+    number("ensemble_mae_kw", "the same of the ensemble; empty: less than a year of history", nullable=True),
+    number("calendar_weather_mae_kw", "the same of the like-day model", nullable=True),
     flag("beats_naive", "whether the model was kept"),
     text("readings_version", "hash of the contents of the days of node loads or readings that it was trained on"),
 )  # fmt: skip

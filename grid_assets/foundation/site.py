@@ -49,6 +49,7 @@ class Site(sections.Section):
     quantities: dict[str, sections.QuantityLimits] = {}
     """Limits of measured quantities, over the ones that the platform ships."""
     alerts: sections.AlertsSection = sections.AlertsSection()  # type: ignore[call-arg]
+    forecasting: sections.ForecastingSection = sections.ForecastingSection()  # type: ignore[call-arg]
     weather: sections.WeatherSection | None = None
     network: sections.NetworkSection | None = None
     storage: sections.StorageSection | None = None

@@ -183,6 +183,15 @@ class AlertsSection(Section):
     anomaly_deviations: float = Field(6.0, gt=0)
 
 
+class ForecastingSection(Section):
+    """What the forecasts learn from."""
+
+    history_days: int = Field(1830, ge=0, le=36600)
+    """How far back the ensemble looks, as far as the lake has days; a back-fill of a first run takes calendar.history_days only."""
+    holiday_region: str | None = None
+    """Region of the country for its public holidays, as the library `holidays` names it: VIC, BY, ENG ..; None: nationwide ones."""
+
+
 class WeatherInput(Section):
     """Weather files (Parquet or CSV). ``columns`` maps our names to theirs; a list of theirs is averaged."""
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from grid_assets.forecasting import assets, checks
+from grid_assets.forecasting import assets, checks, inputs
 from grid_assets.forecasting.tables import DEMAND_FORECASTS, FORECAST_ACCURACY, MODELS, RENEWABLE_FORECASTS, RENEWABLE_MODELS
 from grid_assets.foundation.dagster.partitions import site_days
 from grid_assets.foundation.dagster.platform import Platform
@@ -64,7 +64,7 @@ def test_day_run_publishes_all_tables_with_checks_and_pictures(platform):
     assert platform.lake.read(MODELS, DAY)["beats_naive"].all()
     assert len(platform.lake.read(RENEWABLE_FORECASTS, DAY)) == 78
     assert platform.lake.read(RENEWABLE_MODELS, DAY)["subject_id"].tolist() == ["hydro"]
-    days = assets.history_of(platform, DAY)
+    days = inputs.history_of(platform.site, DAY)
     assert set(demand["readings_version"]) == {platform.lake.version_of(NODE_LOADS, days)}
     assert set(platform.lake.read(RENEWABLE_MODELS, DAY)["readings_version"]) == {platform.lake.version_of(READINGS, days)}
     scores = platform.lake.read(FORECAST_ACCURACY, DAY).set_index("subject_id")

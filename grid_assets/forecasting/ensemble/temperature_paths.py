@@ -56,7 +56,7 @@ def temperature_paths(observed: np.ndarray, expected: np.ndarray, issue_hour: in
 
     ``observed`` [days, hours], degC, NaN where not measured. ``expected`` [days, offsets, hours]: as forecast at the issue
     hour of each day for that day (offset 0) and those after it, NaN where there is no forecast: the mean of the last three
-    known days at that hour stands in. Whatever ``observed`` holds from an issue time on does not enter that day's path.
+    known days at that hour stands in, moved to meet the forecast where one follows. Whatever ``observed`` holds from an issue time on does not enter that day's path.
     """
     whole = _filled(observed)
     days, offsets = expected.shape[:2]
@@ -65,9 +65,25 @@ def temperature_paths(observed: np.ndarray, expected: np.ndarray, issue_hour: in
     today = expected[:, 0].copy()
     today[:, :issue_hour] = np.where(np.isfinite(observed[:, :issue_hour]), observed[:, :issue_hour], today[:, :issue_hour])
     coming = np.concatenate([today[:, None], expected[:, 1:]], axis=1)
-    usual = paths[:, (PAST_DAYS - PERSISTED_DAYS) * HOURS : PAST_DAYS * HOURS].reshape(days, PERSISTED_DAYS, HOURS).mean(1)
-    paths[:, PAST_DAYS * HOURS :] = np.where(np.isfinite(coming), coming, usual[:, None]).reshape(days, -1)
+    usual = np.tile(
+        paths[:, (PAST_DAYS - PERSISTED_DAYS) * HOURS : PAST_DAYS * HOURS].reshape(days, PERSISTED_DAYS, HOURS).mean(1), offsets
+    )
+    paths[:, PAST_DAYS * HOURS :] = _bridged(coming.reshape(days, -1), usual, paths[:, PAST_DAYS * HOURS - 1])
     return TemperaturePaths(whole, paths)
+
+
+def _bridged(coming: np.ndarray, usual: np.ndarray, latest: np.ndarray) -> np.ndarray:
+    """``coming`` with its gaps filled [days, hours]: the usual course, moved to meet what is known on both sides of a gap.
+
+    ``latest`` [days]: the hour before the first. Behind the last known hour, and where none is known, the usual course stands alone.
+    """
+    made = np.where(np.isfinite(coming), coming, usual)
+    for day in np.flatnonzero(~np.isfinite(coming).all(1) & np.isfinite(coming).any(1)):
+        known = np.flatnonzero(np.isfinite(coming[day]))
+        apart = np.concatenate([[latest[day] - usual[day, HOURS - 1]], coming[day, known] - usual[day, known]])
+        here = np.arange(known[-1])
+        made[day, here] = usual[day, here] + np.interp(here, [-1, *known], apart)
+    return made
 
 
 def as_observed(observed: np.ndarray, offsets: int) -> np.ndarray:

@@ -1,0 +1,110 @@
+"""How the demand forecasts would have done on past days: each day forecast again from what was known at its issue time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from grid_assets.forecasting.accuracy import demand_compared, score
+from grid_assets.forecasting.day_cubes import NoHistoryError
+from grid_assets.forecasting.demand import forecast_demand
+from grid_assets.forecasting.ensemble.kept_models import kept_models_in
+from grid_assets.forecasting.tables import FORECAST_ACCURACY
+from grid_assets.foundation.calendar import days_between
+from grid_assets.foundation.site import Site
+
+
+class NothingToTest(ValueError):
+    """No day of the range can be forecast and compared. The message says which days the lake has."""
+
+
+@dataclass(frozen=True)
+class Backtest:
+    compared: pd.DataFrame
+    """A row per node and interval: node_id, issued_utc, start_utc, mean_kw, the quantiles, model, actual_kw, naive_kw."""
+    scores: pd.DataFrame
+    """Rows of forecasting/forecast_accuracy, without readings_version."""
+    left_out: dict[date, str]
+    """Days that could not be forecast or compared, and why."""
+
+
+def backtest(
+    site: Site,
+    node_loads: pd.DataFrame,
+    features: pd.DataFrame | None,
+    nodes: Sequence[str],
+    first: date,
+    last: date,
+    *,
+    models: Path | None = None,
+    begins: Callable[[date], None] = lambda day: None,
+) -> Backtest:
+    """Forecasts each day first..last as its run would have (so many days before as the site studies ahead), and compares.
+
+    ``node_loads``: metering/node_loads, ``features``: weather/features with their partition in ``day`` (None without
+    weather), both as far back as there is. Every forecast sees only what its issue time knew; readings are those of today.
+    ``models``: folder of kept models. ``begins`` is told each day. Raises NothingToTest.
+    """
+    clock, parts, left_out = site.clock, [], {}
+    for day in days_between(first, last):
+        begins(day)
+        issued = day - timedelta(days=clock.study_day_offset)
+        earliest = pd.Timestamp(clock.midnight(issued - timedelta(days=site.forecasting.history_days)))
+        known = node_loads[(node_loads["start_utc"] >= earliest) & (node_loads["start_utc"] < pd.Timestamp(clock.bounds(issued)[1]))]
+        try:
+            made = forecast_demand(
+                known, features, nodes, clock, issued, country=site.country, region=site.forecasting.holiday_region,
+                recent_days=max(site.calendar.history_days, 1), fitted_of=kept_models_in(models) if models else None,
+            )  # fmt: skip
+        except NoHistoryError as error:
+            left_out[day] = str(error)
+            continue
+        pairs = demand_compared(made.forecasts, node_loads[node_loads["start_utc"] >= earliest], clock, day, country=site.country)
+        if pairs.empty:
+            left_out[day] = "no actual load of that day is known"
+        parts.append(pairs.assign(day=day))
+    if not sum(map(len, parts)):
+        had = clock.days_of(node_loads["start_utc"]) if len(node_loads) else pd.Series([], dtype=object)
+        held = f"{had.min()} to {had.max()}" if len(had) else "no day at all"
+        raise NothingToTest(f"{first} to {last}: nothing could be forecast and compared; the lake holds node loads of {held}")
+    compared = pd.concat(parts, ignore_index=True)
+    rows = [score(str(node), day, each) for (node, day), each in compared.groupby(["node_id", "day"], sort=True)]
+    return Backtest(
+        compared.drop(columns="day"), pd.DataFrame(rows, columns=FORECAST_ACCURACY.columns).drop(columns="readings_version"), left_out
+    )
+
+
+def summary(found: Backtest) -> pd.DataFrame:
+    """A row per node over all its intervals: days, models in use, MAPE, MAE, RMSE, bias, coverage, beside the weekly naive."""
+    rows = []
+    for node, each in found.compared.groupby("node_id"):
+        actual, mean, naive = (each[name].to_numpy(float) for name in ("actual_kw", "mean_kw", "naive_kw"))
+        error, absolute = mean - actual, np.abs(mean - actual)
+        positive = bool((np.abs(actual) > 1e-9).all())
+        inside = (actual >= each["p05_kw"].to_numpy()) & (actual <= each["p95_kw"].to_numpy())
+        days = found.scores[found.scores["subject_id"] == node]
+        rows.append(
+            {
+                "node_id": node, "days": len(days), "models": ", ".join(f"{name} {count}" for name, count in days["model"].value_counts().items()),
+                "mape_pct": 100 * np.mean(absolute / np.abs(actual)) if positive else np.nan, "mae_kw": absolute.mean(),
+                "rmse_kw": np.sqrt(np.mean(error**2)), "bias_pct": 100 * error.mean() / actual.mean() if abs(actual.mean()) > 1e-9 else np.nan,
+                "naive_mae_kw": np.abs(naive - actual).mean(), "coverage_90_pct": 100 * inside.mean(),
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def largest_node(found: Backtest) -> str:
+    """The node of the largest mean load: the system, where it has one."""
+    return str(found.compared.groupby("node_id")["actual_kw"].mean().idxmax())
+
+
+def worst_days(found: Backtest, node: str, count: int = 5) -> pd.DataFrame:
+    """The days of the largest mean absolute errors of a node, with the naive's beside them."""
+    rows = found.scores[found.scores["subject_id"] == node].nlargest(count, "mae_kw")
+    return rows[["day", "model", "mape_pct", "mae_kw", "bias_pct", "naive_mae_kw", "coverage_90_pct"]].reset_index(drop=True)
