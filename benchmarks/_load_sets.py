@@ -113,3 +113,16 @@ def wpd_pod(first: date = date(2019, 1, 1), last: date = date(2019, 12, 30)) -> 
     return LoadSet(
         "wpd_pod demand", LONDON, "GB", "ENG", load.where(load > 50.0).dropna(), _stations(weather, ["temperature"]), first, last
     )
+
+
+FEEDERS = 8
+
+
+def edrp_feeders() -> pd.DataFrame:
+    """560 British households dealt out to eight feeders, and all of them: metering/node_loads' columns that forecasts read."""
+    feed = pd.read_parquet(SHARED / "edrp_meters" / "interval_30min.parquet").astype({"energy_kwh": float})
+    feed["start_utc"] = feed["timestamp_utc"].dt.as_unit("us")
+    feed["node_id"] = "feeder " + (feed["meter_id"].astype(str).str[-4:].astype(int) % FEEDERS).astype(str)
+    energy = feed.groupby(["node_id", "start_utc"], as_index=False)["energy_kwh"].sum()
+    whole = energy.groupby("start_utc", as_index=False)["energy_kwh"].sum().assign(node_id="system")
+    return pd.concat([energy, whole], ignore_index=True).assign(published_pct=100.0)

@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
+import pandas as pd
 from rich.console import Console
 
 from benchmarks import _forecast_peers as peers
@@ -21,11 +23,15 @@ from benchmarks import _load_sets as sets
 from benchmarks._openstef import openstef_forecasts
 from benchmarks.platform import Row, row
 from grid_assets.forecasting.accuracy import pinball
+from grid_assets.forecasting.demand import forecast_demand
 from grid_assets.forecasting.ensemble.forecasts import EnsembleForecast, forecast
+from grid_assets.forecasting.ensemble.histories import node_history
 from grid_assets.forecasting.ensemble.node_models import NodeHistory
 from grid_assets.forecasting.tables import QUANTILES
+from grid_assets.foundation.calendar import SiteCalendar, days_between
 
 HEAT_WAVE = (date(2014, 1, 14), date(2014, 1, 17))
+EDRP_DAYS = (date(2009, 4, 20), date(2009, 5, 30))
 EVERY_DAYS = 4
 """OpenSTEF takes its time: it forecasts every fourth day."""
 LIVE_REPETITIONS = 20
@@ -102,7 +108,7 @@ def gefcom_rows(one: Scored) -> list[Row]:
     on_holidays, otherwise = (one.mape(one.made.mean, np.flatnonzero(chosen)) for chosen in (free, ~free))
     return [
         row("gefcom2014e 2013: MAPE", value, "%", f"stretch 1.45: {_met(value <= 1.45)}; {_peers(one, plain)}", "<= 1.60", value <= 1.6),
-        row("gefcom2014e 2013: a year's back-test", one.seconds, "s", "its warm-up of 120 days included", "< 180", one.seconds < 180),
+        row("gefcom2014e 2013: a year's back-test", one.seconds, "s", "the seven months before it, for weights and bands, included", "< 180", one.seconds < 180),
         row("gefcom2014e 2013: holidays against other days", on_holidays / otherwise, "x", f"MAPE {on_holidays:.2f} and {otherwise:.2f} %", "<= 2", on_holidays <= 2 * otherwise),
     ]  # fmt: skip
 
@@ -199,6 +205,33 @@ def floor_rows() -> list[Row]:
             rows.append(
                 row(f"{name}: MAE", ours, "kW", f"weekly naive {naive:.4g}, plain LightGBM {plain:.4g}", f"< {best:.4g}", ours < best)
             )
+    return rows + feeder_rows()
+
+
+def feeder_rows() -> list[Row]:
+    """Three months of households are too few for the ensemble: the daily job's like-day model, which knows nothing of the issue day."""
+    loads, clock = sets.edrp_feeders(), SiteCalendar(ZoneInfo(sets.LONDON), 30, EDRP_DAYS[0], EDRP_DAYS[1], sets.ISSUE_HOUR, 2)
+    nodes = sorted(loads["node_id"].unique())
+    parts = []
+    for day in days_between(*EDRP_DAYS):
+        issued = day - timedelta(days=clock.study_day_offset)
+        known = loads[loads["start_utc"] < pd.Timestamp(clock.bounds(issued)[1])]
+        made = forecast_demand(known, None, nodes, clock, issued, country="GB").forecasts
+        parts.append(made[made["start_utc"] >= pd.Timestamp(clock.midnight(day))])
+    compared = pd.concat(parts).merge(loads, on=["node_id", "start_utc"])
+    hour = compared.groupby(["node_id", compared["start_utc"].dt.floor("h")])[["mean_kw", "energy_kwh"]].mean()
+    missed = (hour["mean_kw"] - hour["energy_kwh"] / clock.interval_hours).abs().groupby("node_id").mean()
+    rows = []
+    for node in nodes:
+        series = loads[loads["node_id"] == node].set_index("start_utc")["energy_kwh"] / clock.interval_hours
+        history = node_history(series, None, clock, EDRP_DAYS[1], country="GB")
+        positions = np.arange(history.days.index(EDRP_DAYS[0]), history.days.index(EDRP_DAYS[1]) + 1)
+        said = (peers.weekly_naive(history), peers.plain_lightgbm(history, positions))
+        naive, plain = (float(np.nanmean(np.abs(made[positions] - history.load[positions]))) for made in said)
+        beside = f"weekly naive {naive:.3g}, plain LightGBM {plain:.3g}, which know the issue day's morning"
+        rows.append(
+            row(f"edrp {node}: MAE", float(missed[node]), "kW", beside, f"< {min(naive, plain):.3g}", missed[node] < min(naive, plain))
+        )
     return rows
 
 
