@@ -20,6 +20,7 @@ from rich.console import Console
 
 from benchmarks import _forecast_peers as peers
 from benchmarks import _load_sets as sets
+from benchmarks._forecast_pictures import draw_error_map, draw_heat_wave
 from benchmarks._openstef import openstef_forecasts
 from benchmarks.platform import Row, row
 from grid_assets.forecasting.accuracy import pinball
@@ -90,6 +91,7 @@ def run(console: Console) -> list[Row]:
         status.update("vic_elec 2014 ...")
         victoria = scored(sets.vic_elec())
         rows += victoria_rows(victoria)
+        draw_error_map(gefcom, peers.weekly_naive(gefcom.history))
         for one in (gefcom, victoria):
             status.update(f"{one.name}: intervals, raw quantile trees ...")
             rows += interval_rows(one)
@@ -116,6 +118,7 @@ def gefcom_rows(one: Scored) -> list[Row]:
 def victoria_rows(one: Scored) -> list[Row]:
     value, error = one.mape(one.made.mean), rmse_mw(one.made.mean[one.positions], one.actual)
     plain = peers.plain_lightgbm(one.history, one.positions)
+    draw_heat_wave(one, plain)
     heat = np.array([HEAT_WAVE[0] <= day <= HEAT_WAVE[1] for day in one.days()])
     hot = one.mape(one.made.mean, np.flatnonzero(heat))
     said = f"plain LightGBM {one.mape(plain, np.flatnonzero(heat)):.1f}, naive {one.mape(peers.weekly_naive(one.history), np.flatnonzero(heat)):.1f}"

@@ -13,7 +13,8 @@ from grid_assets.forecasting import champion
 from grid_assets.forecasting.champion import CALENDAR_WEATHER, ENSEMBLE, TRAINING_DAYS
 from grid_assets.forecasting.day_cubes import DayGrid, NoHistoryError, WeatherCubes, day_grid, first_day, known_cube, load_kw, weather_cubes
 from grid_assets.forecasting.ensemble.candidates import candidates
-from grid_assets.forecasting.ensemble.node_models import Fitted, NodeHistory
+from grid_assets.forecasting.ensemble.node_models import MINIMUM_TRAINING_DAYS, Fitted, NodeHistory
+from grid_assets.forecasting.ensemble.trees import unavailable
 from grid_assets.forecasting.like_days import DEMAND, weekly_naive
 from grid_assets.foundation.calendar import SiteCalendar
 
@@ -82,7 +83,7 @@ def forecast_demand(
         else rolls
     )
     made = _published(grid, kept, recent, weather, rolls)
-    return ForecastMade(made.forecasts, made.models, tuple(_messages(grid, nodes, known, made.models)))
+    return ForecastMade(made.forecasts, made.models, tuple(_messages(whole, nodes, known, made.models)))
 
 
 def _published(
@@ -119,7 +120,11 @@ def model_rows(grid: DayGrid, subjects: Sequence[str], model: list[str], version
 
 
 def _messages(grid: DayGrid, nodes: Sequence[str], known: np.ndarray, models: pd.DataFrame) -> list[str]:
-    said = [f"{node}: nothing known on {grid.days[0]}..{grid.day}, not forecast" for node, has in zip(nodes, known, strict=True) if not has]
+    # whether a node would have an ensemble is told by the length of its history; only then it matters that there can be none
+    said = [reason] if grid.known >= MINIMUM_TRAINING_DAYS and (reason := unavailable()) else []
+    said += [
+        f"{node}: nothing known on {grid.days[0]}..{grid.day}, not forecast" for node, has in zip(nodes, known, strict=True) if not has
+    ]
     if grid.known < TRAINING_DAYS + champion.MINIMUM_BACKTEST_DAYS:
         said.append(
             f"only {grid.known} days of history: the weekly naive is published with wide quantiles; "

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import duckdb
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from grid_assets.cli import main
 from grid_assets.metering.tables import FAILED_READINGS, METER_DAYS, NODE_LOADS, READINGS, REJECTED_READINGS
 from grid_assets_tests.conftest import SHARED
 from grid_assets_tests.end_to_end.conftest import Ran, content
@@ -122,3 +124,36 @@ def test_running_the_day_again_gives_the_same_content(edrp: Ran):
     after = content(edrp.site)
     changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
     assert not changed
+
+
+def test_plymouths_past_days_are_forecast_again_from_the_command_line_and_as_a_job(plymouth: Ran, tmp_path):
+    first, last = (plymouth.day - timedelta(days=n) for n in (6, 2))
+    csv = tmp_path / "compared.csv"
+    asked = ["backtest", "--site", "plymouth", "--from", first.isoformat(), "--to", last.isoformat(), "--csv", str(csv)]
+    told = CliRunner().invoke(main, asked)
+    assert told.exit_code == 0, told.output
+    assert "worst days of system" in told.output
+    compared = pd.read_csv(csv)
+    assert len(compared) == 5 * 48
+    missed, naive = ((compared[name] - compared["actual_kw"]).abs().mean() for name in ("mean_kw", "naive_kw"))
+    assert missed < naive
+    assert (plymouth.site.artefacts / f"backtest_{first}_{last}.png").read_bytes().startswith(b"\x89PNG")
+
+    job = plymouth.runs().definitions.resolve_job_def("backtest_demand")
+    config = {"ops": {"forecast_again": {"config": {"first_day": first.isoformat(), "last_day": last.isoformat()}}}}
+    made = job.execute_in_process(run_config=config, instance=plymouth.instance)
+    assert made.success
+    said = next(event for event in made.all_node_events if event.is_successful_output).step_output_data.metadata
+    assert f"{missed:.5g}" in said["scores"].value
+    assert "data:image/png" in said["picture"].value
+
+
+def test_a_backtest_of_days_that_the_site_cannot_have_is_refused(plymouth: Ran):
+    for asked, expected in (
+        (("2019-06-10", "2019-06-01"), "is before"),
+        (("1999-01-01", "1999-01-02"), "outside the site's calendar"),
+        (("2018-01-10", "2018-01-11"), "the lake holds node loads of"),
+    ):
+        told = CliRunner().invoke(main, ["backtest", "--site", "plymouth", "--from", asked[0], "--to", asked[1]])
+        assert told.exit_code != 0
+        assert expected in told.output

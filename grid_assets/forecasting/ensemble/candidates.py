@@ -14,6 +14,7 @@ from grid_assets.forecasting.ensemble.calendar_terms import PublicHolidays
 from grid_assets.forecasting.ensemble.forecasts import forecast
 from grid_assets.forecasting.ensemble.node_models import MINIMUM_TRAINING_DAYS, Fitted, NodeHistory
 from grid_assets.forecasting.ensemble.temperature_paths import TemperaturePaths, as_observed, temperature_paths
+from grid_assets.forecasting.ensemble.trees import unavailable
 from grid_assets.forecasting.like_days import mean_of
 from grid_assets.forecasting.tables import QUANTILES
 
@@ -50,12 +51,13 @@ def candidates(
     """The ensemble's forecasts of each lead's ``targets`` (positions in ``grid.days``, the last one of the horizon).
 
     ``power`` [nodes, days, slots], kW, holds nothing but what was known on ``grid.day``; ``features``: rows of weather/features
-    with their partition in ``day``, or None. ``fitted_of`` gives the kept models of a node. Empty where no node has enough history.
+    with their partition in ``day``, or None. ``fitted_of`` gives the kept models of a node. Empty where no node has enough
+    history, and where LightGBM cannot be loaded (``trees.unavailable`` says why).
     """
     by_hour = mean_of(power.reshape(*power.shape[:2], HOURS, -1), 3)
     month_before = grid.days[grid.known - 1].day  # the first days of a month are forecast by models without that month
     enough = np.isfinite(by_hour[:, : max(grid.known - month_before, 0)]).any(2).sum(1) >= MINIMUM_TRAINING_DAYS
-    if not enough.any():
+    if not enough.any() or unavailable():
         return []
     temperature = temperatures(grid, features, until, max(targets))
     holidays = PublicHolidays.of(country, region, grid.days[0], grid.days[-1])

@@ -36,6 +36,15 @@ TEMPERATURES = (
 )  # fmt: skip
 
 
+def unavailable() -> str:
+    """Why trees cannot be grown on this machine, and what to do; "" where they can."""
+    try:
+        import lightgbm  # noqa: F401
+    except (ImportError, OSError) as error:  # an OSError where the OpenMP runtime is absent, which its package does not bring
+        return f"no ensemble: LightGBM cannot be loaded ({error}); on Debian install libgomp1"
+    return ""
+
+
 @dataclass(frozen=True)
 class Trees:
     booster: Any

@@ -1,5 +1,6 @@
 """The ensemble in the daily job: chosen where it is better, at the site's interval, from what was known."""
 
+import sys
 from datetime import date, timedelta
 
 import numpy as np
@@ -113,3 +114,11 @@ def test_each_runs_forecast_is_what_its_issue_day_knew_and_an_early_morning_is_b
     early = path[PAST_DAYS * 24 - 1 : PAST_DAYS * 24 + hour + 1]
     assert (np.diff(early) > 0).mean() > 0.8  # from last night's degrees up to the forecast
     assert not (paths.known[issued - 1] == 30.0).any()
+
+
+def test_where_lightgbm_cannot_be_loaded_the_like_days_stay_and_it_is_said(world, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lightgbm", None)  # an import of it fails
+    loads, features = world
+    made = run(loads, features)
+    assert made.models["model"].tolist() == ["calendar_weather", "calendar_weather"]
+    assert "install libgomp1" in "\n".join(made.messages)

@@ -1,0 +1,95 @@
+"""Past days forecast again: each from what was known, scored as the day's own accuracy, told and drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from grid_assets.figures.backtests import error_map
+from grid_assets.forecasting.backtest import NothingToTest, backtest, largest_node, summary, worst_days
+from grid_assets.forecasting.demand import forecast_demand
+from grid_assets_tests.forecasting import worlds
+
+CLOCK = worlds.clock_of(60)
+FIRST, LAST = date(2016, 5, 20), date(2016, 5, 24)
+BEGIN = FIRST - timedelta(days=50)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a back-test reads of a site."""
+
+    clock = CLOCK
+    country = "DE"
+    calendar = SimpleNamespace(history_days=45)
+    forecasting = SimpleNamespace(history_days=1000, holiday_region=None)
+
+
+@pytest.fixture(scope="module")
+def world():
+    return worlds.node_loads(CLOCK, BEGIN, LAST, ("system", "a")), worlds.features(CLOCK, BEGIN, LAST)
+
+
+@pytest.fixture(scope="module")
+def found(world):
+    return backtest(Settings(), *world, ["system", "a"], FIRST, LAST)
+
+
+def test_a_day_is_forecast_as_its_run_did(world, found):
+    loads, features = world
+    day = FIRST + timedelta(days=2)
+    issued = day - timedelta(days=CLOCK.study_day_offset)
+    known = loads[loads["start_utc"] < pd.Timestamp(CLOCK.bounds(issued)[1])]
+    made = forecast_demand(
+        known, features[features["day"] <= issued], ["system", "a"], CLOCK, issued, country="DE", recent_days=45
+    ).forecasts
+    both = found.compared.merge(made, on=["node_id", "start_utc"], suffixes=("", "_then"))
+    both = both[both["issued_utc"] == both["issued_utc_then"]]
+    assert len(both) == 48
+    np.testing.assert_array_equal(both["mean_kw"], both["mean_kw_then"])
+
+
+def test_scores_per_day_and_over_all_days_agree(found):
+    assert len(found.scores) == 2 * 5
+    assert not found.left_out
+    told = summary(found).set_index("node_id")
+    daily = found.scores[found.scores["subject_id"] == "system"]
+    assert told.loc["system", "mae_kw"] == pytest.approx(daily["mae_kw"].mean())
+    assert told.loc["system", "mae_kw"] < told.loc["system", "naive_mae_kw"]
+    assert told.loc["system", "days"] == 5
+    assert "calendar_weather 5" in told.loc["system", "models"]
+    worst = worst_days(found, "system", 2)
+    assert worst["mae_kw"].tolist() == sorted(daily["mae_kw"], reverse=True)[:2]
+    assert largest_node(found) == "a"  # the made node is twice the size
+
+
+def test_days_without_load_are_left_out_and_said(world):
+    loads, features = world
+    gone = loads[loads["start_utc"] < pd.Timestamp(CLOCK.midnight(LAST))]
+    found = backtest(Settings(), gone, features, ["system", "a"], FIRST, LAST)
+    assert set(found.left_out) == {LAST}
+    assert found.scores["day"].max() == LAST - timedelta(days=1)
+
+
+def test_nothing_to_test_says_what_there_is(world):
+    loads, features = world
+    with pytest.raises(NothingToTest, match=f"{BEGIN} to {LAST}"):
+        backtest(Settings(), loads, features, ["system"], LAST + timedelta(days=40), LAST + timedelta(days=41))
+
+
+def test_every_day_is_told_before_it_is_forecast(world):
+    seen = []
+    backtest(Settings(), *world, ["system"], FIRST, FIRST + timedelta(days=1), begins=seen.append)
+    assert seen == [FIRST, FIRST + timedelta(days=1)]
+
+
+def test_the_map_of_errors_is_a_picture(found, tmp_path: Path):
+    png = error_map(found.compared, "system", "Europe/Berlin", "A made system")
+    assert png.startswith(b"\x89PNG")
+    assert len(png) > 10_000
