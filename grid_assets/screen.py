@@ -148,12 +148,20 @@ def backtest_tables(title: str, scores: pd.DataFrame, node: str, worst: pd.DataF
     return [_frame_table(f"back-test: {title}", scores), _frame_table(f"worst days of {node}", worst)]
 
 
+SHORT = {
+    "node_id": "node", "mape_pct": "MAPE %", "mae_kw": "MAE kW", "rmse_kw": "RMSE kW", "bias_pct": "bias %", "naive_mae_kw": "naive's kW",
+    "coverage_90_pct": "in band %",
+}  # fmt: skip
+
+
 def _frame_table(title: str, frame: pd.DataFrame) -> Table:
     table = Table(title=title, title_justify="left")
     for name in frame:
-        table.add_column(str(name), justify="left" if frame[name].dtype == object else "right")
+        table.add_column(
+            SHORT.get(name, name), justify="left" if frame[name].dtype == object else "right", no_wrap=name in ("node_id", "day")
+        )
     for row in frame.itertuples(index=False):
-        table.add_row(*("-" if value != value else f"{value:,.4g}" if isinstance(value, float) else str(value) for value in row))
+        table.add_row(*("-" if value != value else f"{value:,.3g}" if isinstance(value, float) else str(value) for value in row))
     return table
 
 

@@ -100,8 +100,9 @@ def summary(found: Backtest) -> pd.DataFrame:
 
 
 def largest_node(found: Backtest) -> str:
-    """The node of the largest mean load: the system, where it has one."""
-    return str(found.compared.groupby("node_id")["actual_kw"].mean().idxmax())
+    """The node of the largest mean load, which is the system where there is one; of equal ones the last by name."""
+    means = found.compared.groupby("node_id")["actual_kw"].mean()
+    return str(means[::-1].idxmax())
 
 
 def worst_days(found: Backtest, node: str, count: int = 5) -> pd.DataFrame:

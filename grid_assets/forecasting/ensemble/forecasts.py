@@ -21,6 +21,8 @@ WARM_UP_DAYS = 2 * ERROR_DAYS + 2 * RECENT_DAYS
 MINIMUM_ERROR_DAYS = 10
 EASE = 3.0
 """A day on which the models disagree as they usually do counts 1 + EASE, one on which they disagree twice as much 2 + EASE."""
+MOST_DISAGREEMENT = 5.0
+"""More than so many times the usual disagreement says no more: the models then merely extrapolate in their own ways."""
 WATCHED = (0.05, 0.5, 0.95)
 WIDTH_SHARE, NARROWEST, WIDEST = 0.7, 0.7, 3.0
 """How much of a recent misfit (as an exponent) the bands follow, and how far."""
@@ -95,7 +97,7 @@ def difficulty(regression: np.ndarray, trees: np.ndarray, offset: int) -> np.nda
     for day in range(len(apart)):
         before = daily[max(day - offset - ERROR_DAYS, 0) : max(day - offset, 0)]
         if np.isfinite(before).sum() >= MINIMUM_ERROR_DAYS:
-            made[day] = EASE + around[day] / max(float(np.nanmean(before)), 1e-9)
+            made[day] = EASE + np.minimum(around[day] / max(float(np.nanmean(before)), 1e-9), MOST_DISAGREEMENT)
     return made
 
 

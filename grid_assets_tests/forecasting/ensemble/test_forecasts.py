@@ -79,7 +79,7 @@ def test_hours_on_which_the_models_disagree_are_hard():
     regression = trees_said * 1.02
     regression[110, 12:18] = 130.0
     made = difficulty(regression, trees_said, 1)
-    assert made[110, 14] > 2.0 * made[110, 3]
+    assert made[110, 14] > 1.9 * made[110, 3]
     assert made[109] == pytest.approx(1 + EASE)
     assert made[3] == pytest.approx(1 + EASE)  # nothing is usual yet
 
