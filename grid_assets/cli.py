@@ -185,7 +185,7 @@ def backtest(site_name: str, first_text: str, last_text: str, csv_file: Path | N
 
     The readings and weather are those of the site's lake: run `grid-assets daily` before. A map of the errors goes to the artefacts.
     """
-    from rich.progress import track
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from grid_assets.figures.backtests import error_map
     from grid_assets.forecasting.backtest import NothingToTest, largest_node, summary, worst_days
@@ -199,9 +199,14 @@ def backtest(site_name: str, first_text: str, last_text: str, csv_file: Path | N
         first, last = (site.clock.day(text) for text in (first_text, last_text))
         if last < first:
             raise click.UsageError(f"--to {last} is before --from {first}")
-        steps = iter(track(days_between(first, last), description=f"{site.title}: forecasting again", console=console))
-        found = backtest_of_lake(site, first, last, begins=lambda day: next(steps, None))
-        next(steps, None)  # the bar is full
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=console) as bar:
+            days = days_between(first, last)
+            task = bar.add_task("reading the lake", total=len(days))
+            found = backtest_of_lake(
+                site, first, last, begins=lambda day: bar.update(task, description=f"forecasting {day} again", completed=(day - first).days)
+            )
+            bar.update(task, description=f"forecast {len(days)} days again", completed=len(days))
     except (CalendarError, NothingToTest) as error:
         raise click.ClickException(str(error)) from error
     node = largest_node(found)

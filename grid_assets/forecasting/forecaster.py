@@ -1,4 +1,4 @@
-"""The demand model behind sktime's interface: for one series, from a notebook or in a benchmark beside other forecasters.
+"""The demand models behind sktime's interface: for one series, from a notebook or in a benchmark beside other forecasters.
 
 The daily job calls the same functions for all nodes at once (``demand.forecast_demand``); what comes out is the same.
 This module imports sktime, which takes seconds, so import it only where it is used.
@@ -15,7 +15,11 @@ import pandas as pd
 from sktime.forecasting.base import BaseForecaster
 
 from grid_assets.forecasting import champion
-from grid_assets.forecasting.day_cubes import DayGrid, NoHistoryError, WeatherCubes, day_grid, single_forecast
+from grid_assets.forecasting.day_cubes import DayGrid, NoHistoryError, WeatherCubes, day_grid, day_kinds, single_forecast
+from grid_assets.forecasting.ensemble.candidates import at_interval
+from grid_assets.forecasting.ensemble.forecasts import forecast
+from grid_assets.forecasting.ensemble.histories import TEMPERATURE, node_history
+from grid_assets.forecasting.ensemble.node_models import MINIMUM_TRAINING_DAYS
 from grid_assets.forecasting.like_days import DEMAND, weekly_naive
 from grid_assets.foundation.calendar import SiteCalendar
 
@@ -114,6 +118,81 @@ class CalendarWeatherForecaster(BaseForecaster):
         parts = [self._seen[self._seen.index >= end]] + ([] if X is None else [X.set_axis(_utc_index(X.index))])
         coming = pd.concat(parts).rename_axis("start_utc").reset_index().drop_duplicates("start_utc", keep="last")
         return single_forecast(grid, observed, coming)
+
+
+class EnsembleForecaster(BaseForecaster):
+    """The ensemble of hourly regressions and trees, for a series with a year of history and more.
+
+    Parameters: ``zone``, the IANA time zone of the local day; ``country`` and ``region``, for public holidays. ``y``: mean power
+    by UTC interval start with a regular frequency that divides an hour; missing values may be NaN. The forecast is issued
+    where ``y`` ends, and knows the whole hours until then. ``X`` (optional): a column temperature_degc, observed in ``fit`` and
+    expected in ``predict``. The horizon reaches seven local days ahead. Raises NoHistoryError for less than a year.
+    """
+
+    _tags: ClassVar[dict[str, Any]] = CalendarWeatherForecaster._tags
+
+    def __init__(self, zone: str = "UTC", country: str = "GB", region: str | None = None):
+        self.zone = zone
+        self.country = country
+        self.region = region
+        super().__init__()
+        self.set_config(remember_data=True)  # sktime 1.3 changes the default
+
+    def _fit(self, y: pd.Series, X: pd.DataFrame | None, fh) -> EnsembleForecaster:
+        self._name = y.name
+        self._power = _utc(y)
+        self._seen = None if X is None else X.set_axis(_utc_index(X.index))[TEMPERATURE]
+        step = pd.Timedelta(y.index.freq or y.index[1] - y.index[0])
+        if pd.Timedelta(hours=1) % step:
+            raise ValueError(f"the interval is {step}; expected one that divides an hour")
+        self._minutes = int(step.total_seconds() // 60)
+        self._end = (self._power.index[-1] + step).tz_convert(self.zone)
+        known = self._power.dropna()
+        days = 0 if known.empty else len(set(known.index.tz_convert(self.zone).date))
+        if days < MINIMUM_TRAINING_DAYS + self._end.day:
+            raise NoHistoryError(
+                f"{days} days are known; expected {MINIMUM_TRAINING_DAYS} before the month that begins on {self._end:%Y-%m}-01: "
+                "CalendarWeatherForecaster does with less"
+            )
+        self._fitted: dict[tuple[int, ...], dict] = {}
+        return self
+
+    def _predict(self, fh, X: pd.DataFrame | None) -> pd.Series:
+        index, mean, _ = self._forecast(fh, X, (0.5,))
+        return pd.Series(mean, index=index, name=self._name)
+
+    def _predict_quantiles(self, fh, X: pd.DataFrame | None, alpha) -> pd.DataFrame:
+        levels = [float(level) for level in alpha]
+        index, _, bands = self._forecast(fh, X, levels)
+        name = self._name if self._name is not None else 0
+        return pd.DataFrame(bands.T, index=index, columns=pd.MultiIndex.from_product([[name], levels]))
+
+    def _forecast(self, fh, X: pd.DataFrame | None, levels) -> tuple[pd.Index, np.ndarray, np.ndarray]:
+        index = fh.to_absolute_index(self.cutoff)
+        asked = _utc_index(index)
+        issue_day = self._end.date()
+        last = asked.max().tz_convert(self.zone).date()
+        if (last - issue_day).days > 7:
+            raise ValueError(f"the horizon ends {(last - issue_day).days} local days after {issue_day}; expected seven at most")
+        first = self._power.index[0].tz_convert(self.zone).date()
+        clock = SiteCalendar(ZoneInfo(self.zone), self._minutes, first, None, self._end.hour, max((last - issue_day).days, 1))
+        offsets = sorted({(day - issue_day).days for day in asked.tz_convert(self.zone).date})
+        coming = None if X is None or self._seen is None else {issue_day: X.set_axis(_utc_index(X.index))[TEMPERATURE]}
+        history = node_history(
+            self._power, self._seen, clock, last, country=self.country, region=self.region, offsets=max(offsets) + 1,
+            forecasts_degc=coming, known_hours=self._end.hour,
+        )  # fmt: skip
+        issued = history.days.index(issue_day)
+        made = forecast(history, [issued], offsets, levels, self._fitted.setdefault(tuple(offsets), {}))
+        grid = DayGrid(clock, issue_day, history.days, day_kinds(history.days, self.country))
+        power = grid.cube(self._power.to_numpy(float)[None], pd.DatetimeIndex(self._power.index))[0]
+        day, slot = grid.positions(asked)
+        mean, bands = np.full(len(asked), np.nan), np.full((len(levels), len(asked)), np.nan)
+        for offset, one in made.items():
+            here, target = np.flatnonzero(day == issued + offset), issued + offset
+            mean[here] = at_interval(one.mean[target], grid, power, target, offset + 1)[slot[here]]
+            bands[:, here] = at_interval(one.quantiles[:, target], grid, power, target, offset + 1)[:, slot[here]]
+        return index, mean, bands
 
 
 def _utc_index(index: pd.Index) -> pd.DatetimeIndex:

@@ -126,6 +126,13 @@ def test_running_the_day_again_gives_the_same_content(edrp: Ran):
     assert not changed
 
 
+@pytest.fixture
+def in_plymouths_state(plymouth: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For commands: the fixtures of other sites have set other folders since."""
+    monkeypatch.setenv("GRID_ASSETS_STATE", str(plymouth.site.state.parent))
+
+
+@pytest.mark.usefixtures("in_plymouths_state")
 def test_plymouths_past_days_are_forecast_again_from_the_command_line_and_as_a_job(plymouth: Ran, tmp_path):
     first, last = (plymouth.day - timedelta(days=n) for n in (6, 2))
     csv = tmp_path / "compared.csv"
@@ -148,7 +155,8 @@ def test_plymouths_past_days_are_forecast_again_from_the_command_line_and_as_a_j
     assert "data:image/png" in said["picture"].value
 
 
-def test_a_backtest_of_days_that_the_site_cannot_have_is_refused(plymouth: Ran):
+@pytest.mark.usefixtures("in_plymouths_state")
+def test_a_backtest_of_days_that_the_site_cannot_have_is_refused():
     for asked, expected in (
         (("2019-06-10", "2019-06-01"), "is before"),
         (("1999-01-01", "1999-01-02"), "outside the site's calendar"),

@@ -74,14 +74,14 @@ def candidates(
         for one in made:
             of_lead, asked = found[one.lead - ISSUED_BEFORE], targets[one.lead]
             for place, target in enumerate(asked):
-                one.mean[row, place] = _at_interval(of_lead.mean[target], grid, power[row], int(target), one.lead)
-            one.quantiles[:, row] = _at_interval(of_lead.quantiles[:, asked[-1]], grid, power[row], int(asked[-1]), one.lead)
+                one.mean[row, place] = at_interval(of_lead.mean[target], grid, power[row], int(target), one.lead)
+            one.quantiles[:, row] = at_interval(of_lead.quantiles[:, asked[-1]], grid, power[row], int(asked[-1]), one.lead)
             if not np.isfinite(one.mean[row]).all():  # it has to be judged on the same days as the others
                 one.mean[row] = one.quantiles[:, row] = np.nan
     return made
 
 
-def _at_interval(hours: np.ndarray, grid: DayGrid, power: np.ndarray, target: int, lead: int) -> np.ndarray:
+def at_interval(hours: np.ndarray, grid: DayGrid, power: np.ndarray, target: int, lead: int) -> np.ndarray:
     """Hourly values [.., hours] as values of the site's intervals [.., slots] whose mean over each hour they are.
 
     Within the hour they follow the mean course of the last days of the same kind that were known.

@@ -46,7 +46,7 @@ def node_history(
     ``load_kw``, ``temperature_degc``: series by UTC interval start; values of an hour are averaged. Infinite loads and
     temperatures that cannot be count as unknown. ``forecasts_degc``: the temperature as forecast, by issue day (a series of
     the hours from its issue time on), or one series that holds the latest forecast of every hour (a published day-ahead
-    forecast); None: what was observed stands in, as far as it goes, and a back-test is optimistic. ``known_hours``: hours of
+    forecast). Where none was kept, what was observed stands in, as far as it goes, and a back-test is optimistic. ``known_hours``: hours of
     an issue day whose load is known; None: up to the site's issue hour. Raises UnusableHistory.
     """
     if not isinstance(load_kw.index, pd.DatetimeIndex) or load_kw.index.tz is None:
@@ -81,10 +81,11 @@ def _expected(grid: DayGrid, observed: np.ndarray, forecasts: Mapping[date, pd.S
     if isinstance(forecasts, pd.Series):
         made = as_observed(hours_of(grid, _plausible(forecasts)), offsets)
         return np.where(np.isfinite(made), made, as_observed(observed, offsets))
-    made = np.full((len(grid.days), offsets, observed.shape[1]), np.nan)
+    made = as_observed(observed, offsets)
     for issued, values in forecasts.items():
         position = (issued - grid.days[0]).days
         if 0 <= position < len(grid.days):
+            made[position] = np.nan
             coming = hours_of(grid, _plausible(values))[position : position + offsets]
             made[position, : len(coming)] = coming
     return made

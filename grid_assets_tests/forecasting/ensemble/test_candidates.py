@@ -11,7 +11,7 @@ from grid_assets.forecasting import faults
 from grid_assets.forecasting.day_cubes import day_grid
 from grid_assets.forecasting.demand import forecast_demand
 from grid_assets.forecasting.ensemble import trees
-from grid_assets.forecasting.ensemble.candidates import _at_interval, temperatures
+from grid_assets.forecasting.ensemble.candidates import at_interval, temperatures
 from grid_assets.forecasting.ensemble.temperature_paths import PAST_DAYS
 from grid_assets.forecasting.tables import QUANTILE_COLUMNS
 from grid_assets_tests.forecasting import worlds
@@ -93,10 +93,10 @@ def test_intervals_follow_the_usual_course_within_the_hour_and_keep_its_mean():
     course = np.tile([-3.0, -1.0, 1.0, 3.0], 24)
     power = np.full((len(grid.days), 96), 100.0) + course
     hours = np.linspace(50, 80, 24)
-    made = _at_interval(hours, grid, power, grid.known, 1)
+    made = at_interval(hours, grid, power, grid.known, 1)
     np.testing.assert_allclose(made.reshape(24, 4).mean(1), hours)
     np.testing.assert_allclose(made - np.repeat(hours, 4), course)
-    without = _at_interval(hours, grid, np.full(power.shape, np.nan), grid.known, 1)
+    without = at_interval(hours, grid, np.full(power.shape, np.nan), grid.known, 1)
     np.testing.assert_allclose(without, np.repeat(hours, 4))
 
 
