@@ -19,6 +19,7 @@ from grid_assets.figures.storage import storage_day
 from grid_assets.figures.weather import weather_picture
 from grid_assets.forecasting import accuracy, demand, inputs, renewables
 from grid_assets.forecasting import tables as forecasting
+from grid_assets.forecasting.ensemble.kept_models import kept_models_in
 from grid_assets.foundation.alerts import AlertStore
 from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.lake import Lake
@@ -205,11 +206,15 @@ def derive_features(run: PlainDay) -> None:
 
 def forecast_demand(run: PlainDay) -> None:
     site, clock, day = run.site, run.site.clock, run.day
-    loads = run.lake.read(metering.NODE_LOADS, run.history, columns=NODE_COLUMNS)
+    days = inputs.learned_days(run.lake, metering.NODE_LOADS, site, day)
+    loads = run.lake.read(metering.NODE_LOADS, days, columns=NODE_COLUMNS)
     nodes = sorted(set(run.lake.read(NODES, columns=["node_id"])["node_id"]) | set(loads["node_id"]))
-    known = inputs.with_day(run.lake, weather.FEATURES, run.history)
-    made = demand.forecast_demand(loads, known, nodes, clock, day, country=site.country, known_until=clock.issue_time(day))
-    version = run.lake.version_of(metering.NODE_LOADS, run.history)
+    known = inputs.with_day(run.lake, weather.FEATURES, days)
+    made = demand.forecast_demand(
+        loads, known, nodes, clock, day, country=site.country, region=site.forecasting.holiday_region, known_until=clock.issue_time(day),
+        recent_days=max(site.calendar.history_days, 1), fitted_of=kept_models_in(site.state / "models"),
+    )  # fmt: skip
+    version = run.lake.version_of(metering.NODE_LOADS, days)
     run.write(forecasting.DEMAND_FORECASTS, made.forecasts.assign(readings_version=version))
     run.write(forecasting.MODELS, made.models.assign(readings_version=version))
     demand_fan(made.forecasts, loads, clock, day, site.title)
