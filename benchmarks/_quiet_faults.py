@@ -17,7 +17,7 @@ from benchmarks._detection import Share
 from benchmarks.platform import Row, row
 from grid_assets.foundation.site_sections import ValidationSection
 from grid_assets.metering.vee.day_axes import DayGrid
-from grid_assets.metering.vee.reading_days import rule_failures
+from grid_assets.metering.vee.day_rules import rule_failures
 from grid_assets.metering.vee.validation import BITS
 from grid_assets.simulation.fault_rates import STUCK_LENGTHS
 from grid_assets.simulation.meter_feed import INTERVAL_HOURS

@@ -11,7 +11,7 @@ from datetime import date
 from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.site import Site
 from grid_assets.metering.arrival.arrivals import arrival_day, arrived_files
-from grid_assets.metering.arrival.landing import content_id
+from grid_assets.metering.arrival.day_landings import content_id
 from grid_assets.metering.staleness import StaleDay
 from grid_assets.metering.tables import LANDED_FILES
 

@@ -17,6 +17,7 @@ from grid_assets.foundation.registers import METERS, NODES, read_register
 from grid_assets.foundation.site import Site, load_site
 from grid_assets.metering import raw_days, staleness
 from grid_assets.metering.arrival import landing
+from grid_assets.metering.arrival.day_landings import DayLanding
 from grid_assets.metering.quality import aggregation
 from grid_assets.metering.tables import NODE_LOADS, RAW_READINGS
 from grid_assets.metering.vee import reading_days
@@ -61,6 +62,9 @@ pattern = "reads_{received}.csv"
 columns = { meter_id = "meter", read_utc = "read_at", value = "value", unit = "unit" }
 """
 FIRST, LAST = date(2021, 3, 27), date(2021, 3, 29)
+CHANGE = date(2021, 3, 28)
+"""The day that the clock goes forward."""
+FOLDERS = '[metering]\ncorrections = "corrections"\noutages = "outages"\n'
 LIVE_METERS = ("m1", "m2", "m3", "m4", "g1")
 
 
@@ -87,7 +91,7 @@ class MadeSite:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
 
-    def land(self, *days: date) -> dict[date, landing.DayLanding]:
+    def land(self, *days: date) -> dict[date, DayLanding]:
         made = {}
         for one in landing.land_days(self.site, self.lake, self.register, days or (FIRST,)):
             landing.write_landing(self.lake, one)
@@ -147,3 +151,24 @@ def day_rows(site: Site, day: date, meters: tuple[str, ...] = LIVE_METERS, unit:
 def as_csv(rows: pd.DataFrame, zipped: bool = False) -> bytes:
     data = rows.to_csv(index=False).encode()
     return gzip.compress(data, mtime=0) if zipped else data
+
+
+@pytest.fixture
+def fed(made: MadeSite) -> MadeSite:
+    for day, received in ((FIRST, "20210328"), (CHANGE, "20210329"), (LAST, "20210330")):
+        made.drop(f"reads_{received}T050000Z.csv", as_csv(day_rows(made.site, day)))
+    return made
+
+
+@pytest.fixture
+def entered(make_site) -> MadeSite:
+    """The small site with folders for corrections and outages, its first day made."""
+    made = make_site(readings=FEED + FOLDERS)
+    for folder in ("corrections", "outages"):
+        (made.site_file.parent / folder).mkdir()
+    made.lake.write(METERS, made.register)
+    made.lake.write(NODES, made.nodes)
+    made.drop("reads_20210328T050000Z.csv", as_csv(day_rows(made.site, FIRST)))
+    made.land(FIRST)
+    made.make(FIRST)
+    return made

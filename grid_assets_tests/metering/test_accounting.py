@@ -22,9 +22,8 @@ from grid_assets.metering.tables import (
     RAW_READINGS,
     READINGS,
 )
-from grid_assets_tests.metering.conftest import FIRST, MadeSite, as_csv, day_rows
-from grid_assets_tests.metering.test_doors import CHANGE, _no_docs
-from grid_assets_tests.metering.test_staleness import READING_TABLES, land_measurements, run_assets
+from grid_assets_tests.metering.conftest import CHANGE, FIRST, MadeSite, as_csv, day_rows
+from grid_assets_tests.metering.doors import READING_TABLES, land_measurements, run_assets, without_docs
 
 OF_READINGS = [table.key for table in (CORRECTIONS, OUTAGE_EVENTS, RAW_READINGS, *READING_TABLES)]
 OF_MEASUREMENTS = [table.key for table in (MEASUREMENTS, DEVICE_DAYS, MEASUREMENT_FILE_DAYS)]
@@ -34,7 +33,7 @@ EARLY, LATE = "reads_20210328T060000Z.csv", "reads_20210329T050000Z.csv"
 @pytest.fixture
 def landed(made: MadeSite, monkeypatch: pytest.MonkeyPatch) -> MadeSite:
     """Two files of the first day: one of all meters, and one that sends m1 again."""
-    monkeypatch.setattr(checks, "judge_profiles", lambda *_: _no_docs(made))
+    monkeypatch.setattr(checks, "judge_profiles", lambda *_: without_docs(made))
     for table, rows in ((METERS, made.register), (NODES, made.nodes), (DEVICES, DEVICES.empty())):
         made.lake.write(table, rows)
     made.drop("reads_20210328T050000Z.csv", as_csv(day_rows(made.site, FIRST)))

@@ -1,12 +1,9 @@
-"""The doors in Dagster: a range of days, checks, data docs, sensors; on the small made site."""
+"""The doors in Dagster: a range of days, checks, data docs; on the small made site."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import time
-from datetime import date, timedelta
 from subprocess import run
 
 import dagster as dg
@@ -15,14 +12,11 @@ import pyarrow.compute as pc
 import pytest
 from filelock import FileLock, Timeout
 
-from grid_assets.foundation.dagster.partitions import partitions_of
-from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.lake import Lake
-from grid_assets.foundation.registers import METERS, NODES
-from grid_assets.metering import assets, checks, sensors, watching
+from grid_assets.metering import assets, checks
 from grid_assets.metering.arrival import landing
 from grid_assets.metering.quality.quality_suite import docs_page, judge_profiles
-from grid_assets.metering.staleness import StaleDay, stale_days
+from grid_assets.metering.staleness import stale_days
 from grid_assets.metering.tables import (
     ALERTS,
     FILE_DAYS,
@@ -34,39 +28,8 @@ from grid_assets.metering.tables import (
     READINGS,
     REJECTED_READINGS,
 )
-from grid_assets_tests.metering.conftest import FIRST, LAST, MadeSite, as_csv, day_rows
-
-CHANGE = date(2021, 3, 28)
-LANDING, LATE_DATA = sensors.landing_sensor_of(), sensors.late_data_sensor_of(dg.DefaultSensorStatus.STOPPED)
-
-
-def repository(made: MadeSite) -> dg.RepositoryDefinition:
-    made.lake.write(METERS, made.register)
-    made.lake.write(NODES, made.nodes)
-    doors = dg.Definitions.merge(dg.load_definitions_from_modules([assets, checks]), dg.Definitions(sensors=sensors.sensors_of(made.site)))
-    placed = doors.map_asset_specs(
-        func=lambda spec: spec.replace_attributes(partitions_def=partitions_of(spec.metadata.get("partition", "none"), made.site))
-    )
-    job = dg.define_asset_job("all_metering", selection=dg.AssetSelection.groups("metering"))
-    rest = dg.Definitions(jobs=[job], resources={"platform": Platform(site_file=str(made.site_file))}, executor=dg.in_process_executor)
-    return dg.Definitions.merge(placed, rest).get_repository_def()
-
-
-def executed(made: MadeSite, first: date, last: date, run_config=None) -> dg.ExecuteInProcessResult:
-    tags = {"dagster/asset_partition_range_start": first.isoformat(), "dagster/asset_partition_range_end": last.isoformat()}
-    tags = {"dagster/partition": first.isoformat()} if first == last else tags
-    return repository(made).get_job("all_metering").execute_in_process(tags=tags, run_config=run_config, raise_on_error=False)
-
-
-def checks_of(result) -> dict[str, bool]:
-    return {f"{one.asset_key.path[-1]}.{one.check_name}": one.passed for one in result.get_asset_check_evaluations()}
-
-
-@pytest.fixture
-def fed(made: MadeSite) -> MadeSite:
-    for day, received in ((FIRST, "20210328"), (CHANGE, "20210329"), (LAST, "20210330")):
-        made.drop(f"reads_{received}T050000Z.csv", as_csv(day_rows(made.site, day)))
-    return made
+from grid_assets_tests.metering.conftest import CHANGE, FIRST, LAST, as_csv, day_rows
+from grid_assets_tests.metering.doors import LANDING, LATE_DATA, checks_of, executed, repository, tick, without_docs
 
 
 @pytest.mark.slow
@@ -105,7 +68,7 @@ def test_warnings_do_not_block_and_say_what_is_wrong(made):
 
 
 def test_lost_rows_stop_the_run_before_the_node_loads(fed, monkeypatch):
-    monkeypatch.setattr(checks, "judge_profiles", lambda *_: _no_docs(fed))
+    monkeypatch.setattr(checks, "judge_profiles", lambda *_: without_docs(fed))
     honest = assets.shards.reading_day
 
     def forgetful(*arguments):
@@ -123,7 +86,7 @@ def test_lost_rows_stop_the_run_before_the_node_loads(fed, monkeypatch):
 
 
 def test_files_outside_the_calendar_are_told_by_every_landing_run(fed, monkeypatch):
-    monkeypatch.setattr(checks, "judge_profiles", lambda *_: _no_docs(fed))
+    monkeypatch.setattr(checks, "judge_profiles", lambda *_: without_docs(fed))
     late = "reads_20210402T050000Z.csv"
     fed.drop(late, as_csv(day_rows(fed.site, LAST, ("m1",))))
     fed.drop("reads_20210328T050000.csv", as_csv(day_rows(fed.site, FIRST, ("m1",))))  # no Z: it tells no instant
@@ -148,7 +111,7 @@ class Killed(RuntimeError):
 @pytest.mark.slow
 @pytest.mark.parametrize("before", [FILE_DAYS, READING_INPUTS, ALERTS])
 def test_a_run_that_dies_between_two_tables_leaves_the_day_stale_and_the_next_run_repairs_it(fed, monkeypatch, before):
-    monkeypatch.setattr(checks, "judge_profiles", lambda *_: _no_docs(fed))
+    monkeypatch.setattr(checks, "judge_profiles", lambda *_: without_docs(fed))
     fed.land(FIRST)
     fed.make(FIRST)
     assert stale_days(fed.lake) == []
@@ -197,14 +160,8 @@ def test_a_day_whose_landed_rows_are_gone_is_stale(made):
     assert stale_days(made.lake) == []
 
 
-def _no_docs(fed):
-    from grid_assets.metering.quality.quality_suite import QualityVerdict
-
-    return QualityVerdict(True, {FIRST.isoformat(): ""}, 0, docs_page(fed.site.artefacts))
-
-
 def test_a_back_test_is_told_by_configuration(fed, monkeypatch):
-    monkeypatch.setattr(checks, "judge_profiles", lambda *_: _no_docs(fed))
+    monkeypatch.setattr(checks, "judge_profiles", lambda *_: without_docs(fed))
     config = {"ops": {"metering__raw_readings": {"config": {"known_until": "2021-03-28T04:00:00Z"}}}}
     assert executed(fed, FIRST, FIRST, config).success
     assert fed.lake.read(RAW_READINGS, FIRST).empty
@@ -225,142 +182,6 @@ def test_the_suite_names_the_day_and_node_at_fault(made, tmp_path):
     assert "f1" in verdict.faults[CHANGE.isoformat()]
     assert verdict.page.is_file()
     assert QUALITY_PROFILES.conform(profiles).num_rows == 3
-
-
-def tick(made, sensor, cursor=None):
-    with dg.DagsterInstance.ephemeral() as instance:
-        context = dg.build_sensor_context(
-            instance=instance,
-            cursor=cursor,
-            repository_def=repository(made),
-            resources={"platform": Platform(site_file=str(made.site_file))},
-        )
-        return sensor.evaluate_tick(context)
-
-
-def test_the_landing_sensor_waits_for_quiet_and_asks_once(made):
-    path = made.drop("reads_20210328T050000Z.csv", as_csv(day_rows(made.site, FIRST)))
-    first = tick(made, LANDING)
-    assert first.run_requests == []  # seen for the first time, and fresh
-    second = tick(made, LANDING, first.cursor)
-    assert second.run_requests == []  # unchanged, but younger than ten seconds
-    os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns - 60_000_000_000))
-    third = tick(made, LANDING, second.cursor)
-    assert third.run_requests == []  # its time changed
-    fourth = tick(made, LANDING, third.cursor)
-    assert [one.partition_key for one in fourth.run_requests] == [FIRST.isoformat()]
-    assert tick(made, LANDING, fourth.cursor).run_requests == []
-    made.land(FIRST)
-    landed = tick(made, LANDING, fourth.cursor)
-    assert landed.run_requests == []
-    assert json.loads(landed.cursor)["feed/reads_20210328T050000Z.csv"][2:] == [-1, 1]
-
-
-def test_a_file_whose_landing_failed_is_asked_for_again_until_the_lake_lists_it(made):
-    path = made.drop("reads_20210328T050000Z.csv", as_csv(day_rows(made.site, FIRST)))
-    os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns - 60_000_000_000))
-    files, now, landed = watching.look(made.site), time.time_ns(), watching.listed_in(made.site, made.lake)
-    cursor, keys = None, []
-    for _ in range(2 * watching.RETRY_TICKS + 2):
-        ready, cursor = watching.settled(files, cursor, now, landed)
-        keys += [key for _, key in ready]
-    version = files[0].version
-    assert keys == [version, f"{version}:1", f"{version}:2"]
-    made.land(FIRST)
-    for _ in range(2 * watching.RETRY_TICKS):
-        ready, cursor = watching.settled(files, cursor, now, landed)
-        assert ready == []
-    assert watching.given_up(files, cursor) == []
-    made.drop("reads_20210328T050000Z.csv", b"other bytes")
-    assert not landed(files[0])
-    made.land(FIRST)
-    assert landed(files[0])  # refused, but listed: asking again would not help
-
-
-def test_a_file_that_never_lands_is_given_up_with_a_word_until_it_changes(made):
-    seen = watching.SeenFile("feed/a.csv", 3, 0, FIRST)
-    cursor, keys = None, []
-    for _ in range(10 * watching.RETRY_TICKS):
-        ready, cursor = watching.settled([seen], cursor, 10**12, lambda one: False)
-        keys += [key for _, key in ready]
-    assert len(keys) == len(set(keys)) == watching.MOST_ATTEMPTS
-    (told,) = watching.given_up([seen], cursor)
-    assert told.startswith("feed/a.csv: its landing failed 4 times")
-    assert FIRST.isoformat() in told
-    changed = watching.SeenFile("feed/a.csv", 4, 0, FIRST)
-    for _ in range(2):
-        ready, cursor = watching.settled([changed], cursor, 10**12, lambda one: False)
-    assert [key for _, key in ready] == [changed.version]
-    assert watching.given_up([changed], cursor) == []
-
-
-def test_the_landing_sensor_says_which_file_it_gave_up(made):
-    path = made.drop("reads_20210328T050000Z.csv", as_csv(day_rows(made.site, FIRST)))
-    stat = path.stat()
-    cursor = json.dumps({f"feed/{path.name}": [stat.st_size, stat.st_mtime_ns, watching.RETRY_TICKS, watching.MOST_ATTEMPTS]})
-    result = tick(made, LANDING, cursor)
-    assert result.run_requests == []
-    assert "landing failed 4 times" in result.skip_message
-
-
-def test_the_late_data_sensor_asks_for_days_whose_rows_are_not_all_used(made):
-    rows = day_rows(made.site, FIRST)
-    made.drop("reads_20210328T050000Z.csv", as_csv(rows[rows["meter"] != "m2"]))
-    made.land(FIRST)
-    assert [one.partition_key for one in tick(made, LATE_DATA).run_requests] == [FIRST.isoformat()]
-    made.make(FIRST)
-    assert tick(made, LATE_DATA).run_requests == []
-    made.drop("reads_20210329T050000Z.csv", as_csv(rows[rows["meter"] == "m2"]))
-    made.land(CHANGE)
-    (asked,) = tick(made, LATE_DATA).run_requests
-    assert asked.partition_key == FIRST.isoformat()
-    told = tick(made, LATE_DATA)
-    assert told.run_requests[0].run_key == asked.run_key
-    again = tick(made, LATE_DATA, told.cursor)
-    assert (again.run_requests, again.skip_message) == ([], "the stale days were asked for")
-    (mark,) = [value[0] for value in json.loads(told.cursor).values()]
-    failed = json.dumps({FIRST.isoformat(): [mark, watching.DAY_RETRY_TICKS, watching.MOST_ATTEMPTS]})
-    assert "its runs failed 4 times" in tick(made, LATE_DATA, failed).skip_message
-
-
-def test_days_whose_runs_fail_do_not_starve_later_ones_and_are_given_up(made):
-    def days(numbers) -> list[StaleDay]:
-        return [StaleDay(FIRST + timedelta(days=n), ("late",), "m") for n in numbers]
-
-    failing, cursor, keys = set(range(10)), None, []
-    waiting = set(range(25))
-    for _ in range(6 * watching.DAY_RETRY_TICKS):
-        asked, cursor = watching.days_to_ask(days(sorted(waiting)), cursor, 10)
-        assert len(asked) <= 10
-        keys += [key for _, key in asked]
-        waiting -= {(one.day - FIRST).days for one, _ in asked} - failing  # these are made before the next look
-    assert waiting == failing
-    assert len(keys) == len(set(keys)) == 15 + 10 * watching.MOST_ATTEMPTS
-    assert len(watching.given_up_days(cursor)) == 10
-    (day, *_) = days([0])
-    asked, cursor = watching.days_to_ask([StaleDay(day.day, day.reasons, "other")], cursor, 10)  # what it is made from changed
-    assert [key for _, key in asked] == [f"{FIRST}:other"]
-    assert watching.given_up_days(cursor) == []
-
-
-def test_a_file_still_growing_is_never_ready():
-    def seen(size):
-        return watching.SeenFile("feed/a.csv", size, 0, FIRST)
-
-    cursor = None
-    for size in (1, 2, 3):
-        ready, cursor = watching.settled([seen(size)], cursor, 10**12, lambda one: False)
-        assert ready == []
-    ready, cursor = watching.settled([seen(3)], cursor, 10**12, lambda one: False)
-    assert [one.size for one, _ in ready] == [3]
-    assert watching.settled([seen(3)], cursor, 10**12, lambda one: False)[0] == []
-
-
-def test_a_cursor_of_an_older_release_is_read_as_not_seen():
-    seen = watching.SeenFile("feed/a.csv", 3, 0, FIRST)
-    ready, cursor = watching.settled([seen], json.dumps({"feed/a.csv": [3, 0, True]}), 10**12, lambda one: False)
-    assert ready == []
-    assert [key for _, key in watching.settled([seen], cursor, 10**12, lambda one: False)[0]] == [seen.version]
 
 
 def test_the_doors_import_nothing_heavy():

@@ -32,9 +32,10 @@ from grid_assets.metering.tables import (
 from grid_assets.metering.vee import quality_codes as codes
 from grid_assets.metering.vee import reading_tables as made_tables
 from grid_assets.metering.vee import validation
-from grid_assets.metering.vee.clock_test import lacking_hours, offset_intervals, shifted_days
+from grid_assets.metering.vee.arrived_values import arrived_values, find_exchanges, rescale, take_as_arrived
+from grid_assets.metering.vee.clock_test import lacking_hours, shifted_days
 from grid_assets.metering.vee.day_axes import DayGrid, day_grid
-from grid_assets.metering.vee.day_in_making import DayFlags, Matrices
+from grid_assets.metering.vee.day_in_making import Matrices
 from grid_assets.metering.vee.day_profiles import (
     class_part,
     day_figures,
@@ -42,16 +43,15 @@ from grid_assets.metering.vee.day_profiles import (
     merged_files,
     merged_quality,
     quality_part,
-    row_sums,
 )
-from grid_assets.metering.vee.editing import ACCEPT, REJECT, REPLACE, Corrections, Supply, corrections_on, without_supply
+from grid_assets.metering.vee.day_rules import day_flags, judge, rule_failures, usual_of
+from grid_assets.metering.vee.editing import REJECT, Corrections, Supply, corrections_on, without_supply
 from grid_assets.metering.vee.estimation import ClassProfiles, Estimates, estimate
 from grid_assets.metering.vee.group_movements import DaySample, SamplePart, departures
 from grid_assets.metering.vee.history import History, class_profiles_on
-from grid_assets.metering.vee.like_days import NEAR_HOURS
-from grid_assets.metering.vee.newest_arrivals import Arrivals, last_of_day_before, place
-from grid_assets.metering.vee.register_reads import register_day, register_mismatch, spans_of, to_totals, told_again, without_energy
-from grid_assets.metering.vee.scale_test import WH_PER_KWH, doubtful_days, scaled_days, without_past
+from grid_assets.metering.vee.meter_limits import bounds_kwh, either_way, limit_kwh, limit_of, near_of, offset_of
+from grid_assets.metering.vee.newest_arrivals import Arrivals, place
+from grid_assets.metering.vee.register_reads import to_totals, told_again, without_energy
 from grid_assets.metering.vee.validation import BITS
 
 __all__ = ["DayGrid", "History", "ReadingDay", "ShardInputs", "day_grid", "merge_days", "reading_day"]
@@ -159,19 +159,19 @@ class Validated:
 def validated(grid: DayGrid, inputs: ShardInputs, rules: ValidationSection) -> Validated:
     """What of a shard's day is valid, by the rules and by what analysts say. Raises UnitError and CorrectionError."""
     arrivals = place(grid, inputs.raw)
-    day = _arrived(grid, arrivals, inputs.opening, rules)
+    day = arrived_values(grid, arrivals, inputs.opening, rules)
     classes = class_profiles_on(grid, inputs.class_past)
-    _rescale(grid, day, inputs, classes, rules)
-    _find_exchanges(grid, day)
+    rescale(grid, day, inputs.past, classes, rules)
+    find_exchanges(grid, day)
     edits = corrections_on(grid, inputs.corrections) if len(inputs.corrections) else None
     if edits is not None:
-        _take_as_arrived(day, edits)
+        take_as_arrived(day, edits)
     supply = without_supply(grid, inputs.outages, day.arrived)
-    usual_kwh, usual_count = _usual(inputs.past, grid.shape)
+    usual_kwh, usual_count = usual_of(inputs.past, grid.shape)
     day.failures = rule_failures(grid, day.arrived, rules, inputs.past, usual_kwh / np.maximum(usual_count, 1), supply, inputs.night)
     day.failures[validation.interval_length(day.arrived)] |= BITS["interval_length"]
     day.failures.ravel()[day.exchanged] |= BITS["meter_exchange"]
-    _judge(day, edits)
+    judge(day, edits)
     return Validated(arrivals, day, classes, edits, supply, usual_kwh, usual_count)
 
 
@@ -179,7 +179,7 @@ def sampled_part(grid: DayGrid, inputs: ShardInputs, rules: ValidationSection) -
     """What the meters of a sample tell of their groups' day; intervals of an outage tell nothing."""
     made = validated(grid, inputs, rules)
     valid = made.day.valid if made.supply is None else np.where(made.supply.touched, np.nan, made.day.valid)
-    lacking, heard = lacking_hours(made.day.heard, _offset(grid)), made.day.heard.any(axis=1)
+    lacking, heard = lacking_hours(made.day.heard, offset_of(grid)), made.day.heard.any(axis=1)
     return departures(grid, valid, inputs.past, np.count_nonzero(lacking), np.count_nonzero(heard))
 
 
@@ -193,9 +193,9 @@ def reading_day(grid: DayGrid, inputs: ShardInputs, rules: ValidationSection) ->
     moved = inputs.sample.on(grid) if inputs.sample else None
     made = estimate(day.valid, limit_of(grid, rules), inputs.past, checked.classes, near_of(grid), moved, bounds_kwh(grid))
     _follow_registers(grid, day, made, edits, rules, supply)
-    told = _day_flags(grid, day, rules, checked.usual_kwh, checked.usual_count)
+    told = day_flags(grid, day, rules, checked.usual_kwh, checked.usual_count)
     if not (inputs.sample and inputs.sample.hours_lost):
-        told.bits[shifted_days(day.heard, day.valid, inputs.past, _offset(grid), grid.hours)] |= BITS["shifted_clock"]
+        told.bits[shifted_days(day.heard, day.valid, inputs.past, offset_of(grid), grid.hours)] |= BITS["shifted_clock"]
     words = made_tables.published_words(day, made, edits, None if supply is None else supply.touched)
     valid_count = np.count_nonzero(~np.isnan(day.valid), axis=1)
     shard = {
@@ -210,159 +210,6 @@ def reading_day(grid: DayGrid, inputs: ShardInputs, rules: ValidationSection) ->
         CLASS_PROFILES: class_part(grid, day.valid),
     }
     return ReadingDay(grid, shard, parts)
-
-
-def _offset(grid: DayGrid) -> int:
-    return offset_intervals(grid.starts.tz_convert(grid.zone), grid.hours)
-
-
-def limit_of(grid: DayGrid, rules: ValidationSection) -> int:
-    """The longest gap that is filled linearly, in intervals."""
-    return int(rules.linear_gap_minutes / (60.0 * grid.hours) + 1e-9)
-
-
-def near_of(grid: DayGrid) -> int:
-    """Intervals around one whose like days spread alike."""
-    return max(1, round(NEAR_HOURS / grid.hours))
-
-
-def either_way(grid: DayGrid) -> np.ndarray:
-    """(meters,): whether energy may flow both ways, so that a reading may be negative."""
-    return grid.meters["net_metered"].to_numpy(dtype=bool) | (grid.meters["kind"] == "boundary").to_numpy()
-
-
-def limit_kwh(grid: DayGrid) -> np.ndarray:
-    """(meters,): the most energy that the service can carry in an interval."""
-    return grid.meters["rating_kw"].to_numpy(dtype=float) * grid.hours
-
-
-def bounds_kwh(grid: DayGrid) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the most energy that a meter can tell of an interval, (meters,) each."""
-    most = limit_kwh(grid)
-    return np.where(either_way(grid), -most, 0.0), most
-
-
-def _arrived(grid: DayGrid, arrivals: Arrivals, opening: pa.Table, rules: ValidationSection) -> Matrices:
-    """The newest arrivals in their matrix, and between them what the registers tell."""
-    intervals = grid.shape[1]
-    arrived = np.full(grid.shape, np.nan)
-    flat = arrived.ravel()
-    at, cell = arrivals.intervals
-    flat[cell] = arrivals.kwh[at]
-    sent_intervals = np.zeros(grid.shape[0], dtype=bool)
-    sent_intervals[cell // intervals] = True
-    reads, closed = arrivals.registers
-    modulus = grid.column("register_modulus_kwh", rules.register_modulus_kwh).to_numpy(dtype=float)
-    spans = spans_of(
-        arrivals.row[reads], closed % intervals, arrivals.kwh[reads], last_of_day_before(grid, opening), limit_kwh(grid), modulus,
-        either_way(grid),
-    )  # fmt: skip
-    closing = spans.row * intervals + spans.end - 1
-    silent = np.isnan(flat[closing])
-    plain = silent & ~spans.exchanged & (spans.intervals == 1)
-    flat[closing[plain]] = spans.kwh[plain]
-    both = np.zeros(grid.shape[0], dtype=bool)
-    both[spans.row] = True
-    return Matrices(arrived, ~np.isnan(arrived), closing[plain], spans, both & sent_intervals)
-
-
-def _find_exchanges(grid: DayGrid, day: Matrices) -> None:
-    """The closing reads that cannot be of the register that was read before: their intervals are gaps with a reason."""
-    spans = day.spans
-    across_units = np.isin(spans.row, day.scaled) & (spans.begin <= 0)  # the day before may have been sent in kWh
-    exchanged = (spans.exchanged | spans.too_much(limit_kwh(grid))) & ~across_units
-    closing = spans.row * grid.shape[1] + spans.end - 1
-    alone = exchanged & ~day.heard.ravel()[closing]
-    day.exchanged, day.exchanged_kwh = closing[alone], spans.kwh[alone]
-    day.heard.ravel()[day.exchanged] = True
-    day.exchanged_meters = spans.row[exchanged]
-    spans.exchanged = exchanged | across_units
-
-
-def _rescale(grid: DayGrid, day: Matrices, inputs: ShardInputs, classes: ClassProfiles, rules: ValidationSection) -> None:
-    """Brings days that were sent in Wh to kWh, before any mean of them is taken."""
-    class_kwh = np.full(grid.shape[0], np.nan)
-    known = classes.member >= 0
-    if known.any():
-        told = ~np.isnan(classes.mean).all(axis=1)
-        median = np.full(len(told), np.nan)
-        median[told] = np.nanmedian(classes.mean[told], axis=1)
-        class_kwh[known] = median[classes.member[known]]
-    day.scaled = np.flatnonzero(scaled_days(day.arrived, inputs.past, limit_kwh(grid), class_kwh, rules.scale_ratio))
-    day.unconfirmed = day.scaled[without_past(inputs.past, day.scaled)]
-    day.original = day.arrived[day.scaled]
-    day.arrived[day.scaled] /= WH_PER_KWH
-    wh = np.isin(day.spans.row, day.scaled)
-    day.spans.kwh[wh] /= WH_PER_KWH
-    day.spans.resolution_kwh[wh] /= WH_PER_KWH
-
-
-def _take_as_arrived(day: Matrices, edits: Corrections) -> None:
-    """An analyst who accepts a value of a day that the scale test changed accepts what arrived."""
-    where = {int(row): n for n, row in enumerate(day.scaled)}
-    intervals = day.arrived.shape[1]
-    for at in edits.of(ACCEPT):
-        row, column = divmod(int(edits.cell[at]), intervals)
-        if row in where:
-            day.arrived[row, column] = day.original[where[row], column]
-
-
-def _usual(past: Sequence[np.ndarray], shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Sum and number of the known values of the like days, per meter."""
-    total, count = np.zeros(shape[0]), np.zeros(shape[0], dtype=np.int64)
-    for one in past:
-        sums, known = row_sums(one)
-        total, count = total + sums, count + known
-    return np.where(count > 0, total, np.nan), count
-
-
-def rule_failures(
-    grid: DayGrid, arrived: np.ndarray, rules: ValidationSection, past: Sequence[np.ndarray], usual_kwh: np.ndarray,
-    supply: Supply | None, night: np.ndarray | None,
-) -> np.ndarray:  # fmt: skip
-    """Bits of the rules that each value fails. A value that cannot be (negative, above the rating) is no evidence for the others."""
-    rating = grid.meters["rating_kw"].to_numpy(dtype=float)
-    generates = (grid.meters["kind"] == "generation").to_numpy()
-    negative = validation.negative(arrived, either_way(grid))
-    above = validation.above_rating(arrived, rating, grid.hours)
-    doubtful = doubtful_days(arrived, past, rating * grid.hours)
-    above[doubtful] = ~np.isnan(arrived[doubtful])
-    impossible = negative | above
-    possible = np.where(impossible, np.nan, arrived) if impossible.any() else arrived
-    found = {"negative": negative, "above_rating": above}
-    found["spike"] = validation.spike(possible, rules.spike_ratio, rating, grid.hours, rules.spike_floor_share, past, generates)
-    found["stuck"] = validation.stuck(possible, rules.stuck_intervals, np.where(generates, rating * grid.hours, np.nan), past)
-    found["zero_run"] = validation.zero_run(
-        possible,
-        past,
-        rules.zero_run_usual_kw * grid.hours,
-        rules.zero_run_intervals,
-        generates,
-        None if supply is None else supply.touched,
-    )
-    if rules.near_zero_share > 0:
-        is_load = (grid.meters["kind"] == "load").to_numpy()
-        found["near_zero"] = validation.near_zero(possible, usual_kwh, rules.near_zero_share, rules.near_zero_intervals, is_load)
-    if night is not None:
-        solar = grid.column("photovoltaic", False).to_numpy(dtype=bool)
-        found["pv_at_night"] = validation.pv_at_night(possible, night, solar, rules.night_share * rating * grid.hours)
-    failures = np.zeros(grid.shape, dtype=np.uint16)
-    for rule, where in found.items():
-        failures.ravel()[np.flatnonzero(where)] |= BITS[rule]  # they are few: faster than a mask
-    return failures
-
-
-def _judge(day: Matrices, edits: Corrections | None) -> None:
-    """What is valid: arrived values that failed nothing, and what analysts say."""
-    day.valid = np.where(day.failures == 0, day.arrived, np.nan)
-    if edits is None:
-        return
-    valid, failures, arrived = day.valid.ravel(), day.failures.ravel(), day.arrived.ravel()
-    accept, reject, replaced = (edits.cell[edits.of(one)] for one in (ACCEPT, REJECT, REPLACE))
-    valid[accept] = arrived[accept]
-    valid[reject] = np.nan
-    failures[reject[~np.isnan(arrived[reject])]] |= BITS["correction"]
-    valid[replaced] = edits.kwh[edits.of(REPLACE)]
 
 
 def _follow_registers(
@@ -402,24 +249,3 @@ def _without_supply(grid: DayGrid, made: Estimates, silent: np.ndarray, unended:
     made.error[silent] = 0.0
     made.error[unsure] = np.where(np.isnan(most), limit_kwh(grid)[unsure[0]], most)
     made.energy[silent], made.method[silent] = 0.0, codes.OUTAGE
-
-
-def _day_flags(grid: DayGrid, day: Matrices, rules: ValidationSection, usual_kwh: np.ndarray, usual_count: np.ndarray) -> DayFlags:
-    """The tests of the day as a whole: scale, sum check and usage. They refuse nothing; people look at them."""
-    meters, intervals = grid.shape
-    bits = np.bitwise_or.reduce(day.failures.astype(np.uint32), axis=1)
-    bits[day.scaled] |= BITS["scaled_wh"]
-    bits[day.exchanged_meters] |= BITS["meter_exchange"]
-    by_register = np.where(day.both, register_day(day.spans, meters, intervals), np.nan)
-    finest = np.zeros(meters)
-    np.maximum.at(finest, day.spans.row, day.spans.resolution_kwh)
-    bits[register_mismatch(day.valid, by_register, rules.register_tolerance_pct, finest)] |= BITS["register_mismatch"]
-    sums, count = row_sums(day.valid)
-    enough = 2 * usual_count >= intervals
-    usual = np.where(enough, usual_kwh / np.maximum(usual_count, 1) * intervals, np.nan)
-    own = np.where(5 * count >= 4 * intervals, sums / np.maximum(count, 1) * intervals, np.nan)
-    judged = (grid.meters["kind"] == "load").to_numpy() & ~grid.meters["net_metered"].to_numpy(dtype=bool)
-    high, low = validation.unusual_usage(own, usual, rules.usage_ratio, judged)
-    bits[high] |= BITS["high_usage"]
-    bits[low] |= BITS["low_usage"]
-    return DayFlags(bits, usual, by_register)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from grid_assets.metering.accounting import day_faults, faults_of_landing, landing_faults
-from grid_assets.metering.arrival import landing
+from grid_assets.metering.arrival import landing, landing_folders
 from grid_assets.metering.arrival.arrivals import ArrivalError
 from grid_assets.metering.arrival.landing import EmptyRegister, files_frame, files_of_no_day, land_days, rejected_frame
 from grid_assets.metering.tables import LANDED_FILES, LANDED_ROWS, REJECTED_READINGS
@@ -97,14 +97,14 @@ def test_a_truncated_gzip_is_unreadable(made):
 
 
 def test_a_fault_that_nobody_foresaw_is_one_of_its_file_and_the_others_land(made, monkeypatch):
-    read = landing.read_cells
+    read = landing_folders.read_cells
 
     def failing(data, source, name):
         if "T050000Z" in name:
             raise ZeroDivisionError("half \ud800")
         return read(data, source, name)
 
-    monkeypatch.setattr(landing, "read_cells", failing)
+    monkeypatch.setattr(landing_folders, "read_cells", failing)
     made.drop(NAME, HEADER + GOOD)
     made.drop("reads_20210328T060000Z.csv", HEADER + GOOD.replace("m1", "m2"))
     made.land(FIRST)
