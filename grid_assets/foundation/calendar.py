@@ -27,6 +27,8 @@ class SiteCalendar:
     """None for a live calendar: the last complete day follows the clock."""
     issue_hour: int
     study_day_offset: int
+    horizon_days: int = 0
+    """How many days after the day of issue are forecast; at least up to the study day."""
 
     @property
     def interval(self) -> timedelta:
@@ -72,6 +74,10 @@ class SiteCalendar:
     def study_day(self, day: date) -> date:
         """The day that the run of ``day`` studies and plans for."""
         return day + timedelta(days=self.study_day_offset)
+
+    def horizon_day(self, day: date) -> date:
+        """The last day that the run of ``day`` forecasts: so many days after its day of issue, and never before the study day."""
+        return day + timedelta(days=max(1 + self.horizon_days, self.study_day_offset))
 
     def last_complete_day(self, now: datetime) -> date:
         yesterday = self.day_of(now) - timedelta(days=1)

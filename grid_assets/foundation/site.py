@@ -111,7 +111,15 @@ class Site(sections.Section):
     @property
     def clock(self) -> SiteCalendar:
         chosen = self.calendar
-        return SiteCalendar(self.zone, self.interval_minutes, chosen.first_day, chosen.last_day, chosen.issue_hour, chosen.study_day_offset)
+        return SiteCalendar(
+            self.zone,
+            self.interval_minutes,
+            chosen.first_day,
+            chosen.last_day,
+            chosen.issue_hour,
+            chosen.study_day_offset,
+            chosen.horizon_days,
+        )
 
     def default_day(self, now: datetime) -> date:
         """The day that `daily` runs when none is named."""

@@ -77,6 +77,8 @@ class CalendarSection(Section):
     history_days: int = Field(60, ge=0, le=3660)
     issue_hour: int = Field(9, ge=0, le=23)
     study_day_offset: int = Field(2, ge=1, le=7)
+    horizon_days: int = Field(7, ge=0, le=7)
+    """Days after the day of issue that weather and demand are forecast for."""
 
     @model_validator(mode="after")
     def _replay_is_bounded(self) -> CalendarSection:

@@ -24,7 +24,7 @@ def sun_over(site: Site, first: date, last: date) -> Sun:
     """The sun for the observed days first..last and the horizons of their forecasts."""
     if site.weather is None:
         raise ValueError(f"{site.name}: the site file has no [weather]")
-    start_utc = site.clock.intervals(first, site.clock.study_day(last))
+    start_utc = site.clock.intervals(first, site.clock.horizon_day(last))
     place = site.weather
     return Sun.over(start_utc, pd.Timedelta(site.clock.interval), place.latitude, place.longitude, place.altitude_m)
 
@@ -40,7 +40,7 @@ def feature_rows(
     begin, end = site.clock.midnight(day - timedelta(days=LONGEST_MEAN_DAYS)), site.clock.bounds(day)[1]
     past = observed[(observed["start_utc"] >= begin) & (observed["start_utc"] < end)]
     series = pd.concat([past, forecast], ignore_index=True).set_index("start_utc").sort_index()
-    every = site.clock.intervals(day - timedelta(days=LONGEST_MEAN_DAYS), site.clock.study_day(day))
+    every = site.clock.intervals(day - timedelta(days=LONGEST_MEAN_DAYS), site.clock.horizon_day(day))
     temperature = series["temperature_degc"].reindex(every).astype(float)
     bridged = temperature.interpolate(limit_area="inside", limit=round(12 / site.clock.interval_hours))
     means = {hours: _trailing_mean(bridged, round(hours / site.clock.interval_hours)) for hours in (24, 72)}
@@ -81,7 +81,7 @@ def holidays_of(site: Site, first: date, last: date) -> frozenset[date]:
     """The public holidays of the site's country (nationwide ones) among the days and their horizons."""
     import holidays
 
-    span = days_between(first, site.clock.study_day(last))
+    span = days_between(first, site.clock.horizon_day(last))
     found = holidays.country_holidays(site.country, years=range(span[0].year, span[-1].year + 1))
     return frozenset(one for one in span if one in found)
 

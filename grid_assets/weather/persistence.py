@@ -16,9 +16,9 @@ PERSISTENCE = f"persistence: mean of the last {PERSISTED_DAYS} observed days"
 
 
 def horizon(site: Site, day: date) -> pd.DatetimeIndex:
-    """The intervals from the issue time of ``day``'s run to the end of its study day."""
+    """The intervals from the issue time of ``day``'s run to the end of its horizon."""
     clock = site.clock
-    every = clock.intervals(day + timedelta(days=1), clock.study_day(day))
+    every = clock.intervals(day + timedelta(days=1), clock.horizon_day(day))
     return every[every >= pd.Timestamp(clock.issue_time(day))]
 
 

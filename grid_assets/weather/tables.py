@@ -37,7 +37,7 @@ FEATURES = Table(
     "weather", "features", "a station and interval: the observed day, and the horizon as forecast at the day's issue time", "site_day", ("station_id", "basis", "start_utc"),
     (
         text("station_id", "the station or grid point"),
-        text("basis", "observed (the partition's own day) or forecast (from the issue time to the end of the study day)"),
+        text("basis", "observed (the partition's own day) or forecast (from the issue time to the end of the horizon)"),
         instant("start_utc", "start of the interval"),
         number("temperature_degc", "air temperature", nullable=True),
         number("temperature_mean_24h_degc", "mean of the 24 hours up to this interval", nullable=True),
