@@ -44,7 +44,9 @@ class Rolled:
     def chosen(self, contest: Contest) -> np.ndarray:
         """The winner's forecasts."""
         kept = np.where(contest.keeps_model[:, None, None], self.model, self.naive)
-        return kept if self.ensemble is None else np.where(contest.keeps_ensemble[:, None, None], self.ensemble, kept)
+        if self.ensemble is None:
+            return kept
+        return np.where(contest.keeps_ensemble[:, None, None] & np.isfinite(self.ensemble), self.ensemble, kept)
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def roll(
 ) -> list[Rolled]:
     """The forecast of every lead and its back-test, each day from what was known at its own issue time."""
     made = []
-    for lead in range(1, grid.clock.study_day_offset + 1):
+    for lead in range(1, len(grid.days) - grid.known + 1):
         horizon = grid.known - 1 + lead
         first = max(lead, horizon - lead - backtest_days(grid) + 1)
         targets = np.array([*range(first, grid.known), horizon])
@@ -96,11 +98,11 @@ def errors_of(rolled: Rolled, forecast: np.ndarray, power: np.ndarray) -> np.nda
 
 
 def contest(grid: DayGrid, power: np.ndarray, rolls: list[Rolled]) -> Contest:
-    """Compares mean absolute errors over the horizon's hours of all back-test days; without enough of them the naive stays."""
+    """Compares mean absolute errors over the hours up to the study day, of all back-test days; without enough of them the naive stays."""
     issue_slot = grid.clock.issue_hour * 60 // grid.clock.interval_minutes
 
     def mean_error(forecasts_of: Callable[[Rolled], np.ndarray | None]) -> np.ndarray:
-        made = [(one, forecasts_of(one)) for one in rolls]
+        made = [(one, forecasts_of(one)) for one in rolls if one.lead <= grid.clock.study_day_offset]
         errors = [
             errors_of(one, forecasts, power)[..., issue_slot if one.lead == 1 else 0 :].reshape(len(power), -1)
             for one, forecasts in made

@@ -10,7 +10,7 @@ from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import NODES, PLANTS
 from grid_assets.metering.tables import NODE_LOADS
 
-WHOLE = "every interval from the issue time to the end of the study day, no empty number, ordered quantiles"
+WHOLE = "every interval from the issue time to the end of its horizon, no empty number, ordered quantiles"
 
 
 @dg.asset_check(
@@ -21,9 +21,9 @@ def no_gap(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.Ass
     for key in partition_keys(context):
         loads = platform.lake.read(NODE_LOADS, key, columns=["node_id", "published_pct"])
         nodes = loads.loc[loads["published_pct"] > 50, "node_id"].unique()
-        found[key] = faults.gaps(
-            platform.lake.read(DEMAND_FORECASTS, key), "node_id", nodes, platform.site.clock, platform.site.clock.day(key)
-        )
+        clock = platform.site.clock
+        day = clock.day(key)
+        found[key] = faults.gaps(platform.lake.read(DEMAND_FORECASTS, key), "node_id", nodes, clock, day)
     return recorded(context, platform, DEMAND_FORECASTS, "no_gap", found, expected=WHOLE)
 
 
@@ -31,8 +31,9 @@ def no_gap(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.Ass
 def renewable_no_gap(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     found = {}
     for key in partition_keys(context):
-        forecasts = platform.lake.read(RENEWABLE_FORECASTS, key)
-        found[key] = faults.gaps(forecasts, "plant_id", (), platform.site.clock, platform.site.clock.day(key))
+        clock = platform.site.clock
+        day = clock.day(key)
+        found[key] = faults.gaps(platform.lake.read(RENEWABLE_FORECASTS, key), "plant_id", (), clock, day, clock.study_day(day))
     return recorded(context, platform, RENEWABLE_FORECASTS, "no_gap", found, expected=WHOLE)
 
 

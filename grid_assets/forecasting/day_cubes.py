@@ -62,7 +62,7 @@ class DayGrid:
 
     @property
     def horizon(self) -> pd.DatetimeIndex:
-        """All intervals from the issue time to the end of the study day."""
+        """All intervals from the issue time to the end of the last day."""
         starts = self.clock.intervals(self.days[self.known], self.days[-1])
         return starts[starts >= pd.Timestamp(self.clock.issue_time(self.day))]
 
@@ -101,9 +101,9 @@ class DayGrid:
         return cube[..., day, slot]
 
 
-def day_grid(clock: SiteCalendar, first: date, day: date, country: str) -> DayGrid:
-    """The grid from the first day of history to the study day of ``day``."""
-    days = tuple(days_between(min(first, day), clock.study_day(day)))
+def day_grid(clock: SiteCalendar, first: date, day: date, country: str, last: date | None = None) -> DayGrid:
+    """The grid from the first day of history to ``last``, the study day of ``day`` where none is named."""
+    days = tuple(days_between(min(first, day), last or clock.study_day(day)))
     return DayGrid(clock, day, days, day_kinds(days, country))
 
 

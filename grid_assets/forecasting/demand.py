@@ -48,7 +48,7 @@ def forecast_demand(
     recent_days: int = LONGEST_HISTORY,
     fitted_of: Callable[[str, NodeHistory, Sequence[int]], Fitted] | None = None,
 ) -> ForecastMade:
-    """Forecasts each node from the issue time of ``day`` to the end of its study day.
+    """Forecasts each node from the issue time of ``day`` to the end of its horizon.
 
     ``node_loads``: rows of metering/node_loads of the history and ``day``. ``features``: rows of weather/features with a
     column ``day``, the partition each row comes from; None or empty for a site without weather. ``known_until`` (default:
@@ -58,7 +58,7 @@ def forecast_demand(
     forecasting/demand_forecasts and forecasting/models. Raises NoHistoryError when no node has a known value.
     """
     until = known_until or clock.issue_time(day)
-    whole = day_grid(clock, first_day(node_loads, clock, day, ENSEMBLE_HISTORY), day, country)
+    whole = day_grid(clock, first_day(node_loads, clock, day, ENSEMBLE_HISTORY), day, country, clock.horizon_day(day))
     loads = node_loads[["node_id", "start_utc"]].assign(kw=load_kw(node_loads, clock.interval_hours))
     power = known_cube(whole, loads, "node_id", "kw", nodes, until)
     grid = whole.since(max(whole.days[0], day - timedelta(days=recent_days)))

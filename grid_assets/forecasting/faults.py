@@ -15,9 +15,9 @@ LOWEST_COVERAGE_PCT = 70.0
 TOLERANCE_KW = 1e-9
 
 
-def gaps(forecasts: pd.DataFrame, subject: str, expected: Iterable[str], clock: SiteCalendar, day: date) -> str:
-    """Subjects without every interval from the issue time to the end of the study day, missing numbers, crossing quantiles."""
-    starts = clock.intervals(day, clock.study_day(day))
+def gaps(forecasts: pd.DataFrame, subject: str, expected: Iterable[str], clock: SiteCalendar, day: date, last: date | None = None) -> str:
+    """Subjects without every interval from the issue time to the end of the horizon (or of the day ``last``), missing numbers, crossing quantiles."""
+    starts = clock.intervals(day, last or clock.horizon_day(day))
     starts = starts[starts >= pd.Timestamp(clock.issue_time(day))]
     said = [f"{name} is not forecast" for name in sorted(set(expected) - set(forecasts[subject]))]
     for name, rows in forecasts.groupby(subject):

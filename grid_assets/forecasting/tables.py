@@ -23,7 +23,7 @@ _FORECAST = (
 )
 
 DEMAND_FORECASTS = Table(
-    "forecasting", "demand_forecasts", "a node and interval, from the issue time to the end of the study day", "site_day", ("node_id", "issued_utc", "start_utc"),
+    "forecasting", "demand_forecasts", "a node and interval, from the issue time to the end of the horizon", "site_day", ("node_id", "issued_utc", "start_utc"),
     (text("node_id", "feeder, substation or the system"), *_FORECAST),
 )  # fmt: skip
 

@@ -59,7 +59,7 @@ def test_day_run_publishes_all_tables_with_checks_and_pictures(platform):
     result = materialise(platform)
     assert result.success
     demand = platform.lake.read(DEMAND_FORECASTS, DAY)
-    assert len(demand) == 2 * 78
+    assert len(demand) == 2 * (30 + 7 * 48)  # from nine on the day of issue, and seven days after it
     assert set(demand["node_id"]) == {"system", "feeder"}
     assert platform.lake.read(MODELS, DAY)["beats_naive"].all()
     assert len(platform.lake.read(RENEWABLE_FORECASTS, DAY)) == 78
@@ -111,7 +111,7 @@ def test_a_gap_stops_what_comes_after(platform):
 
     said = faults.gaps(forecasts.iloc[1:].assign(p05_kw=1e9), "node_id", ["system", "feeder", "ghost"], clock, DAY)
     assert "ghost is not forecast" in said
-    assert "1 of 78 intervals missing" in said
+    assert "1 of 366 intervals missing" in said
     assert "quantiles cross" in said
     assert "2 rows with" not in said
     assert faults.gaps(forecasts, "node_id", ["system", "feeder"], clock, DAY) == ""
