@@ -16,7 +16,7 @@ from grid_assets.metering.arrival import landing
 from grid_assets.metering.arrival.stamps import instant_of
 from grid_assets.metering.entries.corrections import corrections_of
 from grid_assets.metering.entries.outages import outages_of
-from grid_assets.metering.quality import aggregation, alert_days, alert_inputs, balances, day_matrices
+from grid_assets.metering.quality import aggregation, alert_days, alert_inputs, balances, day_matrices, load_versions
 from grid_assets.metering.quality.quality_suite import docs_page
 from grid_assets.metering.tables import (
     ALERTS,
@@ -32,6 +32,7 @@ from grid_assets.metering.tables import (
     MEASUREMENTS,
     METER_DAYS,
     NODE_BALANCES,
+    NODE_LOAD_VERSIONS,
     NODE_LOADS,
     OUTAGE_EVENTS,
     QUALITY_PROFILES,
@@ -200,7 +201,7 @@ def pictures_of_readings(platform: Platform, day: date, meter_days: pd.DataFrame
 
 @dg.multi_asset(
     name="metering__node_loads",
-    specs=[spec_of(table, deps=[READINGS, METERS, NODES]) for table in (NODE_LOADS, NODE_BALANCES)],
+    specs=[spec_of(table, deps=[READINGS, METERS, NODES]) for table in (NODE_LOADS, NODE_BALANCES, NODE_LOAD_VERSIONS)],
     can_subset=False,
     backfill_policy=RANGED,
 )
@@ -212,7 +213,9 @@ def node_loads(context: dg.AssetExecutionContext, platform: Platform):
         sums = aggregation.sums_of_day(lake, day, alert_inputs.meters_of(site, register, day), nodes, site.clock.intervals(day))
         loads = sums.node_loads(lake.content_hash(READINGS, day) or "")
         balanced = balances.node_balances(sums, loads)
-        written.append({NODE_BALANCES: lake.write(NODE_BALANCES, balanced, day), NODE_LOADS: lake.write(NODE_LOADS, loads, day)})
+        versions = lake.write(NODE_LOAD_VERSIONS, load_versions.versions_of_day(site, lake, day), day)
+        written.append({NODE_BALANCES: lake.write(NODE_BALANCES, balanced, day), NODE_LOAD_VERSIONS: versions})
+        written[-1][NODE_LOADS] = lake.write(NODE_LOADS, loads, day)
     inputs, title, zone = {READINGS: days, METERS: None, NODES: None}, f"{site.title}, {days[-1]}", site.time_zone
     quality = quality_pictures.node_quality_picture(loads, site.validation.minimum_valid_pct, zone, f"{days[-1]}")
     figures = aggregation.summary(loads, site.clock.interval_hours) | {"quality": picture_metadata(quality)}
@@ -223,6 +226,7 @@ def node_loads(context: dg.AssetExecutionContext, platform: Platform):
     tolerance = site.alerts.balance_tolerance_pct
     picture = quality_pictures.balances_picture(balanced, by_day, tolerance, zone, site.interval_minutes, f"{days[-1]}")
     figures = balances.summary(balanced)
+    yield report(platform, NODE_LOAD_VERSIONS, [one[NODE_LOAD_VERSIONS] for one in written], inputs=inputs)
     yield report(platform, NODE_BALANCES, [one[NODE_BALANCES] for one in written], by_day, inputs=inputs, picture=picture, figures=figures)
 
 

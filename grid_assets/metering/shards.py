@@ -90,12 +90,17 @@ def make_raw_day(site: Site, lake: Lake, day: date, files: Sequence[str], known_
 def raw_shard(task: ShardTask) -> tuple[Shard, Shard]:
     """Writes a shard's part of RAW_READINGS, and of CLOSING_REGISTERS, which spares the next day to read them all again."""
     lake = Lake(task.site.lake_root)
+    rows = landed_part(task, lake)
+    closing = _closing_registers(rows, _opening_registers(task, lake), _carried_since(task))
+    return lake.put_shard(RAW_READINGS, rows, task.day, task.number), lake.put_shard(CLOSING_REGISTERS, closing, task.day, task.number)
+
+
+def landed_part(task: ShardTask, lake: Lake) -> pa.Table:
+    """RAW_READINGS of a shard from the landed files that speak of its day."""
     parts = [part for file in task.files if (part := _rows_of_file(lake, task, file)).num_rows]
     parts.sort(key=lambda part: (part["received_utc"][0].as_py(), part["file_id"][0].as_py()))
     rows = pa.concat_tables(parts) if parts else RAW_READINGS.empty()
-    rows = _by_meter_and_time(rows.unify_dictionaries())
-    closing = _closing_registers(rows, _opening_registers(task, lake), _carried_since(task))
-    return lake.put_shard(RAW_READINGS, rows, task.day, task.number), lake.put_shard(CLOSING_REGISTERS, closing, task.day, task.number)
+    return _by_meter_and_time(rows.unify_dictionaries())
 
 
 def _rows_of_file(lake: Lake, task: ShardTask, file: str) -> pa.Table:
@@ -184,14 +189,14 @@ def _samples(site: Site, lake: Lake, day: date, like_days: tuple[date, ...]) -> 
 def sampled_shard(task: ShardTask) -> SamplePart:
     """What a range of the sample tells of its groups' day; writes nothing."""
     lake = Lake(task.site.lake_root)
-    grid = _grid(task, lake)
+    grid = shard_grid(task, lake)
     return sampled_part(grid, _inputs(task, lake, grid), task.site.validation)
 
 
 def reading_shard(task: ShardTask) -> ShardMade:
     """Makes and writes a shard's part of the day's readings."""
     site, lake = task.site, Lake(task.site.lake_root)
-    grid = _grid(task, lake)
+    grid = shard_grid(task, lake)
     inputs = _inputs(task, lake, grid)
     made = reading_day(grid, inputs, site.validation)
     closing = _closing_registers(inputs.raw, inputs.opening, _carried_since(task))
@@ -200,7 +205,7 @@ def reading_shard(task: ShardTask) -> ShardMade:
     return ShardMade(written, made.parts)
 
 
-def _grid(task: ShardTask, lake: Lake) -> DayGrid:
+def shard_grid(task: ShardTask, lake: Lake) -> DayGrid:
     register = lake.read_between(METERS, None, task.lower, task.upper).to_pandas()
     return day_grid(task.site.clock, register, task.day, lake.read(NODES), lake.read(PLANTS))
 

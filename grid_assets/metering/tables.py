@@ -185,6 +185,18 @@ NODE_LOADS = Table(
     ),
 )  # fmt: skip
 
+NODE_LOAD_VERSIONS = Table(
+    "metering", "node_load_versions", "a node, an interval, and what was known of it from known_utc on until the next of its rows", "site_day",
+    ("node_id", "start_utc", "known_utc"),
+    (
+        text("node_id", "the node"),
+        instant("start_utc", "start of the interval"),
+        instant("known_utc", "from when on this was known: when rows arrived or a correction was entered, at the end of that interval"),
+        number("energy_kwh", "measured energy of the load meters below the node that had arrived; no estimates"),
+        number("known_pct", "the usual energy of those meters of that of all load meters below the node"),
+    ),
+)  # fmt: skip
+
 CLASS_PROFILES = Table(
     "metering", "class_profiles", "a class of customers and an interval: what its valid load meters used", "site_day", ("customer_class", "start_utc"),
     (
