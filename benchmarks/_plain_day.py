@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
+import pyarrow as pa
 
 from grid_assets.figures import quality
 from grid_assets.figures.forecasts import demand_fan, renewable_fan
@@ -17,11 +18,12 @@ from grid_assets.figures.market import load_under_tariffs
 from grid_assets.figures.readings import landing_picture, node_loads_picture, readings_picture
 from grid_assets.figures.storage import storage_day
 from grid_assets.figures.weather import weather_picture
-from grid_assets.forecasting import accuracy, demand, inputs, renewables
+from grid_assets.forecasting import accuracy, demand, inputs, known_loads, renewables
 from grid_assets.forecasting import tables as forecasting
 from grid_assets.forecasting.ensemble.kept_models import kept_models_in
 from grid_assets.foundation.alerts import AlertStore
 from grid_assets.foundation.calendar import days_between
+from grid_assets.foundation.content_hashes import content_hash
 from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.registers import DEVICES, METERS, NODES, PLANTS, UNITS
 from grid_assets.foundation.site import Site
@@ -29,7 +31,7 @@ from grid_assets.foundation.tables import Table
 from grid_assets.market.loads import study_loads
 from grid_assets.market.tables import PRICE_SIGNALS
 from grid_assets.market.what_if import elasticities_of, price_signals
-from grid_assets.metering import measurements, raw_days, shards, staleness
+from grid_assets.metering import load_versions, measurements, raw_days, shards, staleness
 from grid_assets.metering import tables as metering
 from grid_assets.metering.arrival import landing
 from grid_assets.metering.entries.corrections import corrections_of
@@ -47,7 +49,7 @@ SHARE_DAYS = 28
 """As the door of the network: over how many days a meter's energy decides its share of the feeder."""
 METERED = (metering.LANDED_FILES, metering.REJECTED_READINGS, metering.RAW_READINGS, metering.READINGS, metering.FAILED_READINGS,
            metering.EDITED_READINGS, metering.FILE_DAYS, metering.METER_DAYS, metering.QUALITY_PROFILES, metering.CLASS_PROFILES,
-           metering.NODE_LOADS, metering.NODE_BALANCES, metering.CORRECTIONS, metering.OUTAGE_EVENTS, metering.MEASUREMENTS,
+           metering.NODE_LOADS, metering.NODE_BALANCES, metering.NODE_LOAD_VERSIONS, metering.CORRECTIONS, metering.OUTAGE_EVENTS, metering.MEASUREMENTS,
            metering.DEVICE_DAYS, metering.MEASUREMENT_FILE_DAYS, metering.USAGE_SHAPES, metering.USAGE_ANOMALIES, metering.ALERTS)  # fmt: skip
 FORECAST = (weather.OBSERVATIONS, weather.FORECASTS, weather.FEATURES, forecasting.DEMAND_FORECASTS, forecasting.MODELS,
             forecasting.RENEWABLE_FORECASTS, forecasting.RENEWABLE_MODELS, forecasting.FORECAST_ACCURACY)  # fmt: skip
@@ -154,6 +156,7 @@ def aggregate(run: PlainDay) -> None:
     loads = sums.node_loads(lake.content_hash(metering.READINGS, run.day) or "")
     balanced = balances.node_balances(sums, loads)
     run.write(metering.NODE_BALANCES, balanced)
+    run.write(metering.NODE_LOAD_VERSIONS, load_versions.versions_of_day(site, lake, run.day))
     run.write(metering.NODE_LOADS, loads)
     node_loads_picture(loads, zone, site.interval_minutes, f"{site.title}, {run.day}")
     quality.node_quality_picture(loads, site.validation.minimum_valid_pct, zone, f"{run.day}")
@@ -207,17 +210,19 @@ def derive_features(run: PlainDay) -> None:
 def forecast_demand(run: PlainDay) -> None:
     site, clock, day = run.site, run.site.clock, run.day
     days = inputs.learned_days(run.lake, metering.NODE_LOADS, site, day)
-    loads = run.lake.read(metering.NODE_LOADS, days, columns=NODE_COLUMNS)
-    nodes = sorted(set(run.lake.read(NODES, columns=["node_id"])["node_id"]) | set(loads["node_id"]))
+    versions = known_loads.load_versions(run.lake, metering.NODE_LOAD_VERSIONS, metering.NODE_LOADS, days, clock.interval)
+    loads = known_loads.loads_as_of(versions, clock.issue_time(day))
+    registered = run.lake.read(NODES, columns=["node_id", "level"])
+    nodes = sorted(set(registered["node_id"]) | set(loads["node_id"]))
     known = inputs.with_day(run.lake, weather.FEATURES, days)
     made = demand.forecast_demand(
         loads, known, nodes, clock, day, country=site.country, region=site.forecasting.holiday_region, known_until=clock.issue_time(day),
         recent_days=max(site.calendar.history_days, 1), fitted_of=kept_models_in(site.state / "models"),
     )  # fmt: skip
-    version = run.lake.version_of(metering.NODE_LOADS, days)
+    version = content_hash(pa.Table.from_pandas(loads, preserve_index=False))
     run.write(forecasting.DEMAND_FORECASTS, made.forecasts.assign(readings_version=version))
     run.write(forecasting.MODELS, made.models.assign(readings_version=version))
-    demand_fan(made.forecasts, loads, clock, day, site.title)
+    demand_fan(made.forecasts, loads.merge(registered, "left", on="node_id"), clock, day, site.title)
 
 
 def forecast_renewables(run: PlainDay) -> None:

@@ -231,8 +231,9 @@ def backtest_of_lake(site: Site, first: date, last: date, begins: Callable[[date
     """The back-test of a site's days, from what its lake holds. Raises NothingToTest."""
     from grid_assets.forecasting import backtest, inputs
     from grid_assets.forecasting.assets import NODE_COLUMNS
+    from grid_assets.forecasting.known_loads import load_versions
     from grid_assets.foundation.registers import NODES
-    from grid_assets.metering.tables import NODE_LOADS
+    from grid_assets.metering.tables import NODE_LOAD_VERSIONS, NODE_LOADS
     from grid_assets.weather.tables import FEATURES
 
     lake = Lake(site.lake_root)
@@ -240,7 +241,8 @@ def backtest_of_lake(site: Site, first: date, last: date, begins: Callable[[date
     loads = lake.read(NODE_LOADS, days, columns=NODE_COLUMNS)
     features = inputs.with_day(lake, FEATURES, days) if site.weather else None
     nodes = sorted(set(lake.read(NODES, columns=["node_id"])["node_id"]) | set(loads["node_id"]))
-    return backtest.backtest(site, loads, features, nodes, first, last, models=site.state / "models", begins=begins)
+    versions = load_versions(lake, NODE_LOAD_VERSIONS, NODE_LOADS, days, site.clock.interval)
+    return backtest.backtest(site, versions, loads, features, nodes, first, last, models=site.state / "models", begins=begins)
 
 
 @dg.job(

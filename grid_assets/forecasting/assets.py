@@ -5,13 +5,16 @@ from datetime import date, datetime, timedelta
 
 import dagster as dg
 import pandas as pd
+import pyarrow as pa
 
 from grid_assets.forecasting import inputs
+from grid_assets.forecasting.known_loads import load_versions, loads_as_of
 from grid_assets.forecasting.tables import DEMAND_FORECASTS, FORECAST_ACCURACY, MODELS, RENEWABLE_FORECASTS, RENEWABLE_MODELS
+from grid_assets.foundation.content_hashes import content_hash
 from grid_assets.foundation.dagster.doors import asset_of, days_of, report, spec_of
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import NODES, PLANTS
-from grid_assets.metering.tables import NODE_LOADS, READINGS
+from grid_assets.metering.tables import NODE_LOAD_VERSIONS, NODE_LOADS, READINGS
 from grid_assets.weather.tables import FEATURES
 
 NODE_COLUMNS = ["node_id", "level", "start_utc", "energy_kwh", "published_pct"]
@@ -35,7 +38,7 @@ def features_of(platform: Platform, days: list[date]) -> pd.DataFrame | None:
 
 
 @dg.multi_asset(
-    specs=[spec_of(DEMAND_FORECASTS, deps=[NODE_LOADS, FEATURES]), spec_of(MODELS, deps=[NODE_LOADS, FEATURES])], can_subset=False
+    specs=[spec_of(table, deps=[NODE_LOADS, NODE_LOAD_VERSIONS, FEATURES]) for table in (DEMAND_FORECASTS, MODELS)], can_subset=False
 )
 def demand_forecasts(context: dg.AssetExecutionContext, platform: Platform, config: ForecastConfig) -> Iterator[dg.MaterializeResult]:
     from grid_assets.figures.forecasts import demand_fan
@@ -44,21 +47,23 @@ def demand_forecasts(context: dg.AssetExecutionContext, platform: Platform, conf
 
     day, clock = days_of(context, platform)[0], platform.site.clock
     site = platform.site
-    days = inputs.learned_days(platform.lake, NODE_LOADS, site, day)
-    version = platform.lake.version_of(NODE_LOADS, days)
-    loads = platform.lake.read(NODE_LOADS, days, columns=NODE_COLUMNS)
-    until = config.instant(platform, day)
-    nodes = sorted(set(platform.lake.read(NODES, columns=["node_id"])["node_id"]) | set(loads["node_id"]))
+    days, until = inputs.learned_days(platform.lake, NODE_LOADS, site, day), config.instant(platform, day)
+    versions = load_versions(platform.lake, NODE_LOAD_VERSIONS, NODE_LOADS, days, clock.interval)
+    loads = loads_as_of(versions, until)
+    version = content_hash(pa.Table.from_pandas(loads, preserve_index=False))
+    registered = platform.lake.read(NODES, columns=["node_id", "level"])
+    nodes = sorted(set(registered["node_id"]) | set(loads["node_id"]))
     made = demand.forecast_demand(
         loads, features_of(platform, days), nodes, clock, day, country=site.country, region=site.forecasting.holiday_region,
         known_until=until, recent_days=max(site.calendar.history_days, 1), fitted_of=kept_models_in(site.state / "models"),
     )  # fmt: skip
     written = platform.lake.write(DEMAND_FORECASTS, made.forecasts.assign(readings_version=version), day)
     chosen = platform.lake.write(MODELS, made.models.assign(readings_version=version), day)
-    picture = demand_fan(made.forecasts, loads, clock, day, site.title)
+    picture = demand_fan(made.forecasts, loads.merge(registered, "left", on="node_id"), clock, day, site.title)
     said = {"messages": "\n".join(made.messages) or "none", "known_until": until.isoformat()}
-    yield report(platform, DEMAND_FORECASTS, written, made.forecasts, inputs={NODE_LOADS: days}, picture=picture, figures=said)
-    yield report(platform, MODELS, chosen, made.models, inputs={NODE_LOADS: days}, figures=said)
+    read = {NODE_LOAD_VERSIONS: days}
+    yield report(platform, DEMAND_FORECASTS, written, made.forecasts, inputs=read, picture=picture, figures=said)
+    yield report(platform, MODELS, chosen, made.models, inputs=read, figures=said)
 
 
 @dg.multi_asset(

@@ -14,6 +14,7 @@ from grid_assets.forecasting.accuracy import demand_compared, score
 from grid_assets.forecasting.day_cubes import NoHistoryError
 from grid_assets.forecasting.demand import forecast_demand
 from grid_assets.forecasting.ensemble.kept_models import kept_models_in
+from grid_assets.forecasting.known_loads import loads_as_of
 from grid_assets.forecasting.tables import FORECAST_ACCURACY
 from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.site import Site
@@ -35,6 +36,7 @@ class Backtest:
 
 def backtest(
     site: Site,
+    versions: pd.DataFrame,
     node_loads: pd.DataFrame,
     features: pd.DataFrame | None,
     nodes: Sequence[str],
@@ -46,8 +48,9 @@ def backtest(
 ) -> Backtest:
     """Forecasts each day first..last as its run would have (so many days before as the site studies ahead), and compares.
 
-    ``node_loads``: metering/node_loads, ``features``: weather/features with their partition in ``day`` (None without
-    weather), both as far back as there is. Every forecast sees only what its issue time knew; readings are those of today.
+    ``versions``: how the loads became known (``known_loads.load_versions``); ``node_loads``: what they are compared with, metering/node_loads.
+    ``features``: weather/features with their partition in ``day`` (None without weather). All as far back as there is: every
+    forecast sees only what was known at its issue time.
     ``models``: folder of kept models. ``begins`` is told each day. Raises NothingToTest.
     """
     clock, parts, left_out = site.clock, [], {}
@@ -55,7 +58,8 @@ def backtest(
         begins(day)
         issued = day - timedelta(days=clock.study_day_offset)
         earliest = pd.Timestamp(clock.midnight(issued - timedelta(days=site.forecasting.history_days)))
-        known = node_loads[(node_loads["start_utc"] >= earliest) & (node_loads["start_utc"] < pd.Timestamp(clock.bounds(issued)[1]))]
+        known = loads_as_of(versions, clock.issue_time(issued))
+        known = known[(known["start_utc"] >= earliest) & (known["start_utc"] < pd.Timestamp(clock.bounds(issued)[1]))]
         try:
             made = forecast_demand(
                 known, features, nodes, clock, issued, country=site.country, region=site.forecasting.holiday_region,

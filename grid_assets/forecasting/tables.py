@@ -19,7 +19,7 @@ _FORECAST = (
         "model", "ensemble, calendar_weather, weekly_naive or (plants) persistence: the one that did best on the days before the issue time"
     ),
     text("model_version", "hash of the configuration, the training data and the library versions"),
-    text("readings_version", "hash of the contents of the days of node loads or readings that it was made from"),
+    text("readings_version", "hash of the node loads as they were known then, or of the days of readings, that it was made from"),
 )
 
 DEMAND_FORECASTS = Table(
@@ -62,7 +62,7 @@ _CHOICE = (
     number("ensemble_mae_kw", "the same of the ensemble; empty: less than a year of history", nullable=True),
     number("calendar_weather_mae_kw", "the same of the like-day model", nullable=True),
     flag("beats_naive", "whether the model was kept"),
-    text("readings_version", "hash of the contents of the days of node loads or readings that it was trained on"),
+    text("readings_version", "hash of the node loads as they were known then, or of the days of readings, that it was trained on"),
 )  # fmt: skip
 
 MODELS = Table(

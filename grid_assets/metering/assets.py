@@ -11,12 +11,12 @@ from grid_assets.foundation.dagster.doors import RANGED, asset_of, days_of, pict
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import DEVICES, METERS, NODES, ids_in_both
 from grid_assets.foundation.tables import Table
-from grid_assets.metering import accounting, measurements, raw_days, shards, staleness
+from grid_assets.metering import accounting, load_versions, measurements, raw_days, shards, staleness
 from grid_assets.metering.arrival import landing
 from grid_assets.metering.arrival.stamps import instant_of
 from grid_assets.metering.entries.corrections import corrections_of
 from grid_assets.metering.entries.outages import outages_of
-from grid_assets.metering.quality import aggregation, alert_days, alert_inputs, balances, day_matrices, load_versions
+from grid_assets.metering.quality import aggregation, alert_days, alert_inputs, balances, day_matrices
 from grid_assets.metering.quality.quality_suite import docs_page
 from grid_assets.metering.tables import (
     ALERTS,

@@ -14,6 +14,7 @@ import pytest
 from grid_assets.figures.backtests import error_map
 from grid_assets.forecasting.backtest import NothingToTest, backtest, largest_node, summary, worst_days
 from grid_assets.forecasting.demand import forecast_demand
+from grid_assets.forecasting.known_loads import with_ends
 from grid_assets_tests.forecasting import worlds
 
 CLOCK = worlds.clock_of(60)
@@ -31,6 +32,17 @@ class Settings:
     forecasting = SimpleNamespace(history_days=1000, holiday_region=None)
 
 
+def versions(loads: pd.DataFrame) -> pd.DataFrame:
+    """All known at the end of their intervals."""
+    known = loads["start_utc"] + CLOCK.interval
+    named = loads[["node_id", "start_utc", "energy_kwh"]]
+    return with_ends(named.assign(known_utc=known, known_pct=loads["published_pct"]))
+
+
+def run_of(loads: pd.DataFrame, features: pd.DataFrame, *asked, **more):
+    return backtest(Settings(), versions(loads), loads, features, *asked, **more)
+
+
 @pytest.fixture(scope="module")
 def world():
     return worlds.node_loads(CLOCK, BEGIN, LAST, ("system", "a")), worlds.features(CLOCK, BEGIN, LAST)
@@ -38,7 +50,7 @@ def world():
 
 @pytest.fixture(scope="module")
 def found(world):
-    return backtest(Settings(), *world, ["system", "a"], FIRST, LAST)
+    return run_of(*world, ["system", "a"], FIRST, LAST)
 
 
 def test_a_day_is_forecast_as_its_run_did(world, found):
@@ -72,7 +84,7 @@ def test_scores_per_day_and_over_all_days_agree(found):
 def test_days_without_load_are_left_out_and_said(world):
     loads, features = world
     gone = loads[loads["start_utc"] < pd.Timestamp(CLOCK.midnight(LAST))]
-    found = backtest(Settings(), gone, features, ["system", "a"], FIRST, LAST)
+    found = run_of(gone, features, ["system", "a"], FIRST, LAST)
     assert set(found.left_out) == {LAST}
     assert found.scores["day"].max() == LAST - timedelta(days=1)
 
@@ -80,12 +92,12 @@ def test_days_without_load_are_left_out_and_said(world):
 def test_nothing_to_test_says_what_there_is(world):
     loads, features = world
     with pytest.raises(NothingToTest, match=f"{BEGIN} to {LAST}"):
-        backtest(Settings(), loads, features, ["system"], LAST + timedelta(days=40), LAST + timedelta(days=41))
+        run_of(loads, features, ["system"], LAST + timedelta(days=40), LAST + timedelta(days=41))
 
 
 def test_every_day_is_told_before_it_is_forecast(world):
     seen = []
-    backtest(Settings(), *world, ["system"], FIRST, FIRST + timedelta(days=1), begins=seen.append)
+    run_of(*world, ["system"], FIRST, FIRST + timedelta(days=1), begins=seen.append)
     assert seen == [FIRST, FIRST + timedelta(days=1)]
 
 

@@ -14,7 +14,7 @@ from grid_assets.forecasting.tables import DEMAND_FORECASTS, FORECAST_ACCURACY, 
 from grid_assets.foundation.dagster.partitions import site_days
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import NODES, PLANTS
-from grid_assets.metering.tables import NODE_LOADS, READINGS
+from grid_assets.metering.tables import NODE_LOAD_VERSIONS, NODE_LOADS, READINGS
 from grid_assets_tests.conftest import SHARED, SITES
 from grid_assets_tests.forecasting import worlds
 
@@ -65,7 +65,8 @@ def test_day_run_publishes_all_tables_with_checks_and_pictures(platform):
     assert len(platform.lake.read(RENEWABLE_FORECASTS, DAY)) == 78
     assert platform.lake.read(RENEWABLE_MODELS, DAY)["subject_id"].tolist() == ["hydro"]
     days = inputs.history_of(platform.site, DAY)
-    assert set(demand["readings_version"]) == {platform.lake.version_of(NODE_LOADS, days)}
+    assert set(demand["readings_version"]) == set(platform.lake.read(MODELS, DAY)["readings_version"])
+    assert demand["readings_version"].nunique() == 1
     assert set(platform.lake.read(RENEWABLE_MODELS, DAY)["readings_version"]) == {platform.lake.version_of(READINGS, days)}
     scores = platform.lake.read(FORECAST_ACCURACY, DAY).set_index("subject_id")
     assert set(scores.index) == {"system", "feeder", "hydro"}
@@ -95,9 +96,29 @@ def test_a_forecast_says_which_version_of_the_loads_it_was_made_from(platform):
     version = platform.lake.read(DEMAND_FORECASTS, DAY)["readings_version"].iloc[0]
     before = DAY - timedelta(days=1)
     loads = platform.lake.read(NODE_LOADS, before)
-    platform.lake.write(NODE_LOADS, loads.assign(readings_version="late rows"), before)
+    platform.lake.write(NODE_LOADS, loads.assign(energy_kwh=1.01 * loads["energy_kwh"]), before)
     materialise(platform)
     assert platform.lake.read(DEMAND_FORECASTS, DAY)["readings_version"].iloc[0] != version
+
+
+def test_loads_that_arrive_after_the_issue_time_change_nothing_of_a_forecast_made_again(platform):
+    lake, issued = platform.lake, pd.Timestamp(platform.site.clock.issue_time(DAY))
+    kept = {}
+    for day in inputs.history_of(platform.site, DAY):
+        loads = lake.read(NODE_LOADS, day)
+        rows = loads[["node_id", "start_utc", "energy_kwh"]].assign(known_pct=loads["published_pct"])
+        kept[day] = rows.assign(known_utc=issued - pd.Timedelta(hours=1))
+        lake.write(NODE_LOAD_VERSIONS, kept[day], day)
+    materialise(platform)
+    made = {table: lake.content_hash(table, DAY) for table in (DEMAND_FORECASTS, MODELS)}
+    for day, rows in kept.items():
+        later = rows.assign(energy_kwh=3.0 * rows["energy_kwh"], known_utc=issued + pd.Timedelta(minutes=30))
+        lake.write(NODE_LOAD_VERSIONS, pd.concat([rows, later]), day)
+    materialise(platform)
+    assert {table: lake.content_hash(table, DAY) for table in made} == made
+    later = {"known_until": (issued + pd.Timedelta(minutes=30)).isoformat()}
+    materialise(platform, later)
+    assert lake.content_hash(DEMAND_FORECASTS, DAY) != made[DEMAND_FORECASTS]
 
 
 def test_a_gap_stops_what_comes_after(platform):

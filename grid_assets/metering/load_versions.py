@@ -30,7 +30,6 @@ LEAST_WEIGHT = 1e-3
 """Of the mean usual energy: a meter that usually uses nothing still counts a little."""
 SCALED, SCALE_TOLERANCE = 1e-3, 0.02
 """A published value that is a thousandth of the arrived one was sent in Wh; so was what it replaced."""
-_VERSION = ["node_id", "start_utc"]
 
 
 @dataclass(frozen=True)
@@ -179,7 +178,7 @@ class NodeChanges:
                 "known_pct": 100.0 * weight[node, moment] / np.where(empty, 1.0, self._tree.summed(self._weight))[node],
             }
         )
-        made[["energy_kwh", "known_pct"]] = made.groupby(_VERSION, sort=False)[["energy_kwh", "known_pct"]].cumsum()
+        made[["energy_kwh", "known_pct"]] = made.groupby(["node_id", "start_utc"], sort=False)[["energy_kwh", "known_pct"]].cumsum()
         made.loc[empty[node], "known_pct"] = 100.0
         made["known_pct"] = made["known_pct"].clip(0.0, 100.0)
         return made[NODE_LOAD_VERSIONS.columns]
@@ -232,10 +231,3 @@ def corrections_in(grid: DayGrid, edited: pd.DataFrame) -> Corrected:
     entered = pd.DatetimeIndex(rows["entered_utc"]).as_unit("us").asi8
     replaced = rows["replaced_kwh"].to_numpy(float)
     return Corrected((row * grid.shape[1] + slot)[here], entered[here], replaced[here])
-
-
-def loads_as_of(versions: pd.DataFrame, until: datetime) -> pd.DataFrame:
-    """What was known at ``until``: node_id, start_utc, energy_kwh, published_pct (the known share of the usual energy)."""
-    known = versions[versions["known_utc"] <= pd.Timestamp(until)]
-    newest = known.sort_values([*_VERSION, "known_utc"], kind="stable").drop_duplicates(_VERSION, keep="last")
-    return newest.drop(columns="known_utc").rename(columns={"known_pct": "published_pct"}).reset_index(drop=True)

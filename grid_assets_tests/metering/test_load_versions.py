@@ -11,14 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grid_assets.metering.quality.load_versions import (
-    Corrected,
-    NodeChanges,
-    changes,
-    corrections_in,
-    loads_as_of,
-    usual_energy,
-)
+from grid_assets.forecasting.known_loads import loads_as_of
+from grid_assets.metering.load_versions import Corrected, NodeChanges, changes, corrections_in, usual_energy
 from grid_assets.metering.tables import NODE_LOAD_VERSIONS, RAW_READINGS
 from grid_assets.metering.vee.day_axes import DayGrid
 
