@@ -16,16 +16,23 @@ from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.site import Site
 from grid_assets.foundation.tables import Table
 
-REGISTERS, HISTORY, DAY, EVENT, CONSTRAINT_EVENT, STUDY, PUBLISH = (
+REGISTERS, HISTORY, DAY, INTRADAY, EVENT, CONSTRAINT_EVENT, STUDY, PUBLISH = (
     "registers",
     "history",
     "day",
+    "intraday",
     "demand_response_event",
     "constraint_event",
     "price_study",
     "publish",
 )
-PARTITIONS_OF_JOB = {DAY: ("site_day", "arrival_day"), EVENT: ("dr_event",), CONSTRAINT_EVENT: ("constraint_event",), STUDY: ("study",)}
+PARTITIONS_OF_JOB = {
+    DAY: ("site_day", "arrival_day"),
+    INTRADAY: ("intraday",),
+    EVENT: ("dr_event",),
+    CONSTRAINT_EVENT: ("constraint_event",),
+    STUDY: ("study",),
+}
 HISTORY_AREAS = ("metering", "weather")
 """What a back-fill of history needs: readings and weather. Their assets take a range of days in one call."""
 
@@ -54,6 +61,7 @@ def jobs_of(specs: Iterable[dg.AssetSpec]) -> dict[str, AssetJob]:
         REGISTERS: "Registers and the network's topology: what changes seldom.",
         HISTORY: "Readings and weather of past days, a range in one call.",
         DAY: "The day run: from raw readings to schedules and price signals.",
+        INTRADAY: "Demand forecast again in the course of the day, from what has arrived since the morning.",
         EVENT: "Measures and settles one demand-response event that has ended.",
         CONSTRAINT_EVENT: "Drafts a demand-response event for an expected constraint violation.",
         STUDY: "One price what-if.",
@@ -76,6 +84,7 @@ def schedules_of(site: Site, jobs: Mapping[str, AssetJob]) -> list:
     status = dg.DefaultScheduleStatus.RUNNING if live else dg.DefaultScheduleStatus.STOPPED
     hour = site.calendar.issue_hour
     return [
+        *reissues_of(site, jobs, status),
         dg.ScheduleDefinition(
             "registers_every_morning",
             job=jobs[REGISTERS],
@@ -85,6 +94,37 @@ def schedules_of(site: Site, jobs: Mapping[str, AssetJob]) -> list:
         ),
         dg.build_schedule_from_partitioned_job(jobs[DAY], name="every_morning", hour_of_day=hour, minute_of_hour=15, default_status=status),
     ]
+
+
+def reissues_of(site: Site, jobs: Mapping[str, AssetJob], status: dg.DefaultScheduleStatus) -> list[dg.ScheduleDefinition]:
+    """Demand forecast again every so many minutes, where the site asks for it."""
+    minutes = site.forecasting.reissue_minutes
+    if minutes is None:
+        return []
+
+    @dg.schedule(
+        name="in_the_course_of_the_day",
+        job=jobs[INTRADAY],
+        cron_schedule=f"*/{minutes} * * * *" if minutes < 60 else f"0 */{minutes // 60} * * *",
+        execution_timezone=site.time_zone,
+        default_status=status,
+    )
+    def in_the_course_of_the_day(context: dg.ScheduleEvaluationContext):
+        return reissue_at(site, context.scheduled_execution_time)
+
+    return [in_the_course_of_the_day]
+
+
+def reissue_at(site: Site, instant: datetime) -> dg.RunRequest | dg.SkipReason:
+    """The run that forecasts again at an instant; none for the minutes in which the morning's own run is on its way."""
+    day = site.clock.issued_in_the_course_of(instant)
+    last = site.clock.last_complete_day(instant)
+    if not site.clock.first_day <= day <= last:
+        return dg.SkipReason(f"{day} is no day of the site's calendar")
+    until = instant.astimezone(UTC).isoformat()
+    reissue = {"until": until, "only_after_a_miss": site.forecasting.reissue_only_after_a_miss}
+    ops = {"metering__loads_under_way": {"config": {"until": until}}, "forecasting__intraday_forecasts": {"config": reissue}}
+    return dg.RunRequest(run_key=until, partition_key=day.isoformat(), run_config={"ops": ops})
 
 
 def chain_sensors(site: Site, jobs: Mapping[str, AssetJob]) -> list[dg.SensorDefinition]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import pandas as pd
 
@@ -26,6 +26,33 @@ def demand_fan(forecasts: pd.DataFrame, node_loads: pd.DataFrame, clock: SiteCal
     _fan(axes[0], coming, style.BLUE, factor)
     _issue_line(axes[0], clock, day)
     style.heading(axes[0], f"Demand forecast of {node}: {title}", unit)
+    style.clock_axis(axes[0], clock.zone.key)
+    _room_for_legend(axes[0])
+    return style.png(made)
+
+
+def intraday_fan(
+    morning: pd.DataFrame, again: pd.DataFrame, node_loads: pd.DataFrame, clock: SiteCalendar, until: datetime, title: str
+) -> bytes:
+    """The system's (else the largest node's) day under way: what was metered, what the morning said, and what is said now, as PNG."""
+    node = _largest(again, node_loads)
+    start, end = pd.Timestamp(until) - pd.Timedelta(hours=15), pd.Timestamp(until) + pd.Timedelta(hours=33)
+    parts = [
+        frame[(frame["node_id"] == node) & (frame["start_utc"] >= start) & (frame["start_utc"] < end)]
+        for frame in (node_loads, morning, again)
+    ]
+    past, before, now = (part.sort_values("start_utc") for part in parts)
+    factor, unit = _unit(now["p95_kw"].max())
+    made, axes = style.figure(9.0, 3.6)
+    _fan(axes[0], now, style.BLUE, factor)
+    if len(before):
+        axes[0].plot(
+            before["start_utc"], before["mean_kw"] / factor, color=style.MUTED, linewidth=1.2, linestyle="--", label="this morning"
+        )
+    known = past["energy_kwh"] / clock.interval_hours / factor * 100.0 / past["published_pct"].where(past["published_pct"] >= 50)
+    axes[0].plot(past["start_utc"], known, color=style.DEMAND, linewidth=1.4, label="arrived")
+    axes[0].axvline(until, color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
+    style.heading(axes[0], f"Demand of {node}, forecast again at {until.astimezone(clock.zone):%H:%M}: {title}", unit)
     style.clock_axis(axes[0], clock.zone.key)
     _room_for_legend(axes[0])
     return style.png(made)

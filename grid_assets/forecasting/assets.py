@@ -9,12 +9,19 @@ import pyarrow as pa
 
 from grid_assets.forecasting import inputs
 from grid_assets.forecasting.known_loads import load_versions, loads_as_of
-from grid_assets.forecasting.tables import DEMAND_FORECASTS, FORECAST_ACCURACY, MODELS, RENEWABLE_FORECASTS, RENEWABLE_MODELS
+from grid_assets.forecasting.tables import (
+    DEMAND_FORECASTS,
+    FORECAST_ACCURACY,
+    INTRADAY_FORECASTS,
+    MODELS,
+    RENEWABLE_FORECASTS,
+    RENEWABLE_MODELS,
+)
 from grid_assets.foundation.content_hashes import content_hash
-from grid_assets.foundation.dagster.doors import asset_of, days_of, report, spec_of
+from grid_assets.foundation.dagster.doors import IntradayConfig, asset_of, days_of, report, spec_of
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import NODES, PLANTS
-from grid_assets.metering.tables import NODE_LOAD_VERSIONS, NODE_LOADS, READINGS
+from grid_assets.metering.tables import LOADS_UNDER_WAY, NODE_LOAD_VERSIONS, NODE_LOADS, READINGS
 from grid_assets.weather.tables import FEATURES
 
 NODE_COLUMNS = ["node_id", "level", "start_utc", "energy_kwh", "published_pct"]
@@ -64,6 +71,47 @@ def demand_forecasts(context: dg.AssetExecutionContext, platform: Platform, conf
     read = {NODE_LOAD_VERSIONS: days}
     yield report(platform, DEMAND_FORECASTS, written, made.forecasts, inputs=read, picture=picture, figures=said)
     yield report(platform, MODELS, chosen, made.models, inputs=read, figures=said)
+
+
+class ReissueConfig(IntradayConfig):
+    """What a user may change about one intraday issue."""
+
+    only_after_a_miss: bool = False
+    """Issue nothing unless some node's last hour lay outside the morning's 90 % band."""
+
+
+@dg.asset(**asset_of(INTRADAY_FORECASTS, deps=[LOADS_UNDER_WAY, NODE_LOAD_VERSIONS, FEATURES]))
+def intraday_forecasts(context: dg.AssetExecutionContext, platform: Platform, config: ReissueConfig) -> dg.MaterializeResult:
+    from grid_assets.figures.forecasts import intraday_fan
+    from grid_assets.forecasting import demand
+    from grid_assets.forecasting.day_cubes import load_kw
+    from grid_assets.forecasting.ensemble.kept_models import kept_models_in
+    from grid_assets.forecasting.intraday import reissue
+
+    site, lake, day = platform.site, platform.lake, days_of(context, platform)[0]
+    clock, until = site.clock, config.instant(site.clock, day)
+    days = inputs.learned_days(lake, NODE_LOADS, site, day)
+    loads = loads_as_of(load_versions(lake, NODE_LOAD_VERSIONS, NODE_LOADS, days, clock.interval), clock.issue_time(day))
+    since = loads_as_of(lake.read(LOADS_UNDER_WAY, day), until)
+    registered = lake.read(NODES, columns=["node_id", "level"])
+    nodes = sorted(set(registered["node_id"]) | set(loads["node_id"]))
+    morning = demand.roll_demand(
+        loads, features_of(platform, days), nodes, clock, day, country=site.country, region=site.forecasting.holiday_region,
+        recent_days=max(site.calendar.history_days, 1), fitted_of=kept_models_in(site.state / "models"),
+    )  # fmt: skip
+    made = reissue(morning, since.assign(kw=load_kw(since, clock.interval_hours)), until)
+    version = content_hash(pa.Table.from_pandas(pd.concat([loads, since], ignore_index=True), preserve_index=False))
+    reason = made.forecasts["node_id"].isin(made.missed).map({True: "missed", False: "asked"})
+    rows = made.forecasts.assign(readings_version=version, reason=reason)
+    issues = lake.read(INTRADAY_FORECASTS, day)
+    if made.missed or not config.only_after_a_miss:
+        earlier = issues[issues["issued_utc"] != pd.Timestamp(until)]
+        issues = pa.concat_tables([INTRADAY_FORECASTS.conform(earlier), INTRADAY_FORECASTS.conform(rows)]).to_pandas()
+    written = lake.write(INTRADAY_FORECASTS, issues, day)
+    past = pd.concat([loads, since], ignore_index=True).merge(registered, "left", on="node_id")
+    picture = intraday_fan(lake.read(DEMAND_FORECASTS, day), rows, past, clock, until, site.title)
+    said = {"until": until.isoformat(), "missed": ", ".join(sorted(made.missed)) or "none", "issues": issues["issued_utc"].nunique()}
+    return report(platform, INTRADAY_FORECASTS, written, rows, inputs={LOADS_UNDER_WAY: day}, picture=picture, figures=said)
 
 
 @dg.multi_asset(

@@ -3,7 +3,14 @@
 import dagster as dg
 
 from grid_assets.forecasting import faults
-from grid_assets.forecasting.tables import DEMAND_FORECASTS, FORECAST_ACCURACY, MODELS, RENEWABLE_FORECASTS, RENEWABLE_MODELS
+from grid_assets.forecasting.tables import (
+    DEMAND_FORECASTS,
+    FORECAST_ACCURACY,
+    INTRADAY_FORECASTS,
+    MODELS,
+    RENEWABLE_FORECASTS,
+    RENEWABLE_MODELS,
+)
 from grid_assets.foundation.dagster.checks import WARN, recorded
 from grid_assets.foundation.dagster.doors import partition_keys
 from grid_assets.foundation.dagster.platform import Platform
@@ -25,6 +32,19 @@ def no_gap(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.Ass
         day = clock.day(key)
         found[key] = faults.gaps(platform.lake.read(DEMAND_FORECASTS, key), "node_id", nodes, clock, day)
     return recorded(context, platform, DEMAND_FORECASTS, "no_gap", found, expected=WHOLE)
+
+
+@dg.asset_check(
+    asset=INTRADAY_FORECASTS.key, name="no_gap", blocking=True, description=f"Each node forecast of the newest issue has {WHOLE}."
+)
+def intraday_no_gap(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    found, clock = {}, platform.site.clock
+    for key in partition_keys(context):
+        forecasts = platform.lake.read(INTRADAY_FORECASTS, key)
+        issued = forecasts["issued_utc"].max() if len(forecasts) else None
+        newest = forecasts[forecasts["issued_utc"] == issued]
+        found[key] = faults.gaps(newest, "node_id", (), clock, clock.day(key), issued=issued) if len(newest) else ""
+    return recorded(context, platform, INTRADAY_FORECASTS, "no_gap", found, expected=WHOLE)
 
 
 @dg.asset_check(asset=RENEWABLE_FORECASTS.key, name="no_gap", blocking=True, description=f"Each plant forecast has {WHOLE}.")

@@ -35,6 +35,30 @@ class ForecastMade:
     """What an analyst should know: nodes without data, too short a history."""
 
 
+@dataclass(frozen=True)
+class RolledDemand:
+    """All candidates' forecasts of one issue time and of the days before, and which of them is published."""
+
+    grid: DayGrid
+    nodes: list[str]
+    """Those of which anything is known."""
+    power: np.ndarray
+    """What is known of them, kW [nodes, days, slots]."""
+    weather: WeatherCubes | None
+    rolls: list[champion.Rolled]
+    verdict: champion.Contest
+    messages: tuple[str, ...]
+
+    def model_names(self) -> list[str]:
+        both = zip(self.verdict.keeps_ensemble, self.verdict.keeps_model, strict=True)
+        return [ENSEMBLE if ensemble else CALENDAR_WEATHER if keeps else WEEKLY_NAIVE for ensemble, keeps in both]
+
+    def versions(self, *more: np.ndarray) -> list[str]:
+        """Each node's model_version; ``more``: what else its forecast was made from."""
+        seen = champion.weather_digest(self.weather)
+        return [champion.model_version(self.grid, name, self.power[n], seen, *more) for n, name in enumerate(self.model_names())]
+
+
 def forecast_demand(
     node_loads: pd.DataFrame,
     features: pd.DataFrame | None,
@@ -57,6 +81,31 @@ def forecast_demand(
     ``fitted_of``: where the ensemble's models of a node are kept; None: they are fitted anew. Returns rows of
     forecasting/demand_forecasts and forecasting/models. Raises NoHistoryError when no node has a known value.
     """
+    rolled = roll_demand(
+        node_loads, features, nodes, clock, day, country=country, region=region, known_until=known_until, recent_days=recent_days,
+        fitted_of=fitted_of,
+    )  # fmt: skip
+    mean, bands = champion.published(rolled.grid, rolled.power, rolled.rolls, rolled.verdict)
+    model, versions = rolled.model_names(), rolled.versions()
+    forecasts = champion.forecast_rows(rolled.grid, "node_id", rolled.nodes, mean, bands, model, versions)
+    models = model_rows(rolled.grid, rolled.nodes, model, versions, rolled.verdict)
+    return ForecastMade(forecasts, models, (*rolled.messages, *_lost_to_naive(rolled, models)))
+
+
+def roll_demand(
+    node_loads: pd.DataFrame,
+    features: pd.DataFrame | None,
+    nodes: Sequence[str],
+    clock: SiteCalendar,
+    day: date,
+    *,
+    country: str,
+    region: str | None = None,
+    known_until: datetime | None = None,
+    recent_days: int = LONGEST_HISTORY,
+    fitted_of: Callable[[str, NodeHistory, Sequence[int]], Fitted] | None = None,
+) -> RolledDemand:
+    """What ``forecast_demand`` publishes from; its arguments and errors."""
     until = known_until or clock.issue_time(day)
     whole = day_grid(clock, first_day(node_loads, clock, day, ENSEMBLE_HISTORY), day, country, clock.horizon_day(day))
     loads = node_loads[["node_id", "start_utc"]].assign(kw=load_kw(node_loads, clock.interval_hours))
@@ -82,23 +131,8 @@ def forecast_demand(
         if found
         else rolls
     )
-    made = _published(grid, kept, recent, weather, rolls)
-    return ForecastMade(made.forecasts, made.models, tuple(_messages(whole, nodes, known, made.models)))
-
-
-def _published(
-    grid: DayGrid, nodes: Sequence[str], power: np.ndarray, weather: WeatherCubes | None, rolls: list[champion.Rolled]
-) -> ForecastMade:
-    verdict = champion.contest(grid, power, rolls)
-    mean, bands = champion.published(grid, power, rolls, verdict)
-    model = [
-        ENSEMBLE if ensemble else CALENDAR_WEATHER if keeps else WEEKLY_NAIVE
-        for ensemble, keeps in zip(verdict.keeps_ensemble, verdict.keeps_model, strict=True)
-    ]
-    seen = champion.weather_digest(weather)
-    versions = [champion.model_version(grid, name, power[n], seen) for n, name in enumerate(model)]
-    forecasts = champion.forecast_rows(grid, "node_id", list(nodes), mean, bands, model, versions)
-    return ForecastMade(forecasts, model_rows(grid, nodes, model, versions, verdict), ())
+    verdict = champion.contest(grid, recent, rolls)
+    return RolledDemand(grid, kept, recent, weather, rolls, verdict, tuple(_messages(whole, nodes, known)))
 
 
 def model_rows(grid: DayGrid, subjects: Sequence[str], model: list[str], versions: list[str], verdict: champion.Contest) -> pd.DataFrame:
@@ -119,7 +153,7 @@ def model_rows(grid: DayGrid, subjects: Sequence[str], model: list[str], version
     )
 
 
-def _messages(grid: DayGrid, nodes: Sequence[str], known: np.ndarray, models: pd.DataFrame) -> list[str]:
+def _messages(grid: DayGrid, nodes: Sequence[str], known: np.ndarray) -> list[str]:
     # whether a node would have an ensemble is told by the length of its history; only then it matters that there can be none
     said = [reason] if grid.known >= MINIMUM_TRAINING_DAYS and (reason := unavailable()) else []
     said += [
@@ -130,6 +164,10 @@ def _messages(grid: DayGrid, nodes: Sequence[str], known: np.ndarray, models: pd
             f"only {grid.known} days of history: the weekly naive is published with wide quantiles; "
             f"the model needs {TRAINING_DAYS + champion.MINIMUM_BACKTEST_DAYS} days"
         )
-    else:
-        said += [f"{row.subject_id}: the weekly naive did better and is published" for row in models[~models["beats_naive"]].itertuples()]
     return said
+
+
+def _lost_to_naive(rolled: RolledDemand, models: pd.DataFrame) -> list[str]:
+    if rolled.grid.known < TRAINING_DAYS + champion.MINIMUM_BACKTEST_DAYS:
+        return []
+    return [f"{row.subject_id}: the weekly naive did better and is published" for row in models[~models["beats_naive"]].itertuples()]

@@ -15,10 +15,20 @@ LOWEST_COVERAGE_PCT = 70.0
 TOLERANCE_KW = 1e-9
 
 
-def gaps(forecasts: pd.DataFrame, subject: str, expected: Iterable[str], clock: SiteCalendar, day: date, last: date | None = None) -> str:
-    """Subjects without every interval from the issue time to the end of the horizon (or of the day ``last``), missing numbers, crossing quantiles."""
+def gaps(
+    forecasts: pd.DataFrame,
+    subject: str,
+    expected: Iterable[str],
+    clock: SiteCalendar,
+    day: date,
+    last: date | None = None,
+    issued: pd.Timestamp | None = None,
+) -> str:
+    """Subjects without every interval from the issue time of ``day`` (or ``issued``) to the end of the horizon (or of the day
+    ``last``), missing numbers, crossing quantiles.
+    """
     starts = clock.intervals(day, last or clock.horizon_day(day))
-    starts = starts[starts >= pd.Timestamp(clock.issue_time(day))]
+    starts = starts[starts >= (issued or pd.Timestamp(clock.issue_time(day)))]
     said = [f"{name} is not forecast" for name in sorted(set(expected) - set(forecasts[subject]))]
     for name, rows in forecasts.groupby(subject):
         missing = starts.difference(pd.DatetimeIndex(rows["start_utc"]))

@@ -27,6 +27,16 @@ DEMAND_FORECASTS = Table(
     (text("node_id", "feeder, substation or the system"), *_FORECAST),
 )  # fmt: skip
 
+INTRADAY_FORECASTS = Table(
+    "forecasting", "intraday_forecasts", "a node and interval, as forecast again in the course of the day after the partition's", "intraday",
+    ("node_id", "issued_utc", "start_utc"),
+    (
+        text("node_id", "feeder, substation or the system"),
+        *_FORECAST,
+        text("reason", "asked: an issue that was asked for or scheduled; missed: the node's last hour lay outside the morning's 90 % band"),
+    ),
+)  # fmt: skip
+
 RENEWABLE_FORECASTS = Table(
     "forecasting", "renewable_forecasts", "a plant and interval, from the issue time to the end of the study day", "site_day", ("plant_id", "issued_utc", "start_utc"),
     (text("plant_id", "the plant"), *_FORECAST),

@@ -79,6 +79,11 @@ class SiteCalendar:
         """The last day that the run of ``day`` forecasts: so many days after its day of issue, and never before the study day."""
         return day + timedelta(days=max(1 + self.horizon_days, self.study_day_offset))
 
+    def issued_in_the_course_of(self, instant: datetime) -> date:
+        """The day whose run was the last to issue forecasts by an instant: its intraday forecasts correct those of that run."""
+        day = self.day_of(instant) - timedelta(days=1)
+        return day if self.issue_time(day) <= instant else day - timedelta(days=1)
+
     def last_complete_day(self, now: datetime) -> date:
         yesterday = self.day_of(now) - timedelta(days=1)
         return yesterday if self.last_day is None else min(yesterday, self.last_day)

@@ -190,6 +190,10 @@ class ForecastingSection(Section):
 
     history_days: int = Field(1830, ge=0, le=36600)
     """How far back the ensemble looks, as far as the lake has days; a back-fill of a first run takes calendar.history_days only."""
+    reissue_minutes: Literal[5, 10, 15, 20, 30, 60, 120, 180, 240, 360, 720] | None = None
+    """How often demand is forecast again in the course of the day; None: only when asked."""
+    reissue_only_after_a_miss: bool = False
+    """Whether such an issue needs a node whose last hour lay outside the morning's 90 % band."""
     holiday_region: str | None = None
     """Region of the country for its public holidays, as the library `holidays` names it: VIC, BY, ENG ..; None: nationwide ones."""
 

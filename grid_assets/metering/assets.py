@@ -1,13 +1,14 @@
 """The door of metering: landing, entries, raw readings, validated readings and measurements, node loads, alerts. All take a range of days in one call."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 import pandas as pd
 
 from grid_assets.figures import quality as quality_pictures
 from grid_assets.figures import readings as pictures
-from grid_assets.foundation.dagster.doors import RANGED, asset_of, days_of, picture_metadata, report, spec_of
+from grid_assets.foundation.calendar import days_between
+from grid_assets.foundation.dagster.doors import RANGED, IntradayConfig, asset_of, days_of, picture_metadata, report, spec_of
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import DEVICES, METERS, NODES, ids_in_both
 from grid_assets.foundation.tables import Table
@@ -27,6 +28,7 @@ from grid_assets.metering.tables import (
     FAILED_READINGS,
     FILE_DAYS,
     LANDED_FILES,
+    LOADS_UNDER_WAY,
     MEASUREMENT_FILE_DAYS,
     MEASUREMENT_INPUTS,
     MEASUREMENTS,
@@ -228,6 +230,24 @@ def node_loads(context: dg.AssetExecutionContext, platform: Platform):
     figures = balances.summary(balanced)
     yield report(platform, NODE_LOAD_VERSIONS, [one[NODE_LOAD_VERSIONS] for one in written], inputs=inputs)
     yield report(platform, NODE_BALANCES, [one[NODE_BALANCES] for one in written], by_day, inputs=inputs, picture=picture, figures=figures)
+
+
+@dg.asset(**asset_of(LOADS_UNDER_WAY, deps=[METERS, NODES, METER_DAYS]), pool="landing")
+def loads_under_way(context: dg.AssetExecutionContext, platform: Platform, config: IntradayConfig) -> dg.MaterializeResult:
+    site, lake, day = platform.site, platform.lake, days_of(context, platform)[0]
+    until = config.instant(site.clock, day)
+    with lake.alone_at(LANDED_FILES):
+        for one in landing.land_days(site, lake, lake.read(METERS), [site.clock.arrival_day(until)], stage=True):
+            landing.write_landing(lake, one)
+    under_way = days_between(day + timedelta(days=1), site.clock.day_of(until))
+    landed_rows = raw_days.rows_of_files(lake, day)
+    files = {one: landed_rows.loc[landed_rows["day"] == one, "file_id"].tolist() for one in under_way}
+    made = [load_versions.provisional_versions(site, lake, one, files[one], until, usual_of=day) for one in under_way]
+    versions = pd.concat(made, ignore_index=True)
+    written = lake.write(LOADS_UNDER_WAY, versions, day)
+    latest = versions["known_utc"].max() if len(versions) else None
+    figures = {"until": until.isoformat(), "files": sum(map(len, files.values())), "last_arrival": str(latest or "none")}
+    return report(platform, LOADS_UNDER_WAY, written, versions, inputs={METER_DAYS: day, METERS: None}, figures=figures)
 
 
 @dg.multi_asset(

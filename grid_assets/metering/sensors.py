@@ -12,11 +12,11 @@ import dagster as dg
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.site import Site
 from grid_assets.metering import staleness, watching
-from grid_assets.metering.tables import LANDED_FILES, REJECTED_READINGS
+from grid_assets.metering.tables import LANDED_FILES, LOADS_UNDER_WAY, REJECTED_READINGS
 
 MOST_DAYS_AT_ONCE = 10
 LANDING = dg.AssetSelection.assets(LANDED_FILES.key, REJECTED_READINGS.key)
-DAY = dg.AssetSelection.groups(LANDED_FILES.area) - LANDING
+DAY = dg.AssetSelection.groups(LANDED_FILES.area) - LANDING - dg.AssetSelection.assets(LOADS_UNDER_WAY.key)
 """Every other table of the area is a table of the day."""
 
 

@@ -197,6 +197,11 @@ NODE_LOAD_VERSIONS = Table(
     ),
 )  # fmt: skip
 
+LOADS_UNDER_WAY = Table(
+    "metering", "loads_under_way", "the same for the time since the partition's day, as it was known at an instant in its course; nobody has validated it yet",
+    "intraday", ("node_id", "start_utc", "known_utc"), NODE_LOAD_VERSIONS.fields,
+)  # fmt: skip
+
 CLASS_PROFILES = Table(
     "metering", "class_profiles", "a class of customers and an interval: what its valid load meters used", "site_day", ("customer_class", "start_utc"),
     (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -108,7 +108,23 @@ def test_schedules_run_on_a_live_site_only(site_file: Path, tmp_path: Path, mode
     assert schedules["registers_every_morning"].cron_schedule == "0 9 * * *"
     assert schedules["every_morning"].cron_schedule == "15 9 * * *"
     assert {one.execution_timezone for one in schedules.values()} == {"Europe/London"}
+    often = path.with_name("often.toml")
+    often.write_text(path.read_text() + "\n[forecasting]\nreissue_minutes = 15\nreissue_only_after_a_miss = true\n")
+    again = {one.name: one for one in build_definitions(often, site_of(often, tmp_path)).get_repository_def().schedule_defs}
+    assert again["in_the_course_of_the_day"].cron_schedule == "*/15 * * * *"
+    assert again["in_the_course_of_the_day"].default_status.name == expected
     assert sensor_of(definitions, "after_the_day").default_status.name == expected
+
+
+@pytest.mark.parametrize("hours", [9, 23, 32])
+def test_an_issue_in_the_course_of_the_day_is_one_of_the_last_mornings_run(site_file: Path, tmp_path: Path, hours: int):
+    site = site_of(site_file, tmp_path)
+    day = site.calendar.default_day
+    instant = site.clock.midnight(day + timedelta(days=1)) + timedelta(hours=hours)
+    asked = jobs.reissue_at(site, instant)
+    assert asked.partition_key == day.isoformat()
+    assert asked.run_config["ops"]["metering__loads_under_way"]["config"]["until"] == instant.isoformat()
+    assert isinstance(jobs.reissue_at(site, datetime(1999, 1, 1, tzinfo=site.zone)), dg.SkipReason)
 
 
 def test_days_that_lack_only_weather_are_filled_again(site_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -10,11 +10,18 @@ import pandas as pd
 import pytest
 
 from grid_assets.forecasting import assets, checks, inputs
-from grid_assets.forecasting.tables import DEMAND_FORECASTS, FORECAST_ACCURACY, MODELS, RENEWABLE_FORECASTS, RENEWABLE_MODELS
+from grid_assets.forecasting.tables import (
+    DEMAND_FORECASTS,
+    FORECAST_ACCURACY,
+    INTRADAY_FORECASTS,
+    MODELS,
+    RENEWABLE_FORECASTS,
+    RENEWABLE_MODELS,
+)
 from grid_assets.foundation.dagster.partitions import site_days
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import NODES, PLANTS
-from grid_assets.metering.tables import NODE_LOAD_VERSIONS, NODE_LOADS, READINGS
+from grid_assets.metering.tables import LOADS_UNDER_WAY, NODE_LOAD_VERSIONS, NODE_LOADS, READINGS
 from grid_assets_tests.conftest import SHARED, SITES
 from grid_assets_tests.forecasting import worlds
 
@@ -153,3 +160,44 @@ def test_warnings_are_said_in_words():
 def test_known_until_needs_a_time_zone(platform):
     with pytest.raises(ValueError, match="time zone"):
         assets.ForecastConfig(known_until="2009-04-20T08:00:00").instant(platform, DAY)
+
+
+def reissued(platform: Platform, **config) -> dg.ExecuteInProcessResult:
+    days = site_days(platform.site)
+    loaded = dg.load_definitions_from_modules([assets, checks])
+    placed = loaded.map_asset_specs(func=lambda spec: spec.replace_attributes(partitions_def=days))
+    job = dg.define_asset_job("again", selection=dg.AssetSelection.assets(INTRADAY_FORECASTS.key), partitions_def=days)
+    definitions = dg.Definitions.merge(placed, dg.Definitions(jobs=[job], resources={"platform": platform}))
+    run_config = {"ops": {"forecasting__intraday_forecasts": {"config": config}}}
+    return definitions.resolve_job_def("again").execute_in_process(partition_key=DAY.isoformat(), run_config=run_config)
+
+
+def test_issues_of_a_day_are_kept_beside_each_other_and_made_again_alike(platform):
+    materialise(platform)
+    clock, lake = platform.site.clock, platform.lake
+    today = DAY + timedelta(days=1)
+    loads = worlds.node_loads(clock, today, today, ("system", "feeder"))
+    rows = loads[["node_id", "start_utc", "energy_kwh"]].assign(known_pct=100.0, known_utc=loads["start_utc"] + clock.interval)
+    lake.write(LOADS_UNDER_WAY, rows, DAY)
+    result = reissued(platform, until="2009-04-21T12:00:00+01:00")
+    assert {one.check_name: one.passed for one in result.get_asset_check_evaluations()}["no_gap"]
+    first = lake.content_hash(INTRADAY_FORECASTS, DAY)
+    reissued(platform, until="2009-04-21T15:00:00+01:00")
+    issues = lake.read(INTRADAY_FORECASTS, DAY)
+    assert sorted(set(issues["issued_utc"])) == [pd.Timestamp("2009-04-21T11:00Z"), pd.Timestamp("2009-04-21T14:00Z")]
+    assert (issues.groupby("issued_utc")["start_utc"].min() == issues.groupby("issued_utc")["start_utc"].first().index).all()
+    reissued(platform, until="2009-04-21T15:00:00+01:00")
+    assert len(lake.read(INTRADAY_FORECASTS, DAY)) == len(issues)
+    assert lake.content_hash(INTRADAY_FORECASTS, DAY) != first
+    # nothing new is issued where nothing was missed, if that is asked
+    quiet = lake.content_hash(INTRADAY_FORECASTS, DAY)
+    forecast = lake.read(DEMAND_FORECASTS, DAY)
+    told = forecast[["node_id", "start_utc"]].assign(energy_kwh=forecast["mean_kw"] * clock.interval_hours)
+    told = told.assign(known_pct=100.0, known_utc=told["start_utc"] + clock.interval)
+    lake.write(LOADS_UNDER_WAY, told, DAY)
+    reissued(platform, until="2009-04-21T16:00:00+01:00", only_after_a_miss=True)
+    assert lake.content_hash(INTRADAY_FORECASTS, DAY) == quiet
+    lake.write(LOADS_UNDER_WAY, told.assign(energy_kwh=3 * told["energy_kwh"]), DAY)
+    reissued(platform, until="2009-04-21T16:00:00+01:00", only_after_a_miss=True)
+    newest = lake.read(INTRADAY_FORECASTS, DAY).query("issued_utc == '2009-04-21T15:00Z'")
+    assert set(newest["reason"]) == {"missed"}

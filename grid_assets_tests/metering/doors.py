@@ -19,6 +19,7 @@ from grid_assets.metering.tables import (
     FILE_DAYS,
     LANDED_FILES,
     LANDED_MEASUREMENTS,
+    LOADS_UNDER_WAY,
     METER_DAYS,
     QUALITY_PROFILES,
     READINGS,
@@ -40,8 +41,12 @@ def repository(made: MadeSite) -> dg.RepositoryDefinition:
     placed = doors.map_asset_specs(
         func=lambda spec: spec.replace_attributes(partitions_def=partitions_of(spec.metadata.get("partition", "none"), made.site))
     )
-    job = dg.define_asset_job("all_metering", selection=dg.AssetSelection.groups("metering"))
-    rest = dg.Definitions(jobs=[job], resources={"platform": Platform(site_file=str(made.site_file))}, executor=dg.in_process_executor)
+    under_way = dg.AssetSelection.assets(LOADS_UNDER_WAY.key)
+    jobs = [
+        dg.define_asset_job("all_metering", selection=dg.AssetSelection.groups("metering") - under_way),
+        dg.define_asset_job("under_way", selection=under_way),
+    ]
+    rest = dg.Definitions(jobs=jobs, resources={"platform": Platform(site_file=str(made.site_file))}, executor=dg.in_process_executor)
     return dg.Definitions.merge(placed, rest).get_repository_def()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import platform as machine
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from grid_assets.foundation.calendar import days_between
+from grid_assets.foundation.calendar import SiteCalendar, days_between
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.lake import Written
 from grid_assets.foundation.tables import Table
@@ -71,6 +71,24 @@ def partition_keys(context: dg.AssetExecutionContext | dg.AssetCheckExecutionCon
         span = days_between(date.fromisoformat(tags[RANGE_START]), date.fromisoformat(tags[RANGE_END]))
         return [day.isoformat() for day in span]
     return []
+
+
+class IntradayConfig(dg.Config):
+    """When in the course of the day after the run's day one looks again."""
+
+    until: str | None = None
+    """Nothing that arrived later is looked at, e.g. 2019-05-21T12:00:00+02:00; None: noon of the day of issue."""
+
+    def instant(self, clock: SiteCalendar, day: date) -> datetime:
+        """Raises ValueError for an instant without time zone or outside the time between the run's issue and the next day's."""
+        noon = datetime.combine(day + timedelta(days=1), time(12), tzinfo=clock.zone)
+        until = datetime.fromisoformat(self.until) if self.until else max(noon, clock.issue_time(day))
+        if until.tzinfo is None:
+            raise ValueError(f"until = {self.until!r} has no time zone; expected e.g. 2019-05-21T12:00:00+02:00")
+        first, last = clock.issue_time(day), clock.issue_time(day + timedelta(days=1))
+        if not first <= until < last:
+            raise ValueError(f"until = {until.isoformat()}: expected {first.isoformat()} or later and before {last.isoformat()}")
+        return until.astimezone(UTC)
 
 
 def days_of(context: dg.AssetExecutionContext, platform: Platform) -> list[date]:

@@ -26,6 +26,6 @@ def site_days(site: Site) -> dg.DailyPartitionsDefinition:
 
 
 def partitions_of(partition: str, site: Site) -> dg.PartitionsDefinition | None:
-    if partition in ("site_day", "arrival_day"):
+    if partition in ("site_day", "arrival_day", "intraday"):
         return site_days(site)
     return _DYNAMIC.get(partition)
