@@ -44,7 +44,7 @@ def clock_axis(axis, zone: str) -> None:
     """Times of day on the site's clock."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    locator = AutoDateLocator(tz=zone, maxticks=9)
+    locator = AutoDateLocator(tz=zone, maxticks=11)
     axis.xaxis.set_major_locator(locator)
     axis.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=zone))
     axis.xaxis.get_offset_text().set(size=8, color=MUTED)

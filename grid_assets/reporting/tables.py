@@ -100,6 +100,17 @@ DEMAND_FORECASTS = Table(
     ),
 )  # fmt: skip
 
+HOURLY_DEMAND_FORECASTS = Table(
+    "reporting", "hourly_demand_forecasts", "a node and hour, by the latest forecast issued for it", "none", ("node_id", "start_utc"),
+    (
+        text("node_id", "feeder, substation or the system"),
+        instant("start_utc", "start of the hour"),
+        instant("issued_utc", "when the newest of its intervals was issued"),
+        number("mean_kw", "expected mean power"),
+        *(number(name, f"the mean power stays below this with about {int(name[1:3])} % probability: its intervals err together") for name in _QUANTILES),
+    ),
+)  # fmt: skip
+
 FORECAST_ACCURACY = Table(
     "reporting", "forecast_accuracy", "a node or group of plants, and a day that was forecast", "none", ("day", "subject_id", "horizon_class"),
     (

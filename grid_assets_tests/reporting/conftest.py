@@ -94,7 +94,7 @@ def seed(lake: Lake) -> None:
                 4,
                 node_id="F1",
                 issued_utc=pd.Timestamp(day, tz="UTC") + timedelta(days=1),
-                start_utc=[first + timedelta(hours=n) for n in range(4)],
+                start_utc=[first + timedelta(minutes=30 * n) for n in range(4)],
                 mean_kw=float(day.day),
             ),
             day,

@@ -63,6 +63,8 @@ def test_what_the_marts_say(published):
         ("2016-05-24", 3, "first"),
     ]
     assert asked(warehouse, "select distinct mean_kw from grid.demand_forecasts") == [(24.0,)]  # issued for the later day run
+    hourly = asked(warehouse, "select mean_kw, p95_kw, date_part('minute', start_utc) from grid.hourly_demand_forecasts order by start_utc")
+    assert hourly == [(24.0, 1.5, 0), (24.0, 3.5, 0)]
     assert asked(warehouse, "select distinct improvement_pct from grid.forecast_accuracy order by 1") == [(25.0,), (None,)]
     assert asked(warehouse, "select violations, critical_violations from grid.network_summaries order by day_run") == [(0, 0), (3, 2)]
     assert asked(warehouse, "select revision, total_amount from grid.settlements") == [(2, Decimal("4.44"))]
