@@ -29,7 +29,10 @@ ERROR_COLUMNS = ("issued", "known_utc", "lead_hours", "error_degc", "spread_degc
 
 @dataclass(frozen=True)
 class Errors:
-    """What was off in the past: rows of ERROR_COLUMNS, of forecasts and of persistence."""
+    """What was off in the past: rows of ERROR_COLUMNS in the order of known_utc, of forecasts and of persistence.
+
+    ``issued``: an instant; of persistence the UTC midnight of the last day that it looked at.
+    """
 
     forecast: pd.DataFrame
     persistence: pd.DataFrame
@@ -69,7 +72,7 @@ def _forecast_errors(issues: pd.DataFrame | None, hourly: pd.Series) -> pd.DataF
         "lead_hours": (made["hour_utc"] - made["issued_utc"]) / pd.Timedelta("1h"),
         "error_degc": made["mean"].to_numpy() - seen, "spread_degc": made["spread_degc"],
     })  # fmt: skip
-    return frame.dropna(subset=["error_degc"])
+    return frame.dropna(subset=["error_degc"]).sort_values("known_utc", kind="stable", ignore_index=True)
 
 
 def _persistence_errors(hourly: pd.Series, clock: SiteCalendar) -> pd.DataFrame:
@@ -86,18 +89,23 @@ def _persistence_errors(hourly: pd.Series, clock: SiteCalendar) -> pd.DataFrame:
         part = missed.rename("error_degc").reset_index()
         lead = (ahead - 1) * 24.0 + part["hour"] - clock.issue_hour
         known = (part["issued"] + pd.Timedelta(days=ahead)).dt.tz_localize(clock.zone, ambiguous=True, nonexistent="shift_forward")
-        parts.append(part.assign(lead_hours=lead, known_utc=known.dt.tz_convert("UTC"), spread_degc=np.nan))
+        times = {"issued": part["issued"].dt.tz_localize("UTC"), "known_utc": known.dt.tz_convert("UTC")}
+        parts.append(part.assign(lead_hours=lead, spread_degc=np.nan, **times))
     errors = pd.concat(parts, ignore_index=True)[list(ERROR_COLUMNS)]
-    return errors[errors["lead_hours"] >= 0]
+    return errors[errors["lead_hours"] >= 0].sort_values("known_utc", kind="stable", ignore_index=True)
 
 
 def known_errors(errors: pd.DataFrame, clock: SiteCalendar, day: date, at: datetime | pd.Timestamp) -> pd.DataFrame:
-    """Those of the last 30 days that were known at ``at``: of forecasts issued, and of hours observed, up to the end of ``day``."""
-    end = pd.Timestamp(clock.bounds(day)[1])
-    since = pd.Timestamp(clock.midnight(day - timedelta(days=LOOKED_BACK_DAYS)))
-    kept = errors[(errors["known_utc"] < end) & (errors["known_utc"] >= since)]
-    issued = pd.to_datetime(kept["issued"], utc=True)
-    return kept[(issued <= pd.Timestamp(at)).to_numpy()]
+    """Those of the last 30 days that were known at ``at``: of forecasts issued by then, and of hours observed up to the end of ``day``.
+
+    ``errors``: in the order of known_utc, as past_errors has them.
+    """
+    if errors.empty:
+        return errors
+    bounds = [clock.midnight(day - timedelta(days=LOOKED_BACK_DAYS)), clock.bounds(day)[1]]
+    first, last = errors["known_utc"].searchsorted([pd.Timestamp(one) for one in bounds])
+    kept = errors.iloc[first:last]
+    return kept[(kept["issued"] <= pd.Timestamp(at)).to_numpy()]
 
 
 def deviation_degc(lead_hours: np.ndarray, known: pd.DataFrame, default: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

@@ -31,16 +31,18 @@ def persisted(site: Site, day: date, observed: pd.DataFrame, start_utc: pd.Datet
 
     Null where the 14 days up to ``day`` have none.
     """
-    clock = site.clock
-    begin, end = clock.midnight(day - timedelta(days=LOOKED_BACK_DAYS - 1)), clock.bounds(day)[1]
-    past = observed[(observed["start_utc"] >= begin) & (observed["start_utc"] < end)].sort_values("start_utc")
-    if not len(past):
-        return pd.DataFrame(np.nan, index=start_utc, columns=list(VARIABLES))
-    at = _local_minute(site, pd.DatetimeIndex(past["start_utc"]))
-    day_of = clock.local(pd.DatetimeIndex(past["start_utc"])).normalize()
-    cube = past[list(VARIABLES)].astype(float).groupby([at, day_of]).mean()  # an hour that the clock repeats counts once
-    made = {name: cube[name].dropna().groupby(level=0).tail(PERSISTED_DAYS).groupby(level=0).mean() for name in VARIABLES}
-    return pd.DataFrame(made).reindex(_local_minute(site, start_utc)).set_axis(start_utc)
+    clock, first = site.clock, day - timedelta(days=LOOKED_BACK_DAYS - 1)
+    past = observed[(observed["start_utc"] >= clock.midnight(first)) & (observed["start_utc"] < clock.bounds(day)[1])]
+    local = clock.local(pd.DatetimeIndex(past["start_utc"])).tz_localize(None)
+    cube = np.full((LOOKED_BACK_DAYS, 24 * 60 // clock.interval_minutes, len(VARIABLES)), np.nan)
+    cube[(local.normalize() - pd.Timestamp(first)).days, _slot(site, local)] = past[list(VARIABLES)].to_numpy(
+        float
+    )  # of an hour that the clock repeats one counts
+    finite = np.isfinite(cube)
+    counted = finite & (np.cumsum(finite[::-1], axis=0)[::-1] <= PERSISTED_DAYS)
+    number = counted.sum(axis=0)
+    mean = np.where(counted, cube, 0.0).sum(axis=0) / np.where(number, number, np.nan)
+    return pd.DataFrame(mean[_slot(site, clock.local(start_utc))], index=start_utc, columns=list(VARIABLES))
 
 
 def departure(told: pd.Series, usual: pd.Series) -> tuple[np.ndarray, np.ndarray]:
@@ -58,6 +60,5 @@ def departure(told: pd.Series, usual: pd.Series) -> tuple[np.ndarray, np.ndarray
     return np.where(last >= 0, np.nan_to_num(mean[np.maximum(last, 0)]), 0.0) * share, share
 
 
-def _local_minute(site: Site, instants: pd.DatetimeIndex) -> np.ndarray:
-    local = site.clock.local(instants)
-    return np.asarray(local.hour * 60 + local.minute)
+def _slot(site: Site, local: pd.DatetimeIndex) -> np.ndarray:
+    return np.asarray(local.hour * 60 + local.minute) // site.clock.interval_minutes

@@ -13,7 +13,9 @@ from grid_assets.definitions import build_definitions
 from grid_assets.foundation.dagster.partitions import site_days
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.site import load_site
+from grid_assets.foundation.weather_section import WeatherInput
 from grid_assets.weather import assets, checks, fetching, kept_answers, sensors
+from grid_assets.weather.observations import VARIABLES
 from grid_assets.weather.tables import FEATURES, FORECAST_MEMBERS, FORECASTS, OBSERVATIONS
 from grid_assets_tests.weather.service import Reply, answer, body, serving
 
@@ -126,6 +128,19 @@ def test_a_morning_of_a_live_site_and_the_same_again_from_what_was_kept(tmp_path
     replayed = platform_of(tmp_path, "http://127.0.0.1:9", calendar=REPLAY)  # nobody is there, and nobody is asked
     assert materialise(replayed).success
     assert [replayed.lake.content_hash(table, DAY) for table in (OBSERVATIONS, FORECASTS, FEATURES)] == hashes
+    # and the kept files are files as any provider's: a site file may name them
+    file = tmp_path / "ours.toml"
+    names = ("start_utc", "issued_utc", *VARIABLES)
+    for what, columns in (("observations", names[:1] + names[2:]), ("forecasts", names)):
+        mapped = ", ".join(f'{name} = "{name}"' for name in columns)
+        section = f'[weather.{what}]\nfolder = "state/weather/{what}"\npattern = "*.parquet"\ncolumns = {{ {mapped} }}\n'
+        before, after = file.read_text().split(f"[weather.{what}]")
+        file.write_text(before + section + after[after.index("\n[") :] if "\n[" in after else before + section)
+    of_files = Platform(site_file=str(file))
+    assert isinstance(of_files.site.weather.forecasts, WeatherInput)
+    assert materialise(of_files).success
+    assert of_files.lake.content_hash(FORECASTS, DAY) == hashes[1]
+    assert set(of_files.lake.read(OBSERVATIONS, DAY)["source"]) == {"Open-Meteo"}
 
 
 def test_offline_the_last_issue_stands_with_its_age_and_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -206,7 +206,7 @@ def test_clear_sky_index():
 
 
 def test_the_sun_stands_where_it_should(site: Site):
-    sun = sun_over(site, date(2016, 6, 5), date(2016, 6, 5)).rows(site.clock.intervals(date(2016, 6, 5)))
-    assert sun["solar_elevation_degree"].max() == pytest.approx(90 - 53.42 + 22.7, abs=0.3)
-    assert sun.loc[sun["solar_elevation_degree"].idxmax(), "solar_azimuth_degree"] == pytest.approx(180, abs=4)
+    sun = sun_over(site, date(2016, 6, 5), date(2016, 6, 5)).table
+    noon = sun.loc[site.clock.intervals(date(2016, 6, 5)), "solar_elevation_degree"].max()
+    assert noon == pytest.approx(90 - 53.42 + 22.6, abs=0.2)
     assert replace(sun_over(site, DAY, DAY)).table["clear_sky_ghi_w_m2"].min() == 0.0
