@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from grid_assets.foundation import site_sections as sections
 from grid_assets.foundation.calendar import SiteCalendar
 from grid_assets.foundation.readings_input import ReadingsInput
+from grid_assets.foundation.weather_section import WeatherSection
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
@@ -50,7 +51,7 @@ class Site(sections.Section):
     """Limits of measured quantities, over the ones that the platform ships."""
     alerts: sections.AlertsSection = sections.AlertsSection()  # type: ignore[call-arg]
     forecasting: sections.ForecastingSection = sections.ForecastingSection()  # type: ignore[call-arg]
-    weather: sections.WeatherSection | None = None
+    weather: WeatherSection | None = None
     network: sections.NetworkSection | None = None
     storage: sections.StorageSection | None = None
     tariffs: tuple[sections.Tariff, ...] = ()
@@ -147,7 +148,7 @@ def load_site(path: Path, environment: Mapping[str, str]) -> Site:
     try:
         return Site.model_validate(content)
     except ValidationError as error:
-        raise SiteError("\n".join(_faults(path, source, error.errors()))) from error
+        raise SiteError("\n".join(_faults(path, source, [_untagged(one) for one in error.errors()]))) from error
 
 
 class _PathReader:
@@ -190,14 +191,20 @@ class _PathReader:
 
 
 def _section_in(annotation: Any) -> type[BaseModel] | None:
-    """The section model inside ``X``, ``X | None`` or ``tuple[X, ...]``."""
+    """The section model inside ``X``, ``X | None`` or ``tuple[X, ...]``; the first of several."""
+    return next(iter(_sections_in(annotation)), None)
+
+
+def _sections_in(annotation: Any) -> list[type[BaseModel]]:
+    """All section models inside: a section that comes in kinds has several."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        found = _section_in(inner)
-        if found:
-            return found
-    return None
+        return [annotation]
+    return [found for inner in getattr(annotation, "__args__", ()) for found in _sections_in(inner)]
+
+
+def _untagged(error: Any) -> dict[str, Any]:
+    """The error at its keys as the file has them: without the tag by which a section's kind is chosen, ``<files>``."""
+    return {**error, "loc": tuple(part for part in error["loc"] if not str(part).startswith("<"))}
 
 
 def _faults(path: Path, source: str, errors: Sequence[Any]) -> list[str]:
@@ -236,11 +243,11 @@ def _said(error: Any) -> list[tuple[tuple[str | int, ...], str]]:
 
 def _meant(where: tuple[str | int, ...]) -> str:
     """A guess at the key that was meant, among those of its section."""
-    model: type[BaseModel] | None = Site
+    models: list[type[BaseModel]] = [Site]
     for part in where[:-1]:
-        if model and isinstance(part, str):
-            model = _section_in(model.model_fields[part].annotation)
-    near = difflib.get_close_matches(str(where[-1]), model.model_fields, 1) if model else []
+        if isinstance(part, str):
+            models = [found for one in models if part in one.model_fields for found in _sections_in(one.model_fields[part].annotation)]
+    near = difflib.get_close_matches(str(where[-1]), [key for one in models for key in one.model_fields], 1)
     return f"did you mean {near[0]}?" if near else "is it spelled right, and in the right section?"
 
 

@@ -25,10 +25,6 @@ COUNTRIES = frozenset(_CODES.split())
 """ISO 3166-1 alpha-2, and XK for Kosovo: the codes for which the `holidays` library has a calendar."""
 USUAL_MISTAKES = {"UK": "GB", "EL": "GR"}
 
-WEATHER_TIMES = ("start_utc", "issued_utc")
-WEATHER_VARIABLES = ("temperature_degc", "humidity_pct", "wind_speed_m_s", "ghi_w_m2", "cloud_cover_pct")
-"""Our names of what a weather file may hold."""
-
 BASELINE_DAYS = 10
 """The like days that the baseline of a weekday takes."""
 
@@ -196,53 +192,6 @@ class ForecastingSection(Section):
     """Whether such an issue needs a node whose last hour lay outside the morning's 90 % band."""
     holiday_region: str | None = None
     """Region of the country for its public holidays, as the library `holidays` names it: VIC, BY, ENG ..; None: nationwide ones."""
-
-
-class WeatherInput(Section):
-    """Weather files (Parquet or CSV). ``columns`` maps our names to theirs; a list of theirs is averaged."""
-
-    folder: Path
-    pattern: str
-    format: Literal["csv", "parquet"] = "parquet"
-    columns: dict[str, str | list[str]]
-
-    @model_validator(mode="after")
-    def _columns_are_ours(self) -> WeatherInput:
-        known = (*WEATHER_TIMES, *WEATHER_VARIABLES)
-        found = [
-            f"columns.{name} = {theirs!r}: unknown name; expected {', '.join(known)}"
-            for name, theirs in self.columns.items()
-            if name not in known
-        ]
-        for name in WEATHER_TIMES:
-            if not isinstance(self.columns.get(name, ""), str):
-                found.append(f"columns.{name} = {self.columns[name]}: expected one column, not a list")
-        found += [f"columns.{name} = []: expected a column or a list of them" for name in WEATHER_VARIABLES if self.columns.get(name) == []]
-        if "start_utc" not in self.columns:
-            found.append("columns = start_utc is missing: which of their columns holds the start of the interval?")
-        if found:
-            raise ValueError("\n".join(found))
-        return self
-
-
-class WeatherSection(Section):
-    station_id: str
-    latitude: float = Field(ge=-90, le=90)
-    longitude: float = Field(ge=-180, le=180)
-    altitude_m: float = 0.0
-    label: str = "observed"
-    """What the data are, shown wherever they are: observed, or synthetic and how."""
-    observations: WeatherInput
-    forecasts: WeatherInput | None = None
-    """None: persistence of the last observed days stands in, and says so."""
-
-    @model_validator(mode="after")
-    def _issues_are_of_forecasts(self) -> WeatherSection:
-        if "issued_utc" in self.observations.columns:
-            raise ValueError("observations.columns.issued_utc = observations have no issue time; it belongs to [weather.forecasts]")
-        if self.forecasts and "issued_utc" not in self.forecasts.columns:
-            raise ValueError("forecasts.columns = issued_utc is missing: which of their columns says when a forecast became known?")
-        return self
 
 
 class NetworkSection(Section):

@@ -1,4 +1,4 @@
-"""What models use of the weather: means of past hours, heating and cooling degrees, clear-sky index, holidays."""
+"""What models use of the weather: past hours, heat memory, heating and cooling degrees, how it feels, sun, holidays."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import pandas as pd
 
 from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.site import Site
+from grid_assets.weather.comfort import dew_point_degc, heat_index_degc, wind_chill_degc
 from grid_assets.weather.solar import Sun
 from grid_assets.weather.tables import FEATURES
 
 HEATING_BASE_DEGC, COOLING_BASE_DEGC = 15.5, 22.0
-LONGEST_MEAN_DAYS = 3
+LONGEST_MEAN_DAYS = 8
+"""As far back as a memory of 120 hours has a fifth of its weight."""
+LAG_HOURS, MEAN_HOURS, MEMORY_HOURS = (1, 3, 24), (3, 24, 72), (48, 120)
 LEAST_SHARE = 0.5
 """A mean of past hours needs half of them."""
 LEAST_CLEAR_SKY_W_M2 = 20.0
@@ -43,26 +46,48 @@ def feature_rows(
     every = site.clock.intervals(day - timedelta(days=LONGEST_MEAN_DAYS), site.clock.horizon_day(day))
     temperature = series["temperature_degc"].reindex(every).astype(float)
     bridged = temperature.interpolate(limit_area="inside", limit=round(12 / site.clock.interval_hours))
-    means = {hours: _trailing_mean(bridged, round(hours / site.clock.interval_hours)) for hours in (24, 72)}
-    made = [_based(site, "observed", past[past["start_utc"] >= site.clock.midnight(day)], means, sun, holidays),
-            _based(site, "forecast", forecast, means, sun, holidays)]  # fmt: skip
+    before = recency(bridged, site.clock.interval_hours)
+    made = [_based(site, "observed", past[past["start_utc"] >= site.clock.midnight(day)], before, sun, holidays),
+            _based(site, "forecast", forecast, before, sun, holidays)]  # fmt: skip
     return pd.concat([one for one in made if len(one)], ignore_index=True) if any(map(len, made)) else FEATURES.empty().to_pandas()
 
 
-def _based(site: Site, basis: str, rows: pd.DataFrame, means: dict[int, pd.Series], sun: Sun, holidays: frozenset[date]) -> pd.DataFrame:
+def recency(temperature_degc: pd.Series, interval_hours: float) -> pd.DataFrame:
+    """Lags, means and memories of a temperature, degC, by interval without gaps in its index; nothing looks ahead.
+
+    Means and memories include the interval itself. A memory is an exponential mean whose weights add up to one from the
+    first value on (Wang, Liu, Hong 2016, recency effect); it goes on over a gap of the values, where it is null itself.
+    """
+    made = {}
+    for hours in LAG_HOURS:
+        made[f"temperature_lag_{hours}h_degc"] = temperature_degc.shift(round(hours / interval_hours))
+    for hours in MEAN_HOURS:
+        made[f"temperature_mean_{hours}h_degc"] = _trailing_mean(temperature_degc, round(hours / interval_hours))
+    for hours in MEMORY_HOURS:
+        memory = temperature_degc.ewm(alpha=1.0 - np.exp(-interval_hours / hours)).mean()
+        made[f"temperature_memory_{hours}h_degc"] = memory.where(temperature_degc.notna())
+    return pd.DataFrame(made)
+
+
+def _based(site: Site, basis: str, rows: pd.DataFrame, before: pd.DataFrame, sun: Sun, holidays: frozenset[date]) -> pd.DataFrame:
     start_utc = pd.DatetimeIndex(rows["start_utc"])
     light = sun.rows(start_utc).reset_index(drop=True)
     kept = rows[["station_id", "start_utc", "temperature_degc", "humidity_pct", "wind_speed_m_s", "ghi_w_m2"]].reset_index(drop=True)
-    warmth = kept["temperature_degc"].astype(float)
+    warmth, humidity, wind = (kept[name].astype(float) for name in ("temperature_degc", "humidity_pct", "wind_speed_m_s"))
+    deviation = rows["temperature_deviation_degc"].to_numpy(float) if "temperature_deviation_degc" in rows else np.nan
     return kept.assign(
         basis=basis,
-        temperature_mean_24h_degc=means[24].reindex(start_utc).to_numpy(),
-        temperature_mean_72h_degc=means[72].reindex(start_utc).to_numpy(),
+        temperature_deviation_degc=deviation,
+        **{name: values.to_numpy() for name, values in before.reindex(start_utc).items()},
+        heat_index_degc=heat_index_degc(warmth, humidity),
+        wind_chill_degc=wind_chill_degc(warmth, wind),
+        dew_point_degc=dew_point_degc(warmth, humidity),
         heating_degc=(HEATING_BASE_DEGC - warmth).clip(lower=0),
         cooling_degc=(warmth - COOLING_BASE_DEGC).clip(lower=0),
         clear_sky_ghi_w_m2=light["clear_sky_ghi_w_m2"],
         clear_sky_index=clear_sky_index(kept["ghi_w_m2"].astype(float), light["clear_sky_ghi_w_m2"]),
         solar_elevation_degree=light["solar_elevation_degree"],
+        solar_azimuth_degree=light["solar_azimuth_degree"],
         holiday=[one in holidays for one in site.clock.local(start_utc).date],
     )
 

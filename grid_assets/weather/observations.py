@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from grid_assets.foundation.site import Site
-from grid_assets.foundation.site_sections import WeatherInput, WeatherSection
+from grid_assets.foundation.weather_section import MEMBER, WeatherInput, WeatherSection
 from grid_assets.weather.solar import Sun
 
 LIMITS: dict[str, tuple[float, float]] = {
@@ -24,6 +24,9 @@ LIMITS: dict[str, tuple[float, float]] = {
 }
 """What can occur at the ground; anything else becomes null."""
 VARIABLES = tuple(LIMITS)
+NOT_MEASURED = " (Open-Meteo: past hours of weather models, not measured)"
+IMPOSSIBLE = "impossible_values"
+"""How many values of a row were taken out because they cannot be."""
 
 
 class WeatherFileError(ValueError):
@@ -35,7 +38,8 @@ class WeatherFile:
     """The rows of all files of an input, in time order."""
 
     rows: pd.DataFrame
-    """start_utc, issued_utc for forecasts, and the VARIABLES; null where a file has none."""
+    """start_utc, issued_utc for forecasts, member where the files have one, the VARIABLES (null where a file has none) and
+    IMPOSSIBLE."""
     impossible: int
     """Values outside LIMITS and values that are no numbers, now null."""
 
@@ -48,14 +52,19 @@ def read_weather(source: WeatherInput, *, forecast: bool = False) -> WeatherFile
     files = sorted(one for one in source.folder.glob("*") if expression.fullmatch(one.name)) if source.folder.is_dir() else []
     if not files:
         raise WeatherFileError(f"{source.folder}: no file matches {source.pattern!r}; see [weather] in the site file")
+    return read_files(files, source, forecast=forecast)
+
+
+def read_files(files: Sequence[Path], source: WeatherInput, *, forecast: bool = False) -> WeatherFile:
+    """The rows of these files, at least one, which have the columns of ``source``. Raises WeatherFileError."""
     times = ["issued_utc", "start_utc"] if forecast else ["start_utc"]
     absent = [name for name in times if name not in source.columns]
     if absent:
         raise WeatherFileError(f"[weather] columns: missing {absent}; expected {', '.join([*times, *VARIABLES])}")
     rows = pd.concat([_mapped(one, source, times) for one in files], ignore_index=True)
-    rows = rows.drop_duplicates(times, keep="last").sort_values(times, ignore_index=True)
-    impossible = int(rows.pop("impossible").sum())
-    return WeatherFile(rows, impossible)
+    keys = [*times[:-1], *([MEMBER] if MEMBER in source.columns else []), "start_utc"]
+    rows = rows.drop_duplicates(keys, keep="last").sort_values(keys, ignore_index=True)
+    return WeatherFile(rows, int(rows[IMPOSSIBLE].sum()))
 
 
 def _opened(file: Path, form: str) -> pd.DataFrame:
@@ -82,6 +91,8 @@ def _mapped(file: Path, source: WeatherInput, times: list[str]) -> pd.DataFrame:
                 f"{file}, row {int(read.isna().idxmax()) + 1}: {ours} cannot be read; expected an ISO time, UTC if without zone"
             )
         made[ours] = read.dt.as_unit("us")
+    if MEMBER in source.columns:
+        made[MEMBER] = _member_numbers(frame[_one_name(source.columns, MEMBER)], file)
     impossible = pd.Series(0, index=frame.index)
     for ours, (least, most) in LIMITS.items():
         theirs = source.columns.get(ours, [])
@@ -90,7 +101,16 @@ def _mapped(file: Path, source: WeatherInput, times: list[str]) -> pd.DataFrame:
         sound = numbers.where((numbers >= least) & (numbers <= most))  # before the mean: one broken sensor must not shift it
         impossible += (given.notna() & sound.isna()).sum(axis=1).astype(int)
         made[ours] = sound.mean(axis=1) if sound.shape[1] else np.nan
-    return pd.DataFrame({**made, "impossible": impossible})
+    return pd.DataFrame({**made, IMPOSSIBLE: impossible})
+
+
+def _member_numbers(given: pd.Series, file: Path) -> pd.Series:
+    numbers = pd.to_numeric(given, errors="coerce")
+    wrong = ~(numbers >= 0) | (numbers % 1 != 0)
+    if wrong.any():
+        row = int(wrong.idxmax())
+        raise WeatherFileError(f"{file}, row {row + 1}: member {given[row]!r} cannot be read; expected a whole number from 0 on")
+    return numbers.astype("int64")
 
 
 def _one_name(columns: Mapping[str, str | list[str]], ours: str) -> str:
@@ -105,16 +125,18 @@ def to_intervals(rows: pd.DataFrame, start_utc: pd.DatetimeIndex, interval: pd.T
 
     Finer rows are averaged. Coarser ones: irradiance is spread over its hour in the shape of the cloudless sky, so that the
     hour's energy stays and night stays dark; the others run straight between the middles of the hours. An interval whose
-    hour is absent is null. Returns a frame indexed by ``start_utc``.
+    hour is absent is null. Returns a frame indexed by ``start_utc``, with IMPOSSIBLE of the rows that an interval is from.
     """
     if len(rows) < 2 or not len(start_utc):
-        return pd.DataFrame(np.nan, index=start_utc, columns=list(VARIABLES))
+        return nothing_known(start_utc)
     values = rows.set_index("start_utc")[list(VARIABLES)]
+    flawed = rows[IMPOSSIBLE].to_numpy() if IMPOSSIBLE in rows else np.zeros(len(rows), dtype=int)
     step = pd.Series(values.index).diff().median()
     if step <= interval:
         origin = start_utc[0]
         binned = origin + ((values.index - origin) // interval) * interval
-        return values.groupby(binned).mean().reindex(start_utc)
+        counted = pd.Series(flawed, binned).groupby(level=0).sum().reindex(start_utc, fill_value=0)
+        return values.groupby(binned).mean().reindex(start_utc).assign(**{IMPOSSIBLE: counted})
     own = values.index.searchsorted(start_utc, side="right") - 1
     within = (own >= 0) & (start_utc - values.index[np.maximum(own, 0)] < step)
     middles = _seconds(values.index + step / 2)
@@ -130,7 +152,12 @@ def to_intervals(rows: pd.DataFrame, start_utc: pd.DatetimeIndex, interval: pd.T
             made[name] = np.where(np.isfinite(held), straight, np.nan)
         else:
             made[name] = held
-    return pd.DataFrame(made, index=start_utc)
+    return pd.DataFrame({**made, IMPOSSIBLE: np.where(within, flawed[np.maximum(own, 0)], 0)}, index=start_utc)
+
+
+def nothing_known(start_utc: pd.DatetimeIndex) -> pd.DataFrame:
+    """The frame of to_intervals where there is nothing."""
+    return pd.DataFrame(np.nan, index=start_utc, columns=list(VARIABLES)).assign(**{IMPOSSIBLE: 0})
 
 
 def _spread_over_the_hour(held: np.ndarray, hour: np.ndarray, clear: np.ndarray) -> np.ndarray:
@@ -147,7 +174,8 @@ def observed_rows(site: Site, values: pd.DataFrame, start_utc: pd.DatetimeIndex)
     """Rows of OBSERVATIONS for the intervals of a day, from a frame of to_intervals over a longer time."""
     station = section_of(site)
     part = values.reindex(start_utc).rename_axis("start_utc").reset_index()
-    return part.assign(station_id=station.station_id, source=station.label)
+    source = station.label if isinstance(station.observations, WeatherInput) else f"{station.label}{NOT_MEASURED}"
+    return part.assign(station_id=station.station_id, source=source)
 
 
 def section_of(site: Site) -> WeatherSection:

@@ -1,4 +1,4 @@
-"""What is known of coming weather at an issue time: the provider's latest issue, or persistence of the last observed days."""
+"""What is expected where no forecast reaches: the mean of the last observed days, drawn to the end of the last forecast."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import numpy as np
 import pandas as pd
 
 from grid_assets.foundation.site import Site
-from grid_assets.weather.observations import VARIABLES, to_intervals
-from grid_assets.weather.solar import Sun
+from grid_assets.weather.observations import VARIABLES
 
 PERSISTED_DAYS = 3
+LOOKED_BACK_DAYS = 14
+"""Where days are missing, the last three of so many count."""
 PERSISTENCE = f"persistence: mean of the last {PERSISTED_DAYS} observed days"
+MEMORY_HOURS = 48.0
+"""How slowly a forecast's departure from the usual is forgotten behind its end. Of 12 to 120 h, 48 h was best or within 0.02 K of
+the best on the first day behind the end, and better than none on each of the next four, at three real places: docs/weather.md."""
 
 
 def horizon(site: Site, day: date) -> pd.DatetimeIndex:
@@ -22,39 +26,39 @@ def horizon(site: Site, day: date) -> pd.DatetimeIndex:
     return every[every >= pd.Timestamp(clock.issue_time(day))]
 
 
-def forecast_rows(site: Site, day: date, issues: pd.DataFrame | None, observed: pd.DataFrame, sun: Sun) -> pd.DataFrame:
-    """Rows of FORECASTS as known at the issue time of ``day``.
-
-    ``issues``: rows of all issues (issued_utc, start_utc, variables), None where the site has no provider. ``observed``:
-    rows of OBSERVATIONS. Nothing issued after the issue time and nothing observed after ``day`` is used; where no issue
-    is known yet, persistence stands in and says so.
-    """
-    if site.weather is None:
-        raise ValueError(f"{site.name}: the site file has no [weather]")
-    start_utc, at_issue = horizon(site, day), pd.Timestamp(site.clock.issue_time(day))
-    known = issues[issues["issued_utc"] <= at_issue] if issues is not None else pd.DataFrame()
-    if len(known):
-        issued = known["issued_utc"].max()
-        values = to_intervals(known[known["issued_utc"] == issued], start_utc, pd.Timedelta(site.clock.interval), sun)
-        source = f"forecast ({site.weather.label})"
-    else:
-        issued, source = at_issue, PERSISTENCE
-        values = persisted(site, day, observed, start_utc)
-    made = values.rename_axis("start_utc").reset_index()
-    return made.assign(station_id=site.weather.station_id, issued_utc=issued, source=source)
-
-
 def persisted(site: Site, day: date, observed: pd.DataFrame, start_utc: pd.DatetimeIndex) -> pd.DataFrame:
-    """The mean of the three days up to ``day`` at the same local time of day, per variable; null where none was observed."""
-    clock = site.clock
-    begin, end = clock.midnight(day - timedelta(days=PERSISTED_DAYS - 1)), clock.bounds(day)[1]
-    past = observed[(observed["start_utc"] >= begin) & (observed["start_utc"] < end)]
-    if not len(past):
-        return pd.DataFrame(np.nan, index=start_utc, columns=list(VARIABLES))
-    by_time = past.groupby(_local_minute(site, pd.DatetimeIndex(past["start_utc"])))[list(VARIABLES)].mean()
-    return by_time.reindex(_local_minute(site, start_utc)).set_axis(start_utc)
+    """The mean of the last three observed values up to ``day`` at the same local time of day, per variable.
+
+    Null where the 14 days up to ``day`` have none.
+    """
+    clock, first = site.clock, day - timedelta(days=LOOKED_BACK_DAYS - 1)
+    past = observed[(observed["start_utc"] >= clock.midnight(first)) & (observed["start_utc"] < clock.bounds(day)[1])]
+    local = clock.local(pd.DatetimeIndex(past["start_utc"])).tz_localize(None)
+    cube = np.full((LOOKED_BACK_DAYS, 24 * 60 // clock.interval_minutes, len(VARIABLES)), np.nan)
+    cube[(local.normalize() - pd.Timestamp(first)).days, _slot(site, local)] = past[list(VARIABLES)].to_numpy(
+        float
+    )  # of an hour that the clock repeats one counts
+    finite = np.isfinite(cube)
+    counted = finite & (np.cumsum(finite[::-1], axis=0)[::-1] <= PERSISTED_DAYS)
+    number = counted.sum(axis=0)
+    mean = np.where(counted, cube, 0.0).sum(axis=0) / np.where(number, number, np.nan)
+    return pd.DataFrame(mean[_slot(site, clock.local(start_utc))], index=start_utc, columns=list(VARIABLES))
 
 
-def _local_minute(site: Site, instants: pd.DatetimeIndex) -> np.ndarray:
-    local = site.clock.local(instants)
-    return np.asarray(local.hour * 60 + local.minute)
+def departure(told: pd.Series, usual: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """What to add to the usual course behind the end of a forecast and in its gaps, and how much of the forecast is left there.
+
+    ``told``, ``usual``: by interval. Returns (degrees, share): the mean departure of the forecast's last 24 hours, and 1 where it
+    reaches, then exp(-hours since / 48); both 0 where nothing was forecast before. The degrees are multiplied by the share.
+    """
+    hours = pd.DatetimeIndex(told.index).as_unit("us").asi8 / 3.6e9
+    apart = (told - usual).to_numpy(float)
+    known = np.isfinite(told.to_numpy(float))
+    last = np.maximum.accumulate(np.where(known, np.arange(len(told)), -1))
+    share = np.where(last >= 0, np.exp(-(hours - hours[np.maximum(last, 0)]) / MEMORY_HOURS), 0.0)
+    mean = pd.Series(apart, told.index).rolling("24h", min_periods=1).mean().to_numpy()
+    return np.where(last >= 0, np.nan_to_num(mean[np.maximum(last, 0)]), 0.0) * share, share
+
+
+def _slot(site: Site, local: pd.DatetimeIndex) -> np.ndarray:
+    return np.asarray(local.hour * 60 + local.minute) // site.clock.interval_minutes

@@ -1,4 +1,4 @@
-"""The sun over a site: its elevation and what a cloudless sky lets through, computed once for a range of days."""
+"""The sun over a site: where it stands and what a cloudless sky lets through, computed once for a range of days."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Sun:
-    """A row per interval: solar_elevation_degree and clear_sky_ghi_w_m2 at the interval's middle."""
+    """A row per interval: solar_elevation_degree, solar_azimuth_degree and clear_sky_ghi_w_m2 at the interval's middle."""
 
     table: pd.DataFrame
 
@@ -21,9 +21,9 @@ class Sun:
 
         position = get_solarposition(start_utc + interval / 2, latitude, longitude, altitude=altitude_m)
         clear = haurwitz(position["apparent_zenith"])["ghi"].fillna(0.0).to_numpy()
-        return cls(
-            pd.DataFrame({"solar_elevation_degree": position["apparent_elevation"].to_numpy(), "clear_sky_ghi_w_m2": clear}, start_utc)
-        )
+        stands = {"solar_elevation_degree": position["apparent_elevation"], "solar_azimuth_degree": position["azimuth"]}
+        made = {name: values.to_numpy() for name, values in stands.items()}
+        return cls(pd.DataFrame({**made, "clear_sky_ghi_w_m2": clear}, start_utc))
 
     def rows(self, start_utc: pd.DatetimeIndex) -> pd.DataFrame:
         """The rows of these intervals; they must be among those computed."""

@@ -12,10 +12,11 @@ import pytest
 
 from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.site import Site
-from grid_assets.foundation.site_sections import WEATHER_VARIABLES, WeatherInput
+from grid_assets.foundation.weather_section import WEATHER_VARIABLES, WeatherInput
 from grid_assets.weather.features import clear_sky_index, feature_rows, holidays_of, sun_over
-from grid_assets.weather.observations import VARIABLES, WeatherFileError, observed_rows, read_weather, to_intervals
-from grid_assets.weather.persistence import PERSISTENCE, forecast_rows, horizon
+from grid_assets.weather.issues import forecast_rows
+from grid_assets.weather.observations import IMPOSSIBLE, VARIABLES, WeatherFileError, observed_rows, read_weather, to_intervals
+from grid_assets.weather.persistence import PERSISTENCE, horizon
 from grid_assets.weather.tables import FEATURES, FORECASTS, OBSERVATIONS
 from grid_assets_tests.conftest import site_in
 
@@ -91,7 +92,8 @@ def test_values_that_are_no_numbers_are_counted_and_missing_ones_are_not(tmp_pat
     assert found.impossible == 2  # warm and --
     assert found.rows["temperature_degc"].tolist() == pytest.approx([np.nan, 4.0, np.nan], nan_ok=True)
     assert found.rows["ghi_w_m2"].tolist() == pytest.approx([10.0, np.nan, 7.0], nan_ok=True)
-    assert list(found.rows.columns) == ["start_utc", *VARIABLES]
+    assert list(found.rows.columns) == ["start_utc", *VARIABLES, IMPOSSIBLE]
+    assert found.rows[IMPOSSIBLE].tolist() == [1, 0, 1]
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv"])
@@ -119,7 +121,7 @@ def test_intervals_keep_the_energy_of_each_hour_and_absent_hours_stay_empty(site
     back = made.groupby(made.index.floor("h")).mean()
     wanted = rows.set_index("start_utc")["ghi_w_m2"].reindex(back.index)
     assert np.allclose(back["ghi_w_m2"], wanted, equal_nan=True)
-    assert made.loc[made.index.floor("h") == HOURS[200]].isna().all().all()
+    assert made.loc[made.index.floor("h") == HOURS[200], list(VARIABLES)].isna().all().all()
     assert int(made["temperature_degc"].isna().sum()) == 4
     assert (made["ghi_w_m2"].dropna() >= 0).all()
 
@@ -192,7 +194,8 @@ def test_features_of_a_short_day(site: Site):
     assert not made["temperature_mean_72h_degc"].isna().any()
     holiday = made[made["holiday"]]["start_utc"].dt.tz_convert("Europe/Berlin").dt.date
     assert set(holiday) == {date(2016, 3, 28)}  # Easter Monday; nationwide, Easter Sunday is none
-    assert set(forecast["issued_utc"]) == {pd.Timestamp("2016-03-28T05:00Z")}
+    issue, run = pd.Timestamp("2016-03-28T05:00Z"), pd.Timestamp("2016-03-28T07:00Z")
+    assert forecast["issued_utc"].tolist() == [issue if start < HOURS[-1] + timedelta(hours=1) else run for start in forecast["start_utc"]]
 
 
 def test_clear_sky_index():
