@@ -41,7 +41,7 @@ from grid_assets.network import tables as network
 from grid_assets.network.day_study import study_of_day
 from grid_assets.storage.schedules import Registers, plan_storage
 from grid_assets.storage.tables import CURTAILMENTS, SCHEDULE_KPIS, SCHEDULES
-from grid_assets.weather import features, observations, persistence
+from grid_assets.weather import deviations, features, issues, observations
 from grid_assets.weather import tables as weather
 
 NODE_COLUMNS = ["node_id", "level", "start_utc", "energy_kwh", "published_pct"]
@@ -51,7 +51,7 @@ METERED = (metering.LANDED_FILES, metering.REJECTED_READINGS, metering.RAW_READI
            metering.EDITED_READINGS, metering.FILE_DAYS, metering.METER_DAYS, metering.QUALITY_PROFILES, metering.CLASS_PROFILES,
            metering.NODE_LOADS, metering.NODE_BALANCES, metering.NODE_LOAD_VERSIONS, metering.CORRECTIONS, metering.OUTAGE_EVENTS, metering.MEASUREMENTS,
            metering.DEVICE_DAYS, metering.MEASUREMENT_FILE_DAYS, metering.USAGE_SHAPES, metering.USAGE_ANOMALIES, metering.ALERTS)  # fmt: skip
-FORECAST = (weather.OBSERVATIONS, weather.FORECASTS, weather.FEATURES, forecasting.DEMAND_FORECASTS, forecasting.MODELS,
+FORECAST = (weather.OBSERVATIONS, weather.FORECASTS, weather.FORECAST_MEMBERS, weather.FEATURES, forecasting.DEMAND_FORECASTS, forecasting.MODELS,
             forecasting.RENEWABLE_FORECASTS, forecasting.RENEWABLE_MODELS, forecasting.FORECAST_ACCURACY)  # fmt: skip
 STUDIED = (network.BUS_VOLTAGES, network.BRANCH_LOADINGS, network.CONSTRAINT_VIOLATIONS, network.FLOW_CERTIFICATES)
 TABLES = frozenset({*METERED, *FORECAST, *STUDIED, SCHEDULES, CURTAILMENTS, SCHEDULE_KPIS, PRICE_SIGNALS})
@@ -194,8 +194,11 @@ def forecast_weather(run: PlainDay) -> None:
     site, day = run.site, run.day
     provider = observations.section_of(site).forecasts
     read = observations.read_weather(provider, forecast=True).rows if provider else None
-    observed = run.lake.read(weather.OBSERVATIONS, days_between(day - timedelta(days=persistence.PERSISTED_DAYS), day))
-    run.write(weather.FORECASTS, persistence.forecast_rows(site, day, read, observed, features.sun_over(site, day, day)))
+    since = deviations.LOOKED_BACK_DAYS + deviations.PERSISTED_DAYS
+    observed, sun = run.lake.read(weather.OBSERVATIONS, days_between(day - timedelta(days=since), day)), features.sun_over(site, day, day)
+    errors = deviations.past_errors(read, observed, site.clock)
+    run.write(weather.FORECASTS, issues.forecast_rows(site, day, read, observed, sun, errors=errors))
+    run.write(weather.FORECAST_MEMBERS, issues.member_rows(site, day, read, sun))
 
 
 def derive_features(run: PlainDay) -> None:
