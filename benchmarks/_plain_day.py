@@ -247,9 +247,19 @@ def score_forecasts(run: PlainDay) -> None:
     issued = day - timedelta(days=site.clock.study_day_offset)
     stored = (run.lake.read(forecasting.DEMAND_FORECASTS, issued), run.lake.read(forecasting.RENEWABLE_FORECASTS, issued))
     known = inputs.with_day(run.lake, weather.FEATURES, run.history)
-    made = accuracy.day_accuracy(stored, loads, generation, plants, known, site.clock, day, country=site.country)
+    clock = site.clock
+
+    def then() -> pd.DataFrame:
+        kept = [one for one in run.history if one <= issued]
+        versions = known_loads.load_versions(run.lake, metering.NODE_LOAD_VERSIONS, metering.NODE_LOADS, kept, clock.interval)
+        return known_loads.loads_as_of(versions, clock.issue_time(issued))
+
+    made = accuracy.day_accuracy(stored, loads, generation, plants, known, clock, day, country=site.country, known=then)
+    earlier = {one: run.lake.read(forecasting.DEMAND_FORECASTS, one) for one in accuracy.earlier_runs(clock, day)}
+    again = run.lake.read(forecasting.INTRADAY_FORECASTS, day - timedelta(days=1))
+    scores = accuracy.with_other_horizons(made.scores, earlier, again, loads, clock, day, country=site.country)
     version = f"{run.lake.version_of(metering.NODE_LOADS, run.history)}.{run.lake.version_of(metering.READINGS, run.history)}"
-    run.write(forecasting.FORECAST_ACCURACY, made.scores.assign(readings_version=version))
+    run.write(forecasting.FORECAST_ACCURACY, scores.assign(readings_version=version))
 
 
 def study_flows(run: PlainDay) -> None:

@@ -61,7 +61,7 @@ def _forecasting(site: Site, lake: Lake, day: date) -> Figures:
         )
     ]
     accuracy = lake.read(FORECAST_ACCURACY, day)
-    accuracy = accuracy[accuracy["subject_id"] == _system(lake)]
+    accuracy = accuracy[(accuracy["subject_id"] == _system(lake)) & (accuracy["horizon_class"] == "day_ahead")]
     for row in accuracy.itertuples():
         figures.append(
             (

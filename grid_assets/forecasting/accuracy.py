@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,12 @@ from grid_assets.forecasting.demand import LONGEST_HISTORY, ForecastMade, foreca
 from grid_assets.forecasting.like_days import daily_naive, weekly_naive
 from grid_assets.forecasting.renewables import forecast_renewables
 from grid_assets.forecasting.tables import FORECAST_ACCURACY, QUANTILE_COLUMNS, QUANTILES
-from grid_assets.foundation.calendar import SiteCalendar
+from grid_assets.foundation.calendar import SiteCalendar, days_between
 
-DAY_AHEAD = "day_ahead"
+DAY_AHEAD, INTRADAY = "day_ahead", "intraday"
+LATER_CLASSES = {"days_2_3": (2, 3), "days_4_7": (4, 5, 6, 7)}
+"""Classes of horizon by the days between the day of issue and the day that was forecast; day_ahead is one."""
+LONGEST_AHEAD_DAYS = 7
 
 
 def pinball(actual: np.ndarray, forecast: np.ndarray, level: float) -> np.ndarray:
@@ -25,20 +28,56 @@ def pinball(actual: np.ndarray, forecast: np.ndarray, level: float) -> np.ndarra
     return np.maximum(level * miss, (level - 1.0) * miss)
 
 
-def demand_accuracy(forecasts: pd.DataFrame, node_loads: pd.DataFrame, clock: SiteCalendar, day: date, *, country: str) -> pd.DataFrame:
-    """Scores of the forecast of ``day`` per node.
+def demand_accuracy(
+    forecasts: pd.DataFrame, node_loads: pd.DataFrame, clock: SiteCalendar, day: date, *, country: str, horizon_class: str = DAY_AHEAD
+) -> pd.DataFrame:
+    """Scores of forecasts of ``day`` per node.
 
-    ``forecasts``: rows of the run whose study day is ``day``. ``node_loads``: history and ``day`` itself. Returns rows of
-    forecasting/forecast_accuracy; none for a node without a forecast or without actuals.
+    ``forecasts``: rows of the run whose study day is ``day``, or of other runs of one class. ``node_loads``: history and ``day``
+    itself. Returns rows of forecasting/forecast_accuracy; none for a node without a forecast or without actuals.
     """
     compared = demand_compared(forecasts, node_loads, clock, day, country=country)
-    return _table([score(str(node), day, rows) for node, rows in compared.groupby("node_id")])
+    return _table([score(str(node), day, rows, horizon_class) for node, rows in compared.groupby("node_id")])
 
 
 def demand_compared(forecasts: pd.DataFrame, node_loads: pd.DataFrame, clock: SiteCalendar, day: date, *, country: str) -> pd.DataFrame:
-    """The forecast's rows of ``day`` with what came (actual_kw) and what the weekly naive would have said then (naive_kw)."""
+    """The forecasts' rows of ``day`` with what came (actual_kw) and what the weekly naive would have said at their issue time (naive_kw)."""
     actual = node_loads[["node_id", "start_utc"]].assign(kw=load_kw(node_loads, clock.interval_hours))
     return _compared(forecasts, actual, "node_id", clock, day, country, weekly_naive)
+
+
+def earlier_runs(clock: SiteCalendar, day: date) -> list[date]:
+    """The runs before the one whose study day is ``day`` that may have forecast it."""
+    last = day - timedelta(days=clock.study_day_offset + 1)
+    return days_between(day - timedelta(days=1 + LONGEST_AHEAD_DAYS), last)
+
+
+def with_other_horizons(
+    day_ahead: pd.DataFrame, earlier: Mapping[date, pd.DataFrame], intraday: pd.DataFrame, node_loads: pd.DataFrame, clock: SiteCalendar,
+    day: date, *, country: str,
+) -> pd.DataFrame:  # fmt: skip
+    """The day-ahead scores, and those of the stored forecasts of ``earlier_runs`` and of the day's own course."""
+    later = later_accuracy(earlier, node_loads, clock, day, country=country)
+    today = demand_accuracy(intraday, node_loads, clock, day, country=country, horizon_class=INTRADAY)
+    parts = [part for part in (day_ahead, later, today) if len(part)]
+    return pd.concat(parts, ignore_index=True) if parts else day_ahead
+
+
+def later_accuracy(
+    issued: Mapping[date, pd.DataFrame], node_loads: pd.DataFrame, clock: SiteCalendar, day: date, *, country: str
+) -> pd.DataFrame:
+    """Scores of ``day`` by the runs before the last one, in the classes of LATER_CLASSES.
+
+    ``issued``: the stored demand forecasts by their run's day; what was never stored is not made again.
+    """
+    parts = []
+    for name, aheads in LATER_CLASSES.items():
+        runs = [day - timedelta(days=ahead + 1) for ahead in aheads]
+        rows = [issued[run] for run in runs if run in issued and len(issued[run])]
+        if rows:
+            parts.append(demand_accuracy(pd.concat(rows, ignore_index=True), node_loads, clock, day, country=country, horizon_class=name))
+    parts = [part for part in parts if len(part)]
+    return pd.concat(parts, ignore_index=True) if parts else _table([])
 
 
 def renewable_accuracy(
@@ -54,7 +93,7 @@ def renewable_accuracy(
     return _table([score(str(kind), day, rows) for kind, rows in compared.groupby("kind")])
 
 
-def score(subject: str, day: date, rows: pd.DataFrame) -> Mapping[str, object]:
+def score(subject: str, day: date, rows: pd.DataFrame, horizon_class: str = DAY_AHEAD) -> Mapping[str, object]:
     """One row of forecast_accuracy from rows with actual_kw, naive_kw, mean_kw, the quantiles and model."""
     actual, mean, naive = (rows[name].to_numpy(float) for name in ("actual_kw", "mean_kw", "naive_kw"))
     error = mean - actual
@@ -62,7 +101,7 @@ def score(subject: str, day: date, rows: pd.DataFrame) -> Mapping[str, object]:
     inside = (actual >= rows["p05_kw"].to_numpy()) & (actual <= rows["p95_kw"].to_numpy())
     return {
         "subject_id": subject,
-        "horizon_class": DAY_AHEAD,
+        "horizon_class": horizon_class,
         "day": day,
         "model": rows["model"].iloc[0],
         "intervals": len(rows),
@@ -93,16 +132,19 @@ def _compared(
     pairs = pairs[np.isfinite(pairs["actual_kw"].to_numpy(float))]
     if pairs.empty:
         return pairs.assign(naive_kw=[])
-    issued = date.fromordinal(day.toordinal() - clock.study_day_offset)
-    grid = day_grid(clock, first_day(actual, clock, issued, LONGEST_HISTORY), issued, country)
-    return _with_naive(pairs, actual, subject, grid, naive)
+    parts = []
+    for issued_utc, rows in pairs.groupby("issued_utc"):
+        run = clock.issued_in_the_course_of(issued_utc.to_pydatetime())
+        grid = day_grid(clock, first_day(actual, clock, run, LONGEST_HISTORY), run, country, day)
+        parts.append(_with_naive(rows, actual, subject, grid, naive))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _with_naive(pairs: pd.DataFrame, actual: pd.DataFrame, subject: str, grid: DayGrid, naive) -> pd.DataFrame:
     """The naive forecast from what was known at the forecast's own issue time; pairs without one are left out."""
     subjects = sorted(pairs[subject].unique())
     power = known_cube(grid, actual, subject, "kw", subjects, grid.clock.issue_time(grid.day))
-    said = naive(power, len(grid.days) - 1, grid.clock.study_day_offset)
+    said = naive(power, len(grid.days) - 1, len(grid.days) - grid.known)
     _, slot = grid.positions(pd.DatetimeIndex(pairs["start_utc"]))
     row = pd.Index(subjects).get_indexer(pd.Index(pairs[subject]))
     made = pairs.assign(naive_kw=said[row, slot])
@@ -132,18 +174,22 @@ def day_accuracy(
     day: date,
     *,
     country: str,
+    known: Callable[[], pd.DataFrame] | None = None,
 ) -> DayAccuracy:
-    """Scores of all nodes and kinds of plants for ``day``.
+    """Day-ahead scores of all nodes and kinds of plants for ``day``.
 
     ``stored``: the published demand and renewable forecasts of the run whose study day is ``day``; an empty one is made
-    again from what was known then. Without any history before that run there is nothing to score.
+    again from what was known then: ``known`` gives the loads, None: those before the run's end. Without any history before
+    that run there is nothing to score.
     """
     issued = date.fromordinal(day.toordinal() - clock.study_day_offset)
     demand, renewable = stored
     demand_from = renewable_from = f"the published forecast of {issued}"
     if demand.empty:
         nodes = sorted(node_loads["node_id"].unique())
-        demand, demand_from = _again(lambda: forecast_demand(node_loads, features, nodes, clock, issued, country=country), issued)
+        demand, demand_from = _again(
+            lambda: forecast_demand(known() if known else node_loads, features, nodes, clock, issued, country=country), issued
+        )
     if renewable.empty and len(plants):
         renewable, renewable_from = _again(
             lambda: forecast_renewables(generation, plants, features, clock, issued, country=country), issued

@@ -151,7 +151,16 @@ def forecast_accuracy(context: dg.AssetExecutionContext, platform: Platform) -> 
     issued = day - timedelta(days=site.clock.study_day_offset)
     stored = (platform.lake.read(DEMAND_FORECASTS, issued), platform.lake.read(RENEWABLE_FORECASTS, issued))
     features = features_of(platform, days)
-    made = accuracy.day_accuracy(stored, loads, generation, plants, features, site.clock, day, country=site.country)
-    written = platform.lake.write(FORECAST_ACCURACY, made.scores.assign(readings_version=version), day)
+    lake, clock, country = platform.lake, site.clock, site.country
+
+    def known() -> pd.DataFrame:
+        versions = load_versions(lake, NODE_LOAD_VERSIONS, NODE_LOADS, [one for one in days if one <= issued], clock.interval)
+        return loads_as_of(versions, clock.issue_time(issued))
+
+    made = accuracy.day_accuracy(stored, loads, generation, plants, features, clock, day, country=country, known=known)
+    earlier = {one: lake.read(DEMAND_FORECASTS, one) for one in accuracy.earlier_runs(clock, day)}
+    again = lake.read(INTRADAY_FORECASTS, day - timedelta(days=1))
+    scores = accuracy.with_other_horizons(made.scores, earlier, again, loads, clock, day, country=country)
+    written = lake.write(FORECAST_ACCURACY, scores.assign(readings_version=version), day)
     said = {"demand_forecast_from": made.demand_from, "renewable_forecast_from": made.renewable_from}
-    return report(platform, FORECAST_ACCURACY, written, made.scores, inputs={NODE_LOADS: days, DEMAND_FORECASTS: issued}, figures=said)
+    return report(platform, FORECAST_ACCURACY, written, scores, inputs={NODE_LOADS: days, DEMAND_FORECASTS: issued}, figures=said)

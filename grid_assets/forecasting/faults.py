@@ -58,5 +58,5 @@ def loses_to_naive(models: pd.DataFrame, subject: str | None) -> str:
 
 def low_coverage(accuracy: pd.DataFrame) -> str:
     """Subjects of which the 90 % band held far too little of the day."""
-    low = accuracy[accuracy["coverage_90_pct"] < LOWEST_COVERAGE_PCT]
+    low = accuracy[(accuracy["coverage_90_pct"] < LOWEST_COVERAGE_PCT) & (accuracy["horizon_class"] == "day_ahead")]
     return "; ".join(f"{row.subject_id}: {row.coverage_90_pct:.0f} % of the day inside the 90 % band" for row in list(low.itertuples())[:8])

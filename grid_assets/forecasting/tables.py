@@ -43,10 +43,10 @@ RENEWABLE_FORECASTS = Table(
 )  # fmt: skip
 
 FORECAST_ACCURACY = Table(
-    "forecasting", "forecast_accuracy", "a node or group of plants: how the forecast of this day, issued on the morning before, did", "site_day", ("subject_id", "horizon_class"),
+    "forecasting", "forecast_accuracy", "a node or group of plants, and a class of horizon: how the forecasts of this day did", "site_day", ("subject_id", "horizon_class"),
     (
         text("subject_id", "node_id, or the kind of plants"),
-        text("horizon_class", "day_ahead: issued on the morning before the day"),
+        text("horizon_class", "day_ahead: issued on the morning before the day; days_2_3 and days_4_7: so many mornings before; intraday: in its course"),
         calendar_day("day", "the day that was forecast"),
         text("model", "the model that was in use"),
         count("intervals", "intervals compared"),

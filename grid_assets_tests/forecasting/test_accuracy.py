@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -96,3 +97,34 @@ def test_plants_are_scored_by_kind():
     assert row["naive_mae_kw"] == pytest.approx(1.0)
     assert row["intervals"] == 48
     assert row["mape_pct"] == pytest.approx(100 / 6)
+
+
+def test_classes_of_horizon_have_the_naive_of_their_own_horizon():
+    clock = replace(CLOCK, horizon_days=7)
+    loads = worlds.node_loads(clock, FIRST, DAY)
+    kw = loads.set_index("start_utc")["energy_kwh"]
+    runs = [DAY - timedelta(days=back) for back in (2, 3, 4, 6, 8)]
+    issued = {}
+    for run in runs:
+        known = loads[loads["start_utc"] < pd.Timestamp(clock.bounds(run)[1])]
+        issued[run] = forecast_demand(known, None, ["system"], clock, run, country="DE").forecasts
+    made = accuracy.later_accuracy(issued, loads, clock, DAY, country="DE").set_index("horizon_class")
+    assert made["intervals"].to_dict() == {"days_2_3": 48, "days_4_7": 48}  # two runs each; the day-ahead one is not among them
+    starts = clock.intervals(DAY)
+    actual = kw.reindex(starts).to_numpy()
+    week, two = (np.abs(kw.reindex(starts - pd.Timedelta(days=back)).to_numpy() - actual).mean() for back in (7, 14))
+    assert made.loc["days_2_3", "naive_mae_kw"] == pytest.approx(week)
+    # the run of eight days before knew the load up to that day's end: a week before the target is the day after it
+    assert made.loc["days_4_7", "naive_mae_kw"] == pytest.approx((week + two) / 2)
+    own = issued[DAY - timedelta(days=6)].set_index("start_utc")["mean_kw"].reindex(starts).to_numpy()
+    far = issued[DAY - timedelta(days=8)].set_index("start_utc")["mean_kw"].reindex(starts).to_numpy()
+    assert made.loc["days_4_7", "mae_kw"] == pytest.approx(np.mean([np.abs(own - actual).mean(), np.abs(far - actual).mean()]))
+
+
+def test_a_forecast_made_again_sees_what_was_known_then():
+    loads = worlds.node_loads(CLOCK, FIRST, DAY)
+    known = loads[loads["start_utc"] < pd.Timestamp(CLOCK.bounds(DAY - timedelta(days=3))[1])]
+    empty = pd.DataFrame()
+    nothing = pd.DataFrame({"plant_id": []})
+    told = accuracy.day_accuracy((empty, empty), loads, empty, nothing, None, CLOCK, DAY, country="DE", known=lambda: known).scores
+    assert told["mae_kw"].iloc[0] != scored(loads=loads).scores["mae_kw"].iloc[0]

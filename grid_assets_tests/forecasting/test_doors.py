@@ -153,7 +153,7 @@ def test_warnings_are_said_in_words():
     assert faults.loses_to_naive(models, "a").startswith("a: weekly_naive is published")
     assert faults.loses_to_naive(models, "b") == ""
     assert faults.loses_to_naive(models, None).count("published") == 1
-    scores = pd.DataFrame({"subject_id": ["a", "b"], "coverage_90_pct": [69.0, 70.0]})
+    scores = pd.DataFrame({"subject_id": ["a", "b"], "coverage_90_pct": [69.0, 70.0], "horizon_class": "day_ahead"})
     assert faults.low_coverage(scores) == "a: 69 % of the day inside the 90 % band"
 
 
