@@ -13,14 +13,16 @@ import pandas as pd
 import pyarrow as pa
 
 from grid_assets.figures import quality
+from grid_assets.figures.drift import drift_picture
 from grid_assets.figures.forecasts import demand_fan, renewable_fan
 from grid_assets.figures.market import load_under_tariffs
 from grid_assets.figures.readings import landing_picture, node_loads_picture, readings_picture
 from grid_assets.figures.storage import storage_day
 from grid_assets.figures.weather import weather_picture
-from grid_assets.forecasting import accuracy, demand, inputs, known_loads, renewables
+from grid_assets.forecasting import accuracy, demand, drift, inputs, known_loads, renewables
 from grid_assets.forecasting import tables as forecasting
 from grid_assets.forecasting.ensemble.kept_models import kept_models_in
+from grid_assets.forecasting.promotions import promotions
 from grid_assets.foundation.alerts import AlertStore
 from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.content_hashes import content_hash
@@ -52,7 +54,7 @@ METERED = (metering.LANDED_FILES, metering.REJECTED_READINGS, metering.RAW_READI
            metering.NODE_LOADS, metering.NODE_BALANCES, metering.NODE_LOAD_VERSIONS, metering.CORRECTIONS, metering.OUTAGE_EVENTS, metering.MEASUREMENTS,
            metering.DEVICE_DAYS, metering.MEASUREMENT_FILE_DAYS, metering.USAGE_SHAPES, metering.USAGE_ANOMALIES, metering.ALERTS)  # fmt: skip
 FORECAST = (weather.OBSERVATIONS, weather.FORECASTS, weather.FORECAST_MEMBERS, weather.FEATURES, forecasting.DEMAND_FORECASTS, forecasting.MODELS,
-            forecasting.RENEWABLE_FORECASTS, forecasting.RENEWABLE_MODELS, forecasting.FORECAST_ACCURACY)  # fmt: skip
+            forecasting.RENEWABLE_FORECASTS, forecasting.RENEWABLE_MODELS, forecasting.FORECAST_ACCURACY, forecasting.PROMOTIONS, forecasting.DRIFT)  # fmt: skip
 STUDIED = (network.BUS_VOLTAGES, network.BRANCH_LOADINGS, network.CONSTRAINT_VIOLATIONS, network.FLOW_CERTIFICATES)
 TABLES = frozenset({*METERED, *FORECAST, *STUDIED, SCHEDULES, CURTAILMENTS, SCHEDULE_KPIS, PRICE_SIGNALS})
 """What a day writes, no more and no less."""
@@ -89,8 +91,8 @@ def run_day(site: Site, day: date) -> PlainDay:
     Raises DayIncomplete unless exactly TABLES were written.
     """
     run = PlainDay(site, Lake(site.lake_root), day)
-    for work in (land, take_entries, measure, read_raw, validate, aggregate, judge_usage, raise_alerts, observe_weather, forecast_weather, derive_features, forecast_demand,
-                 forecast_renewables, score_forecasts, study_flows, plan_units, signal_prices):  # fmt: skip
+    for work in (land, take_entries, measure, read_raw, validate, aggregate, judge_usage, raise_alerts, observe_weather, forecast_weather, derive_features,
+                 score_forecasts, watch_forecasts, forecast_demand, forecast_renewables, study_flows, plan_units, signal_prices):  # fmt: skip
         work(run)
     if run.hashes.keys() != TABLES:
         raise DayIncomplete(f"written or missing against the plan: {', '.join(sorted(map(str, run.hashes.keys() ^ TABLES)))}")
@@ -217,14 +219,16 @@ def forecast_demand(run: PlainDay) -> None:
     loads = known_loads.loads_as_of(versions, clock.issue_time(day))
     registered = run.lake.read(NODES, columns=["node_id", "level"])
     nodes = sorted(set(registered["node_id"]) | set(loads["node_id"]))
-    known = inputs.with_day(run.lake, weather.FEATURES, days)
+    known, before = inputs.with_day(run.lake, weather.FEATURES, days), inputs.champions_before(run.lake, forecasting.MODELS, day)
     made = demand.forecast_demand(
         loads, known, nodes, clock, day, country=site.country, region=site.forecasting.holiday_region, known_until=clock.issue_time(day),
         recent_days=max(site.calendar.history_days, 1), fitted_of=kept_models_in(site.state / "models"),
+        champions=before, refits=drift.retrainings(run.lake.read(forecasting.DRIFT, days)),
     )  # fmt: skip
     version = content_hash(pa.Table.from_pandas(loads, preserve_index=False))
     run.write(forecasting.DEMAND_FORECASTS, made.forecasts.assign(readings_version=version))
     run.write(forecasting.MODELS, made.models.assign(readings_version=version))
+    run.write(forecasting.PROMOTIONS, promotions(made.models, before, clock.issue_time(day)))
     demand_fan(made.forecasts, loads.merge(registered, "left", on="node_id"), clock, day, site.title)
 
 
@@ -260,6 +264,18 @@ def score_forecasts(run: PlainDay) -> None:
     scores = accuracy.with_other_horizons(made.scores, earlier, again, loads, clock, day, country=site.country)
     version = f"{run.lake.version_of(metering.NODE_LOADS, run.history)}.{run.lake.version_of(metering.READINGS, run.history)}"
     run.write(forecasting.FORECAST_ACCURACY, scores.assign(readings_version=version))
+
+
+def watch_forecasts(run: PlainDay) -> None:
+    days = days_between(run.day - timedelta(days=drift.WATCHED_DAYS + drift.REFERENCE_DAYS - 1), run.day)
+    scores = run.lake.read(forecasting.FORECAST_ACCURACY, days)
+    rows = drift.drift(scores, run.day, drift.retrainings(run.lake.read(forecasting.DRIFT, days[:-1])))
+    run.write(forecasting.DRIFT, rows)
+    AlertStore(run.site.ledger_url).record(
+        forecasting.DRIFT.area, run.day.isoformat(), drift.found_alerts(rows, run.site.clock), datetime.now(UTC)
+    )
+    if len(rows):
+        drift_picture(scores, rows, run.day, run.site.title)
 
 
 def study_flows(run: PlainDay) -> None:

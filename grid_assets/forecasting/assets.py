@@ -1,22 +1,28 @@
 """Doors: demand and renewable forecasts, and how good they were."""
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 import pandas as pd
 import pyarrow as pa
 
+from grid_assets.forecasting import drift as drifting
 from grid_assets.forecasting import inputs
+from grid_assets.forecasting.drift import retrainings
 from grid_assets.forecasting.known_loads import load_versions, loads_as_of
+from grid_assets.forecasting.promotions import promotions
 from grid_assets.forecasting.tables import (
     DEMAND_FORECASTS,
+    DRIFT,
     FORECAST_ACCURACY,
     INTRADAY_FORECASTS,
     MODELS,
+    PROMOTIONS,
     RENEWABLE_FORECASTS,
     RENEWABLE_MODELS,
 )
+from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.content_hashes import content_hash
 from grid_assets.foundation.dagster.doors import IntradayConfig, asset_of, days_of, report, spec_of
 from grid_assets.foundation.dagster.platform import Platform
@@ -45,7 +51,8 @@ def features_of(platform: Platform, days: list[date]) -> pd.DataFrame | None:
 
 
 @dg.multi_asset(
-    specs=[spec_of(table, deps=[NODE_LOADS, NODE_LOAD_VERSIONS, FEATURES]) for table in (DEMAND_FORECASTS, MODELS)], can_subset=False
+    specs=[spec_of(table, deps=[NODE_LOADS, NODE_LOAD_VERSIONS, FEATURES, DRIFT]) for table in (DEMAND_FORECASTS, MODELS, PROMOTIONS)],
+    can_subset=False,
 )
 def demand_forecasts(context: dg.AssetExecutionContext, platform: Platform, config: ForecastConfig) -> Iterator[dg.MaterializeResult]:
     from grid_assets.figures.forecasts import demand_fan
@@ -60,9 +67,11 @@ def demand_forecasts(context: dg.AssetExecutionContext, platform: Platform, conf
     version = content_hash(pa.Table.from_pandas(loads, preserve_index=False))
     registered = platform.lake.read(NODES, columns=["node_id", "level"])
     nodes = sorted(set(registered["node_id"]) | set(loads["node_id"]))
+    before = inputs.champions_before(platform.lake, MODELS, day)
     made = demand.forecast_demand(
         loads, features_of(platform, days), nodes, clock, day, country=site.country, region=site.forecasting.holiday_region,
         known_until=until, recent_days=max(site.calendar.history_days, 1), fitted_of=kept_models_in(site.state / "models"),
+        champions=before, refits=retrainings(platform.lake.read(DRIFT, days)),
     )  # fmt: skip
     written = platform.lake.write(DEMAND_FORECASTS, made.forecasts.assign(readings_version=version), day)
     chosen = platform.lake.write(MODELS, made.models.assign(readings_version=version), day)
@@ -71,6 +80,8 @@ def demand_forecasts(context: dg.AssetExecutionContext, platform: Platform, conf
     read = {NODE_LOAD_VERSIONS: days}
     yield report(platform, DEMAND_FORECASTS, written, made.forecasts, inputs=read, picture=picture, figures=said)
     yield report(platform, MODELS, chosen, made.models, inputs=read, figures=said)
+    changed = promotions(made.models, before, until)
+    yield report(platform, PROMOTIONS, platform.lake.write(PROMOTIONS, changed, day), changed, inputs={MODELS: day - timedelta(days=1)})
 
 
 class ReissueConfig(IntradayConfig):
@@ -98,6 +109,7 @@ def intraday_forecasts(context: dg.AssetExecutionContext, platform: Platform, co
     morning = demand.roll_demand(
         loads, features_of(platform, days), nodes, clock, day, country=site.country, region=site.forecasting.holiday_region,
         recent_days=max(site.calendar.history_days, 1), fitted_of=kept_models_in(site.state / "models"),
+        champions=inputs.champions_before(lake, MODELS, day), refits=retrainings(lake.read(DRIFT, days)),
     )  # fmt: skip
     made = reissue(morning, since.assign(kw=load_kw(since, clock.interval_hours)), until)
     version = content_hash(pa.Table.from_pandas(pd.concat([loads, since], ignore_index=True), preserve_index=False))
@@ -164,3 +176,19 @@ def forecast_accuracy(context: dg.AssetExecutionContext, platform: Platform) -> 
     written = lake.write(FORECAST_ACCURACY, scores.assign(readings_version=version), day)
     said = {"demand_forecast_from": made.demand_from, "renewable_forecast_from": made.renewable_from}
     return report(platform, FORECAST_ACCURACY, written, scores, inputs={NODE_LOADS: days, DEMAND_FORECASTS: issued}, figures=said)
+
+
+@dg.asset(**asset_of(DRIFT, deps=[FORECAST_ACCURACY]))
+def drift(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    from grid_assets.figures.drift import drift_picture
+
+    day, site, lake = days_of(context, platform)[0], platform.site, platform.lake
+    days = days_between(day - timedelta(days=drifting.WATCHED_DAYS + drifting.REFERENCE_DAYS - 1), day)
+    scores = lake.read(FORECAST_ACCURACY, days)
+    rows = drifting.drift(scores, day, retrainings(lake.read(DRIFT, days[:-1])))
+    written = lake.write(DRIFT, rows, day)
+    platform.alerts.record(DRIFT.area, day.isoformat(), drifting.found_alerts(rows, site.clock), datetime.now(UTC))
+    alarms = rows[~rows["alarm"].isin(["none", "learning"])]
+    said = {"alarms": "\n".join(f"{one.subject_id}: {one.evidence}" for one in alarms.itertuples()) or "none"}
+    picture = drift_picture(scores, rows, day, site.title) if len(rows) else None
+    return report(platform, DRIFT, written, rows, inputs={FORECAST_ACCURACY: days}, picture=picture, figures=said)

@@ -54,6 +54,7 @@ def backtest(
     ``models``: folder of kept models. ``begins`` is told each day. Raises NothingToTest.
     """
     clock, parts, left_out = site.clock, [], {}
+    champions: dict[str, str] = {}
     for day in days_between(first, last):
         begins(day)
         issued = day - timedelta(days=clock.study_day_offset)
@@ -64,10 +65,12 @@ def backtest(
             made = forecast_demand(
                 known, features, nodes, clock, issued, country=site.country, region=site.forecasting.holiday_region,
                 recent_days=max(site.calendar.history_days, 1), fitted_of=kept_models_in(models) if models else None,
+                champions=champions,
             )  # fmt: skip
         except NoHistoryError as error:
             left_out[day] = str(error)
             continue
+        champions = dict(zip(made.models["subject_id"], made.models["model"], strict=True))
         pairs = demand_compared(made.forecasts, node_loads[node_loads["start_utc"] >= earliest], clock, day, country=site.country)
         if pairs.empty:
             left_out[day] = "no actual load of that day is known"

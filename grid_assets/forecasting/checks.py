@@ -5,6 +5,7 @@ import dagster as dg
 from grid_assets.forecasting import faults
 from grid_assets.forecasting.tables import (
     DEMAND_FORECASTS,
+    DRIFT,
     FORECAST_ACCURACY,
     INTRADAY_FORECASTS,
     MODELS,
@@ -82,6 +83,12 @@ def beats_naive(context: dg.AssetCheckExecutionContext, platform: Platform) -> d
 def renewable_beats_naive(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     found = {key: faults.loses_to_naive(platform.lake.read(RENEWABLE_MODELS, key), None) for key in partition_keys(context)}
     return recorded(context, platform, RENEWABLE_MODELS, "beats_naive", found, expected="a smaller error than persistence", severity=WARN)
+
+
+@dg.asset_check(asset=DRIFT.key, description="Forecasts do as they used to: no cumulative sum of misses and no coverage beyond its limit.")
+def no_drift(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    found = {key: faults.drifted(platform.lake.read(DRIFT, key)) for key in partition_keys(context)}
+    return recorded(context, platform, DRIFT, "no_drift", found, expected="misses as they used to be", severity=WARN)
 
 
 @dg.asset_check(asset=FORECAST_ACCURACY.key, description="The 90 % band held most of the day.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
@@ -16,9 +16,9 @@ from grid_assets.forecasting.ensemble.candidates import candidates
 from grid_assets.forecasting.ensemble.node_models import MINIMUM_TRAINING_DAYS, Fitted, NodeHistory
 from grid_assets.forecasting.ensemble.trees import unavailable
 from grid_assets.forecasting.like_days import DEMAND, weekly_naive
+from grid_assets.forecasting.promotions import WEEKLY_NAIVE, held
 from grid_assets.foundation.calendar import SiteCalendar
 
-WEEKLY_NAIVE = "weekly_naive"
 LONGEST_HISTORY = 400
 """Days that the like-day model looks at, at most."""
 ENSEMBLE_HISTORY = 5 * 366
@@ -71,6 +71,8 @@ def forecast_demand(
     known_until: datetime | None = None,
     recent_days: int = LONGEST_HISTORY,
     fitted_of: Callable[[str, NodeHistory, Sequence[int]], Fitted] | None = None,
+    champions: Mapping[str, str] | None = None,
+    refits: Mapping[str, Sequence[date]] | None = None,
 ) -> ForecastMade:
     """Forecasts each node from the issue time of ``day`` to the end of its horizon.
 
@@ -78,12 +80,13 @@ def forecast_demand(
     column ``day``, the partition each row comes from; None or empty for a site without weather. ``known_until`` (default:
     the issue time): nothing later is looked at, nor anything after ``day``. ``region``: of the country, for its holidays.
     ``recent_days``: how many of the days the like-day model looks at; the ensemble looks at all, up to five years.
-    ``fitted_of``: where the ensemble's models of a node are kept; None: they are fitted anew. Returns rows of
+    ``fitted_of``: where the ensemble's models of a node are kept; None: they are fitted anew. ``champions``: each node's model of the
+    run before, which stays until it is clearly beaten; ``refits``: the days from which on a node's ensemble is fitted anew. Returns rows of
     forecasting/demand_forecasts and forecasting/models. Raises NoHistoryError when no node has a known value.
     """
     rolled = roll_demand(
         node_loads, features, nodes, clock, day, country=country, region=region, known_until=known_until, recent_days=recent_days,
-        fitted_of=fitted_of,
+        fitted_of=fitted_of, champions=champions, refits=refits,
     )  # fmt: skip
     mean, bands = champion.published(rolled.grid, rolled.power, rolled.rolls, rolled.verdict)
     model, versions = rolled.model_names(), rolled.versions()
@@ -104,6 +107,8 @@ def roll_demand(
     known_until: datetime | None = None,
     recent_days: int = LONGEST_HISTORY,
     fitted_of: Callable[[str, NodeHistory, Sequence[int]], Fitted] | None = None,
+    champions: Mapping[str, str] | None = None,
+    refits: Mapping[str, Sequence[date]] | None = None,
 ) -> RolledDemand:
     """What ``forecast_demand`` publishes from; its arguments and errors."""
     until = known_until or clock.issue_time(day)
@@ -124,7 +129,7 @@ def roll_demand(
     before = len(whole.days) - len(grid.days)
     found = candidates(
         whole, kept, power[known], features, until, {one.lead: one.targets + before for one in rolls},
-        country=country, region=region, fitted_of=fitted_of,
+        country=country, region=region, fitted_of=fitted_of, refits=refits,
     )  # fmt: skip
     rolls = (
         [replace(one, ensemble=own.mean, ensemble_quantiles=own.quantiles) for one, own in zip(rolls, found, strict=True)]
@@ -132,6 +137,8 @@ def roll_demand(
         else rolls
     )
     verdict = champion.contest(grid, recent, rolls)
+    if champions:
+        verdict = held(verdict, [champions.get(node) for node in kept])
     return RolledDemand(grid, kept, recent, weather, rolls, verdict, tuple(_messages(whole, nodes, known)))
 
 

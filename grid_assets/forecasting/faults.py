@@ -60,3 +60,9 @@ def low_coverage(accuracy: pd.DataFrame) -> str:
     """Subjects of which the 90 % band held far too little of the day."""
     low = accuracy[(accuracy["coverage_90_pct"] < LOWEST_COVERAGE_PCT) & (accuracy["horizon_class"] == "day_ahead")]
     return "; ".join(f"{row.subject_id}: {row.coverage_90_pct:.0f} % of the day inside the 90 % band" for row in list(low.itertuples())[:8])
+
+
+def drifted(drift: pd.DataFrame) -> str:
+    """Subjects whose forecasts no longer do as they used to, and what was seen."""
+    alarms = drift[~drift["alarm"].isin(["none", "learning"])]
+    return "; ".join(f"{row.subject_id}: {row.evidence}" for row in list(alarms.itertuples())[:8])

@@ -34,6 +34,15 @@ def with_day(lake: Lake, table: Table, days: Sequence[date]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else table.empty().to_pandas().assign(day=[])
 
 
+def champions_before(lake: Lake, models: Table, day: date) -> dict[str, str]:
+    """Each node's model in the newest run of the week before ``day``; none where there was none."""
+    for back in range(1, 8):
+        rows = lake.read(models, day - timedelta(days=back), columns=["subject_id", "model"])
+        if len(rows):
+            return dict(zip(rows["subject_id"], rows["model"], strict=True))
+    return {}
+
+
 def of_meters(lake: Lake, readings: Table, days: Sequence[date], meters: Sequence[str]) -> pd.DataFrame:
     """meter_id, start_utc and energy_kwh of some meters, read day by day so that the others never pile up in memory."""
     wanted, columns = pa.array(list(meters), pa.string()), ["meter_id", "start_utc", "energy_kwh"]

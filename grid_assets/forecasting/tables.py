@@ -62,6 +62,38 @@ FORECAST_ACCURACY = Table(
     ),
 )  # fmt: skip
 
+PROMOTIONS = Table(
+    "forecasting", "promotions", "a node whose model is another than in the run before, and why", "site_day", ("subject_id",),
+    (
+        text("subject_id", "the node"),
+        instant("decided_utc", "issue time of the run"),
+        text("from_model", "the model before; empty: there was none", nullable=True),
+        text("to_model", "the model now"),
+        number("from_mae_kw", "mean absolute error of the model before on the days forecast again", nullable=True),
+        number("to_mae_kw", "the same of the model now", nullable=True),
+        number("improvement_pct", "how much less that is", nullable=True),
+        text("why", "the same in words"),
+    ),
+)  # fmt: skip
+
+DRIFT = Table(
+    "forecasting", "drift", "a node or kind of plants: whether its day-ahead forecasts do as they used to", "site_day", ("subject_id",),
+    (
+        text("subject_id", "node_id, or the kind of plants"),
+        calendar_day("day", "the last day that was looked at"),
+        count("reference_days", "days that the last fortnight is compared with"),
+        number("cusum_up", "cumulative sum of days on which the load was higher than forecast, in standard deviations; an alarm above 5", unit="-", nullable=True),
+        number("cusum_down", "the same of days on which it was lower", unit="-", nullable=True),
+        number("deviation_pct", "standard deviation of a usual day's mean miss", nullable=True),
+        number("coverage_pct", "the fortnight inside the 90 % band", nullable=True),
+        number("coverage_bound_pct", "an alarm below this", nullable=True),
+        text("alarm", "none, level_up, level_down, coverage; learning: too few days to compare with"),
+        calendar_day("since", "the day on which the run of misses began; empty without an alarm", nullable=True),
+        text("evidence", "what was seen"),
+        flag("retrain", "whether the node's models are fitted anew from the next day of issue on"),
+    ),
+)  # fmt: skip
+
 _CHOICE = (
     text("model", "the model chosen: ensemble, calendar_weather, weekly_naive or (plants) persistence"),
     text("model_version", "hash of the configuration, the training data and the library versions"),

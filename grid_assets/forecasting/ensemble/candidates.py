@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 
 import numpy as np
 import pandas as pd
@@ -47,11 +47,12 @@ def candidates(
     country: str,
     region: str | None,
     fitted_of: Callable[[str, NodeHistory, Sequence[int]], Fitted] | None = None,
+    refits: Mapping[str, Sequence[date]] | None = None,
 ) -> list[Candidate]:
     """The ensemble's forecasts of each lead's ``targets`` (positions in ``grid.days``, the last one of the horizon).
 
     ``power`` [nodes, days, slots], kW, holds nothing but what was known on ``grid.day``; ``features``: rows of weather/features
-    with their partition in ``day``, or None. ``fitted_of`` gives the kept models of a node. Empty where no node has enough
+    with their partition in ``day``, or None. ``fitted_of`` gives the kept models of a node, ``refits`` the days from which on they are fitted anew. Empty where no node has enough
     history, and where LightGBM cannot be loaded (``trees.unavailable`` says why).
     """
     by_hour = mean_of(power.reshape(*power.shape[:2], HOURS, -1), 3)
@@ -70,7 +71,7 @@ def candidates(
     for row in np.flatnonzero(enough):
         history = NodeHistory(grid.days, by_hour[row], temperature, holidays, 0)
         fitted = fitted_of(nodes[row], history, offsets) if fitted_of else None
-        found = forecast(history, issued, offsets, QUANTILES, fitted)
+        found = forecast(history, issued, offsets, QUANTILES, fitted, refits=(refits or {}).get(nodes[row], ()))
         for one in made:
             of_lead, asked = found[one.lead - ISSUED_BEFORE], targets[one.lead]
             for place, target in enumerate(asked):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 
@@ -47,6 +48,7 @@ def forecast(
     levels: Sequence[float],
     fitted: Fitted | None = None,
     past: Mapping[int, Rolled] | None = None,
+    refits: Sequence[date] = (),
 ) -> dict[int, EnsembleForecast]:
     """Forecasts issued on each of these days (positions in ``history.days``) for each of these ``offsets`` after it.
 
@@ -54,11 +56,11 @@ def forecast(
     days that were known at the issue time (split conformal prediction), wider where the two models disagree and while the
     bands of the last days held too little. Where fewer than ten days of errors are known they are NaN.
     The days before the first asked one are forecast again for their errors, unless ``past`` has them already (from an earlier
-    call over the same days); ``fitted`` keeps the models.
+    call over the same days); ``fitted`` keeps the models; ``refits``: days from which on they are fitted anew.
     """
     issued = sorted(issue_days)
     warm = () if past is not None else range(max(issued[0] - WARM_UP_DAYS, 0), issued[0])
-    rolled = roll(history, [*warm, *issued], offsets, fitted)
+    rolled = roll(history, [*warm, *issued], offsets, fitted, refits)
     if past is not None:
         rolled = {offset: _joined(past[offset], rolled[offset]) for offset in offsets}
     return {offset: _with_quantiles(history, one, issued, levels) for offset, one in rolled.items()}

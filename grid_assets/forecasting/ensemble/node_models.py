@@ -105,17 +105,20 @@ class Rolled:
     trees: np.ndarray
 
 
-def roll(history: NodeHistory, issue_days: Sequence[int], offsets: Sequence[int], fitted: Fitted | None = None) -> dict[int, Rolled]:
+def roll(
+    history: NodeHistory, issue_days: Sequence[int], offsets: Sequence[int], fitted: Fitted | None = None, refits: Sequence[date] = ()
+) -> dict[int, Rolled]:
     """Forecasts issued on each of these days (positions in ``history.days``) for the days so many ``offsets`` after it.
 
     The regression in use was fitted on the days before the first of the issue day's month, the trees on those before its
-    quarter. With fewer than MINIMUM_TRAINING_DAYS known days before it, there is none: NaN. ``fitted`` keeps the models.
+    quarter; each of ``refits`` begins another such period, with models fitted on the days before it. With fewer than
+    MINIMUM_TRAINING_DAYS known days before it, there is none: NaN. ``fitted`` keeps the models.
     """
     fitted = {} if fitted is None else fitted
     made = {offset: Rolled(offset, np.full(history.load.shape, np.nan), np.full(history.load.shape, np.nan)) for offset in offsets}
     known_days = np.isfinite(history.load).any(1)
     for months, kind in ((1, "regression"), (3, "trees")):
-        for first, issued in _periods(history.days, issue_days, months):
+        for first, issued in _periods(history.days, issue_days, months, refits):
             start = max((first - history.days[0]).days, 0)
             if (kind, first) not in fitted:
                 if known_days[:start].sum() < MINIMUM_TRAINING_DAYS:
@@ -125,12 +128,13 @@ def roll(history: NodeHistory, issue_days: Sequence[int], offsets: Sequence[int]
     return made
 
 
-def _periods(days: Sequence[date], issue_days: Sequence[int], months: int) -> list[tuple[date, np.ndarray]]:
-    """The first day of each period of so many months, and the issue days in it."""
+def _periods(days: Sequence[date], issue_days: Sequence[int], months: int, refits: Sequence[date] = ()) -> list[tuple[date, np.ndarray]]:
+    """The first day of each period of so many months, or since the last refit, and the issue days in it."""
     grouped: dict[date, list[int]] = {}
     for position in issue_days:
         day = days[position]
-        grouped.setdefault(date(day.year, (day.month - 1) // months * months + 1, 1), []).append(position)
+        first = date(day.year, (day.month - 1) // months * months + 1, 1)
+        grouped.setdefault(max([first, *(one for one in refits if one <= day)]), []).append(position)
     return [(first, np.array(positions)) for first, positions in sorted(grouped.items())]
 
 

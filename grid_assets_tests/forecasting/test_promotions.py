@@ -1,0 +1,89 @@
+"""The model in use stays until another has been clearly better, and every change is a row with its reason."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grid_assets.forecasting.champion import Contest
+from grid_assets.forecasting.demand import forecast_demand
+from grid_assets.forecasting.promotions import LADDER, MARGIN, held, promotions
+from grid_assets.forecasting.tables import PROMOTIONS
+from grid_assets_tests.forecasting import worlds
+
+ISSUED = datetime(2016, 5, 26, 7, tzinfo=UTC)
+ERROR = st.floats(0.1, 100.0) | st.just(float("nan"))
+
+
+def verdict(naive: float, model: float, ensemble: float) -> Contest:
+    best = np.nanargmin([naive, model, ensemble]) if np.isfinite([naive, model, ensemble]).any() else 0
+    made = [np.array([one]) for one in (best == 1, model, naive, best == 2, ensemble)]
+    return Contest(made[0], made[1], made[2], 28, made[3], made[4])
+
+
+def chosen(made: Contest) -> str:
+    return LADDER[2 if made.keeps_ensemble[0] else 1 if made.keeps_model[0] else 0]
+
+
+@pytest.mark.parametrize(
+    ("errors", "before", "now"),
+    [
+        ((10.0, 6.0, 5.95), "calendar_weather", "calendar_weather"),  # less than 2 % better: no change
+        ((10.0, 6.0, 5.8), "calendar_weather", "ensemble"),
+        ((10.0, 6.0, 5.95), None, "ensemble"),
+        ((5.95, 6.0, 7.0), "calendar_weather", "calendar_weather"),
+        ((5.0, 6.0, 7.0), "calendar_weather", "weekly_naive"),  # clearly worse than the naive: demoted at once
+        ((10.0, 6.0, float("nan")), "ensemble", "calendar_weather"),  # it cannot be made any more
+        ((10.0, 6.0, 5.0), "a model of long ago", "ensemble"),
+    ],
+)
+def test_the_model_in_use_stays_unless_it_is_clearly_beaten(errors, before, now):
+    assert chosen(held(verdict(*errors), [before])) == now
+
+
+@given(ERROR, ERROR, ERROR, st.sampled_from([None, *LADDER]))
+def test_what_is_published_is_never_worse_than_the_best_by_more_than_the_margin(naive, model, ensemble, before):
+    errors = dict(zip(LADDER, (naive, model, ensemble), strict=True))
+    best = chosen(verdict(naive, model, ensemble))
+    now = chosen(held(verdict(naive, model, ensemble), [before]))
+    assert now in (best, before)
+    if np.isfinite(errors[best]) and np.isfinite(errors[now]):
+        assert errors[best] > (1 - MARGIN) * errors[now] or now == best
+
+
+def test_a_change_is_told_with_its_reason_and_no_change_is_not():
+    models = pd.DataFrame(
+        {
+            "subject_id": ["new", "same", "up", "gone", "short"],
+            "model": ["calendar_weather", "ensemble", "ensemble", "calendar_weather", "weekly_naive"],
+            "naive_mae_kw": [9.0, 9.0, 9.0, 9.0, np.nan],
+            "calendar_weather_mae_kw": [6.0, 6.0, 8.0, 6.0, 6.0],
+            "ensemble_mae_kw": [np.nan, 5.0, 6.0, np.nan, np.nan],
+        }
+    )
+    before = {"same": "ensemble", "up": "calendar_weather", "gone": "ensemble", "short": "calendar_weather"}
+    made = PROMOTIONS.conform(promotions(models, before, ISSUED)).to_pandas().set_index("subject_id")
+    assert sorted(made.index) == ["gone", "new", "short", "up"]
+    assert made.loc["new", "from_model"] is None
+    assert made.loc["new", "why"].startswith("the first choice: calendar_weather")
+    assert made.loc["up", "improvement_pct"] == pytest.approx(25.0)
+    assert made.loc["up", "why"] == "on the days forecast again ensemble missed by 6 kW, calendar_weather by 8 kW: 25.0 % less"
+    assert made.loc["gone", "why"].startswith("ensemble cannot be made any more")
+    assert made.loc["short", "why"] == "too few days for calendar_weather to be judged"
+    assert PROMOTIONS.conform(promotions(models[models["subject_id"] == "same"], before, ISSUED)).num_rows == 0
+
+
+def test_a_forecast_keeps_the_model_of_the_run_before():
+    clock, day = worlds.clock_of(60), date(2016, 5, 25)
+    # hardly any weather and noise without end: the like-day model and the naive are nearly as good
+    loads = worlds.node_loads(clock, day - timedelta(days=45), day, noise=0.3)
+    free = forecast_demand(loads, None, ["system"], clock, day, country="DE").models.iloc[0]
+    ratio = free["calendar_weather_mae_kw"] / free["naive_mae_kw"]
+    assert ratio < 1 - MARGIN
+    kept = forecast_demand(loads, None, ["system"], clock, day, country="DE", champions={"system": "weekly_naive"}).models.iloc[0]
+    assert kept["model"] == free["model"] == "calendar_weather"
