@@ -191,7 +191,7 @@ def test_absurd_values_are_taken_out_flagged_and_the_forecast_comes(site: Site, 
     assert "4 intervals have values that cannot be" in faults.not_current(made, site.clock, DAY, provider=True)
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     delete=st.booleans(), members=st.booleans(), seed=st.integers(0, 5), value=st.sampled_from([1.0, -40.0, np.nan]),
     known_hours=st.integers(0, 40),
