@@ -68,6 +68,7 @@ def _issues(platform: Platform, days: list[date], until: datetime | None) -> tup
 
 
 @dg.multi_asset(
+    name="weather__forecasts",
     specs=[spec_of(FORECASTS, deps=[OBSERVATIONS]), spec_of(FORECAST_MEMBERS, deps=[OBSERVATIONS])],
     can_subset=False, backfill_policy=RANGED,
 )  # fmt: skip

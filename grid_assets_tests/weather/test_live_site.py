@@ -81,7 +81,7 @@ def materialise(
             jobs=[dg.define_asset_job("run", dg.AssetSelection.assets(*wanted), partitions_def=days)], resources={"platform": platform}
         ),
     )
-    config = {"ops": {"forecasts": {"config": {"known_until": known_until}}}} if known_until else None
+    config = {"ops": {"weather__forecasts": {"config": {"known_until": known_until}}}} if known_until else None
     return made.resolve_job_def("run").execute_in_process(partition_key=day.isoformat(), run_config=config)
 
 
