@@ -190,6 +190,15 @@ def test_what_was_fetched_too_late_is_not_known_at_the_issue_time(tmp_path: Path
             assets.WeatherConfig(known_until="2026-03-29T09:00:00").instant()
 
 
+def test_a_run_of_a_day_long_past_asks_for_no_forecast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    at(monkeypatch, BEFORE)
+    with serving(as_asked) as service:
+        platform = platform_of(tmp_path, service.address)
+        assert materialise(platform, DAY - timedelta(days=5)).success
+        assert [one["past_days"] for _, one in service.asked] == ["7"]  # its observations only
+    assert not kept_answers.kept_files(platform.site, kept_answers.FORECASTS)
+
+
 def test_members_of_an_ensemble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     at(monkeypatch, BEFORE)
     with serving(as_asked, lambda fields: as_asked(fields, members=6)) as service:
