@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic, sleep
-from urllib.parse import quote, urlencode
+from urllib.parse import quote_plus, urlencode
 
 import urllib3
 
@@ -54,28 +54,25 @@ def answer_to(
     moved is a matter for the site file. ``timeout_s``: of connecting, and of each wait for bytes; the whole may take three
     times as long. Raises NoAnswer.
     """
-    hidden = dict(secrets or {})
-    said = ""
+    hidden, said = dict(secrets or {}), ""
     with _unsaid(hidden.values()), urllib3.PoolManager(retries=False) as pool:
         for attempt in range(attempts):
             try:
-                return _once(pool, url, {**fields, **hidden}, timeout_s)
+                return _once(pool, url, fields, hidden, timeout_s)
             except _Again as again:
                 said, wait_s = str(again), FIRST_WAIT_S * 2**attempt if again.wait_s is None else again.wait_s
-            except NoAnswer as error:
-                raise NoAnswer(_without(f"{url}: {error}", hidden.values())) from None
             if wait_s > LONGEST_WAIT_S:
                 raise NoAnswer(f"{url}: {said}; asked to wait {wait_s:.0f} s, longer than a run waits")
             if attempt + 1 < attempts:
                 wait(wait_s)
-    raise NoAnswer(_without(f"{url}: no answer after {attempts} attempts, the last: {said}", hidden.values()))
+    raise NoAnswer(f"{url}: no answer after {attempts} attempts, the last: {said}")
 
 
-def _once(pool: urllib3.PoolManager, url: str, fields: Mapping[str, str], timeout_s: float) -> bytes:
+def _once(pool: urllib3.PoolManager, url: str, fields: Mapping[str, str], hidden: Mapping[str, str], timeout_s: float) -> bytes:
     until = monotonic() + WHOLE_ANSWERS * timeout_s
     try:
         response = pool.request(
-            "GET", f"{url}?{urlencode(fields, safe=',')}", redirect=False, preload_content=False, timeout=urllib3.Timeout(timeout_s),
+            "GET", f"{url}?{urlencode({**fields, **hidden}, safe=',')}", redirect=False, preload_content=False, timeout=urllib3.Timeout(timeout_s),
             headers={"Accept": "application/json", "Accept-Encoding": "gzip"},
         )  # fmt: skip
         try:
@@ -83,7 +80,7 @@ def _once(pool: urllib3.PoolManager, url: str, fields: Mapping[str, str], timeou
             for part in response.stream(PART):
                 body += part
                 if len(body) > MOST_BYTES:
-                    raise NoAnswer(f"the answer has more than {MOST_BYTES} bytes; expected one place and some days")
+                    raise NoAnswer(f"{url}: the answer has more than {MOST_BYTES} bytes; expected one place and some days")
                 if monotonic() > until:
                     raise _Again(f"the answer was not there after {WHOLE_ANSWERS * timeout_s:g} s")
         finally:
@@ -92,26 +89,26 @@ def _once(pool: urllib3.PoolManager, url: str, fields: Mapping[str, str], timeou
         raise _Again(type(error).__name__) from None  # its own text repeats the address with all fields
     if response.status == 200:
         return bytes(body)
-    said = f"status {response.status}{_reason(body)}"
+    said = f"status {response.status}{_reason(body, hidden.values())}"
     if response.status in BUSY:
         raise _Again(said, urllib3.Retry().get_retry_after(response))
     if response.status in range(300, 400):
-        raise NoAnswer(f"{said}: redirects are not followed; set base_url to where the service is now")
-    raise NoAnswer(said)
+        raise NoAnswer(f"{url}: {said}: redirects are not followed; set base_url to where the service is now")
+    raise NoAnswer(f"{url}: {said}")
 
 
-def _reason(body: bytes | bytearray) -> str:
-    """What Open-Meteo says is wrong, if it does: ``{"error": true, "reason": ".."}``."""
+def _reason(body: bytes | bytearray, hidden: Iterable[str]) -> str:
+    """What Open-Meteo says is wrong, if it does: ``{"error": true, "reason": ".."}``; it may repeat what was asked."""
     try:
         reason = json.loads(body)["reason"]
     except (ValueError, TypeError, KeyError):
         return ""
-    return f" ({' '.join(str(reason).split())[:200]})"
+    return f" ({_without(' '.join(str(reason).split()), hidden)[:200]})"
 
 
 def _without(text: str, hidden: Iterable[str]) -> str:
     for one in hidden:
-        text = text.replace(one, HIDDEN).replace(quote(one, safe=""), HIDDEN)
+        text = text.replace(one, HIDDEN).replace(quote_plus(one, safe=","), HIDDEN)  # as it is and as an address has it
     return text
 
 

@@ -38,7 +38,9 @@ def observations(context: dg.AssetExecutionContext, platform: Platform) -> dg.Ma
     source, asked = files.section_of(site).observations, None
     if isinstance(source, OpenMeteoInput):
         asked = fetching.fetch_observations(site, days, utc_now(), key_of(source))
-        read = kept_answers.read_kept(site, kept_answers.OBSERVATIONS, source)
+        read = kept_answers.read_kept(
+            site, kept_answers.OBSERVATIONS, source, site.clock.midnight(days[0])
+        )  # no earlier file has any of these days
     else:
         read = files.read_weather(source)
     every = site.clock.intervals(days[0], days[-1])
@@ -66,6 +68,7 @@ def _issues(platform: Platform, days: list[date], until: datetime | None) -> tup
 
 
 @dg.multi_asset(
+    name="weather__forecasts",
     specs=[spec_of(FORECASTS, deps=[OBSERVATIONS]), spec_of(FORECAST_MEMBERS, deps=[OBSERVATIONS])],
     can_subset=False, backfill_policy=RANGED,
 )  # fmt: skip

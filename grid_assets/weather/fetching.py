@@ -68,7 +68,7 @@ def fetch_observations(site: Site, days: Sequence[date], now: datetime, key: str
     place, source = section_of(site), section_of(site).observations
     if site.calendar.mode != "live" or not isinstance(source, OpenMeteoInput):
         return None
-    have = kept_answers.read_kept(site, kept_answers.OBSERVATIONS, source).rows["start_utc"]
+    have = kept_answers.read_kept(site, kept_answers.OBSERVATIONS, source, site.clock.midnight(min(days))).rows["start_utc"]
     lacking = lacking_days(site.clock, days, have, now)
     if not lacking:
         return None

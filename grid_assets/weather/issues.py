@@ -47,7 +47,7 @@ def forecast_rows(
     no provider. ``observed``: rows of OBSERVATIONS. ``errors``: of past_errors, None: the default curves stand. Nothing issued
     later and nothing observed after ``day`` is used. Of members the mean counts. Where the latest issue has no value,
     persistence stands in and ``source`` says so; the temperature then runs from the end of the forecast to the usual
-    course within days. The deviation to expect never falls with the lead.
+    course within days, and the deviation to expect from the forecast's to that of persistence.
     """
     start_utc, at = horizon(site, day), pd.Timestamp(known_until or site.clock.issue_time(day))
     latest = latest_issue(site, day, issues, known_until)
@@ -129,7 +129,7 @@ def _deviation(
     told = deviations.deviation_degc(since, known[0], deviations.default_forecast_degc)
     if np.isfinite(spread).any():
         told = np.where(np.isfinite(spread), spread * deviations.spread_factor(known[0]), told)
-    return np.maximum.accumulate(np.sqrt(share * told**2 + (1 - share) * usual**2))
+    return np.sqrt(share * told**2 + (1 - share) * usual**2)
 
 
 def _sources(told: pd.DataFrame, values: pd.DataFrame, share: np.ndarray, label: str) -> np.ndarray:

@@ -103,7 +103,7 @@ def serving(*replies: Reply | Callable[[dict[str, str]], Reply]) -> Iterator[Ser
             """Nothing on the screen of the tests."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server.daemon_threads, server.block_on_close = True, False
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     service.address = f"http://127.0.0.1:{server.server_port}"

@@ -19,6 +19,9 @@ from grid_assets.weather.deviations import (
     past_errors,
     spread_factor,
 )
+from grid_assets.weather.features import sun_over
+from grid_assets.weather.issues import forecast_rows
+from grid_assets.weather.observations import observed_rows, read_weather, to_intervals
 from grid_assets.weather.tables import OBSERVATIONS
 from grid_assets_tests.conftest import needs_shared, site_in
 from grid_assets_tests.weather.worlds import hourly, issues, observed
@@ -123,3 +126,21 @@ def test_the_default_is_near_what_real_forecasts_missed(shared_data: Path):
     expected = float(np.sqrt(np.mean(default_forecast_degc(np.arange(15.0, 39.0)) ** 2)))
     assert min(missed) / expected > 0.7
     assert max(missed) / expected < 1.3
+
+
+@needs_shared
+def test_persistence_is_off_as_far_as_it_says(tmp_path: Path):
+    """Plymouth, every third week of a year: nine in ten errors of a week ahead are to lie within 1.645 deviations of own errors."""
+    site = site_in(tmp_path, "plymouth")
+    days = [date(2018, 3, 1) + timedelta(days=21 * n) for n in range(17)]
+    every = site.clock.intervals(days[0] - timedelta(days=40), site.clock.horizon_day(days[-1]))
+    rows = read_weather(site.weather.observations).rows
+    rows = rows[(rows["start_utc"] >= every[0]) & (rows["start_utc"] <= every[-1])]
+    sun = sun_over(site, days[0] - timedelta(days=40), days[-1])
+    seen = observed_rows(site, to_intervals(rows, every, pd.Timedelta("30min"), sun), every)
+    errors, truth = past_errors(None, seen, site.clock), seen.set_index("start_utc")["temperature_degc"]
+    made = pd.concat([forecast_rows(site, day, None, seen, sun, errors=errors) for day in days])
+    missed = (made["temperature_degc"].to_numpy() - truth.reindex(made["start_utc"]).to_numpy()) / made[
+        "temperature_deviation_degc"
+    ].to_numpy()
+    assert 0.82 < np.mean(np.abs(missed[np.isfinite(missed)]) < 1.645) < 0.97

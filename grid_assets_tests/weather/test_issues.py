@@ -70,6 +70,16 @@ def test_behind_its_end_a_forecast_is_forgotten_within_days(site: Site, seen: pd
     assert faults.reach(made, site.clock, DAY) == "the forecast reaches 58 of 183 h, persistence from there on"
 
 
+def test_behind_its_end_a_forecast_is_as_sure_as_persistence_before_long(site: Site, seen: pd.DataFrame, sun):
+    made = FORECASTS.conform(forecast_rows(site, DAY, issues(hourly(), STARTS[:7]), seen, sun)).to_pandas().sort_values("start_utc")
+    middle = made["start_utc"] + pd.Timedelta("7.5min")
+    told = 0.9 + 0.015 * (middle - STARTS[6]) / pd.Timedelta("1h")
+    usual = np.interp((middle - AT) / pd.Timedelta("1h"), *deviations.PERSISTENCE_DEGC)
+    last = STARTS[6] + pd.Timedelta("59h45min")
+    share = np.exp(-np.maximum((made["start_utc"] - last) / pd.Timedelta("1h"), 0) / 48)
+    assert np.allclose(made["temperature_deviation_degc"], np.sqrt(share * told**2 + (1 - share) * usual**2))
+
+
 def test_departure_of_a_gap_and_before_any_forecast():
     index = pd.date_range("2016-03-28", periods=6, freq="h", tz="UTC")
     told = pd.Series([np.nan, 12.0, 14.0, np.nan, 10.0, np.nan], index)
@@ -181,7 +191,7 @@ def test_absurd_values_are_taken_out_flagged_and_the_forecast_comes(site: Site, 
     assert "4 intervals have values that cannot be" in faults.not_current(made, site.clock, DAY, provider=True)
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     delete=st.booleans(), members=st.booleans(), seed=st.integers(0, 5), value=st.sampled_from([1.0, -40.0, np.nan]),
     known_hours=st.integers(0, 40),
@@ -192,7 +202,8 @@ def test_no_issue_and_no_observation_of_later_matters(
     """Whatever is issued after the issue time (or known_until), and observed after the day, changes no row."""
     until = (AT + pd.Timedelta(hours=known_hours)).to_pydatetime()
     rows = hourly(seed)
-    told, seen = issues(rows, STARTS, 80, growth=0.1), observed(site, rows)
+    near = pd.DatetimeIndex([pd.Timestamp(until), pd.Timestamp(until) + pd.Timedelta("1s")]).as_unit("us")
+    told, seen = issues(rows, STARTS.union(near), 80, growth=0.1), observed(site, rows)
     told = with_members(told, [-1.0, -0.5, 0.0, 0.5, 1.0]) if members else told
     late, unseen = told["issued_utc"] > until, seen["start_utc"] >= site.clock.bounds(DAY)[1]
     assert late.any()
@@ -205,7 +216,7 @@ def test_no_issue_and_no_observation_of_later_matters(
         other_seen.loc[unseen, list(VARIABLES)] = value
     made, other = (made_of(site, a, b, sun, known_until=until) for a, b in ((told, seen), (other_told, other_seen)))
     pd.testing.assert_frame_equal(made, other)
-    assert made["issued_utc"].min() == told.loc[~late, "issued_utc"].max()
+    assert made["issued_utc"].min() == pd.Timestamp(until)  # what came at this very instant is known
     pd.testing.assert_frame_equal(
         member_rows(site, DAY, told, sun, known_until=until), member_rows(site, DAY, other_told, sun, known_until=until)
     )

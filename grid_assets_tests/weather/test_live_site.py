@@ -68,14 +68,20 @@ def platform_of(folder: Path, address: str, more: str = "", calendar: str = LIVE
     return Platform(site_file=str(file))
 
 
-def materialise(platform: Platform, day: date = DAY, known_until: str | None = None) -> dg.ExecuteInProcessResult:
+def materialise(
+    platform: Platform, day: date = DAY, known_until: str | None = None, *, with_features: bool = False
+) -> dg.ExecuteInProcessResult:
+    wanted = [table.key for table in (OBSERVATIONS, FORECASTS, FORECAST_MEMBERS, *([FEATURES] if with_features else []))]
     days = site_days(platform.site)
     loaded = dg.load_definitions_from_modules([assets, checks])
     placed = loaded.map_asset_specs(func=lambda spec: spec.replace_attributes(partitions_def=days))
     made = dg.Definitions.merge(
-        placed, dg.Definitions(jobs=[dg.define_asset_job("run", partitions_def=days)], resources={"platform": platform})
+        placed,
+        dg.Definitions(
+            jobs=[dg.define_asset_job("run", dg.AssetSelection.assets(*wanted), partitions_def=days)], resources={"platform": platform}
+        ),
     )
-    config = {"ops": {"forecasts": {"config": {"known_until": known_until}}}} if known_until else None
+    config = {"ops": {"weather__forecasts": {"config": {"known_until": known_until}}}} if known_until else None
     return made.resolve_job_def("run").execute_in_process(partition_key=day.isoformat(), run_config=config)
 
 
@@ -103,7 +109,7 @@ def test_a_morning_of_a_live_site_and_the_same_again_from_what_was_kept(tmp_path
     at(monkeypatch, BEFORE)
     with serving(as_asked) as service:
         platform = platform_of(tmp_path, service.address)
-        first = materialise(platform)
+        first = materialise(platform, with_features=True)
         assert first.success
         assert [(path, one["past_days"], one["forecast_days"]) for path, one in service.asked] == [
             ("/v1/forecast", "2", "1"),
@@ -122,11 +128,11 @@ def test_a_morning_of_a_live_site_and_the_same_again_from_what_was_kept(tmp_path
         assert all(passed for passed, _ in verdicts(first).values())
         assert verdicts(first)["weather_current"][1] == "the forecast reaches 183 of 183 h"
         hashes = [lake.content_hash(table, DAY) for table in (OBSERVATIONS, FORECASTS, FEATURES)]
-        assert materialise(platform).success
+        assert materialise(platform, with_features=True).success
         assert len(service.asked) == 2  # kept, so not asked again
         assert [lake.content_hash(table, DAY) for table in (OBSERVATIONS, FORECASTS, FEATURES)] == hashes
     replayed = platform_of(tmp_path, "http://127.0.0.1:9", calendar=REPLAY)  # nobody is there, and nobody is asked
-    assert materialise(replayed).success
+    assert materialise(replayed, with_features=True).success
     assert [replayed.lake.content_hash(table, DAY) for table in (OBSERVATIONS, FORECASTS, FEATURES)] == hashes
     # and the kept files are files as any provider's: a site file may name them
     file = tmp_path / "ours.toml"
@@ -149,7 +155,7 @@ def test_offline_the_last_issue_stands_with_its_age_and_a_warning(tmp_path: Path
         platform = platform_of(tmp_path, service.address)
         materialise(platform)
         at(monkeypatch, BEFORE + timedelta(days=1))
-        result = materialise(platform, DAY + timedelta(days=1))
+        result = materialise(platform, DAY + timedelta(days=1), with_features=True)
         assert result.success
     fresh, old = (platform.lake.read(FORECASTS, DAY + timedelta(days=n)) for n in (0, 1))
     told = old[old["source"].str.startswith("last")]
@@ -182,6 +188,15 @@ def test_what_was_fetched_too_late_is_not_known_at_the_issue_time(tmp_path: Path
         assert len(service.asked) == 2
         with pytest.raises(ValueError, match="no time zone"):
             assets.WeatherConfig(known_until="2026-03-29T09:00:00").instant()
+
+
+def test_a_run_of_a_day_long_past_asks_for_no_forecast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    at(monkeypatch, BEFORE)
+    with serving(as_asked) as service:
+        platform = platform_of(tmp_path, service.address)
+        assert materialise(platform, DAY - timedelta(days=5)).success
+        assert [one["past_days"] for _, one in service.asked] == ["7"]  # its observations only
+    assert not kept_answers.kept_files(platform.site, kept_answers.FORECASTS)
 
 
 def test_members_of_an_ensemble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
