@@ -108,3 +108,21 @@ def test_scale_goes_there_and_back():
         np.testing.assert_allclose(scale.power(scale.seen(load)), load, atol=1e-12)
     positive = Scale.of(np.array([[5.0, 10.0]]))
     assert np.isfinite(positive.seen(np.array([-3.0, 0.0]))).all()
+
+
+def test_models_fitted_anew_count_from_their_day_on_and_know_the_changed_world():
+    load = WORLD.load.copy()
+    load[366:, 8:20] *= np.where(np.arange(8, 20) < 14, 1.5, 0.6)  # another shape of the day, on the second of January
+    changed = NodeHistory(WORLD.days, load, WORLD.temperature, WORLD.holidays, WORLD.known_hours)
+    issued, refit = range(385, 415), 390
+    fitted = {}
+    before = roll(changed, issued, (1,), fitted)[1]
+    after = roll(changed, issued, (1,), fitted, refits=[WORLD.days[refit]])[1]
+    np.testing.assert_array_equal(before.regression[: refit + 1], after.regression[: refit + 1])
+    np.testing.assert_array_equal(before.trees[: refit + 1], after.trees[: refit + 1])
+    assert ("regression", WORLD.days[refit]) in fitted
+    month_end = [n for n in range(refit + 1, 416) if WORLD.days[n - 1].month == WORLD.days[refit].month]
+    assert mape(after.regression[month_end], load[month_end]) < 0.9 * mape(before.regression[month_end], load[month_end])
+    # later months are fitted on their own days
+    later = [n for n in range(refit + 1, 416) if n not in month_end]
+    np.testing.assert_array_equal(before.regression[later], after.regression[later])
