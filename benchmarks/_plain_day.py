@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from grid_assets.figures import quality
 from grid_assets.figures.drift import drift_picture
-from grid_assets.figures.forecasts import demand_fan, renewable_fan
+from grid_assets.figures.forecasts import demand_fan, renewable_fan, scenario_picture
 from grid_assets.figures.market import load_under_tariffs
 from grid_assets.figures.readings import landing_picture, node_loads_picture, readings_picture
 from grid_assets.figures.storage import storage_day
@@ -23,6 +23,7 @@ from grid_assets.forecasting import accuracy, demand, drift, inputs, known_loads
 from grid_assets.forecasting import tables as forecasting
 from grid_assets.forecasting.ensemble.kept_models import kept_models_in
 from grid_assets.forecasting.promotions import promotions
+from grid_assets.forecasting.scenarios import scenarios
 from grid_assets.foundation.alerts import AlertStore
 from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.content_hashes import content_hash
@@ -54,7 +55,7 @@ METERED = (metering.LANDED_FILES, metering.REJECTED_READINGS, metering.RAW_READI
            metering.NODE_LOADS, metering.NODE_BALANCES, metering.NODE_LOAD_VERSIONS, metering.CORRECTIONS, metering.OUTAGE_EVENTS, metering.MEASUREMENTS,
            metering.DEVICE_DAYS, metering.MEASUREMENT_FILE_DAYS, metering.USAGE_SHAPES, metering.USAGE_ANOMALIES, metering.ALERTS)  # fmt: skip
 FORECAST = (weather.OBSERVATIONS, weather.FORECASTS, weather.FORECAST_MEMBERS, weather.FEATURES, forecasting.DEMAND_FORECASTS, forecasting.MODELS,
-            forecasting.RENEWABLE_FORECASTS, forecasting.RENEWABLE_MODELS, forecasting.FORECAST_ACCURACY, forecasting.PROMOTIONS, forecasting.DRIFT)  # fmt: skip
+            forecasting.RENEWABLE_FORECASTS, forecasting.RENEWABLE_MODELS, forecasting.FORECAST_ACCURACY, forecasting.PROMOTIONS, forecasting.SCENARIOS, forecasting.DRIFT)  # fmt: skip
 STUDIED = (network.BUS_VOLTAGES, network.BRANCH_LOADINGS, network.CONSTRAINT_VIOLATIONS, network.FLOW_CERTIFICATES)
 TABLES = frozenset({*METERED, *FORECAST, *STUDIED, SCHEDULES, CURTAILMENTS, SCHEDULE_KPIS, PRICE_SIGNALS})
 """What a day writes, no more and no less."""
@@ -217,17 +218,22 @@ def forecast_demand(run: PlainDay) -> None:
     days = inputs.learned_days(run.lake, metering.NODE_LOADS, site, day)
     versions = known_loads.load_versions(run.lake, metering.NODE_LOAD_VERSIONS, metering.NODE_LOADS, days, clock.interval)
     loads = known_loads.loads_as_of(versions, clock.issue_time(day))
-    registered = run.lake.read(NODES, columns=["node_id", "level"])
+    registered = run.lake.read(NODES, columns=["node_id", "level", "parent_id"])
     nodes = sorted(set(registered["node_id"]) | set(loads["node_id"]))
     known, before = inputs.with_day(run.lake, weather.FEATURES, days), inputs.champions_before(run.lake, forecasting.MODELS, day)
-    made = demand.forecast_demand(
+    rolled = demand.roll_demand(
         loads, known, nodes, clock, day, country=site.country, region=site.forecasting.holiday_region, known_until=clock.issue_time(day),
         recent_days=max(site.calendar.history_days, 1), fitted_of=kept_models_in(site.state / "models"),
         champions=before, refits=drift.retrainings(run.lake.read(forecasting.DRIFT, days)),
     )  # fmt: skip
+    made = demand.published(rolled)
     version = content_hash(pa.Table.from_pandas(loads, preserve_index=False))
     run.write(forecasting.DEMAND_FORECASTS, made.forecasts.assign(readings_version=version))
     run.write(forecasting.MODELS, made.models.assign(readings_version=version))
+    parents = dict(zip(registered["node_id"], registered["parent_id"].where(registered["parent_id"].notna(), None), strict=True))
+    drawn = scenarios(rolled, made.forecasts, parents, site.forecasting.scenario_members, site.seed + day.toordinal())
+    run.write(forecasting.SCENARIOS, drawn)
+    scenario_picture(made.forecasts, drawn, parents, clock, day, site.title)
     run.write(forecasting.PROMOTIONS, promotions(made.models, before, clock.issue_time(day)))
     demand_fan(made.forecasts, loads.merge(registered, "left", on="node_id"), clock, day, site.title)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 
 import pandas as pd
@@ -28,6 +29,39 @@ def demand_fan(forecasts: pd.DataFrame, node_loads: pd.DataFrame, clock: SiteCal
     style.heading(axes[0], f"Demand forecast of {node}: {title}", unit)
     style.clock_axis(axes[0], clock.zone.key)
     _room_for_legend(axes[0])
+    return style.png(made)
+
+
+def scenario_picture(
+    forecasts: pd.DataFrame, scenarios: pd.DataFrame, parents: Mapping[str, str | None], clock: SiteCalendar, day: date, title: str
+) -> bytes:
+    """The samples of the topmost node and of one below it, over the forecast's 90 % band, as PNG."""
+    known = sorted(set(scenarios["node_id"]))
+    tops = [node for node in known if parents.get(node) not in known] or known
+    below = [node for node in known if parents.get(node) in tops] or [node for node in known if node not in tops]
+    nodes = [tops[0], *below[:1]]
+    made, axes = style.figure(9.0, 0.9 + 2.2 * len(nodes), rows=len(nodes))
+    for axis, node in zip(axes, nodes, strict=True):
+        rows, band = scenarios[scenarios["node_id"] == node], forecasts[forecasts["node_id"] == node].sort_values("start_utc")
+        band = band[band["start_utc"] <= rows["start_utc"].max()]
+        factor, unit = _unit(rows["value_kw"].max())
+        axis.fill_between(
+            band["start_utc"],
+            band["p05_kw"] / factor,
+            band["p95_kw"] / factor,
+            color=style.BLUE,
+            alpha=0.18,
+            linewidth=0,
+            label="90 % band",
+        )
+        for number, one in rows.groupby("member"):
+            label = f"{rows['member'].nunique()} samples" if number == rows["member"].min() else None
+            one = one.sort_values("start_utc")
+            axis.plot(one["start_utc"], one["value_kw"] / factor, color=style.BLUE, linewidth=0.7, alpha=0.55, label=label)
+        axis.plot(band["start_utc"], band["mean_kw"] / factor, color=style.INK, linewidth=1.4, label="forecast")
+        style.heading(axis, f"What {node} may draw: {title}" if node == nodes[0] else f"Its part {node}", unit)
+        style.clock_axis(axis, clock.zone.key)
+        _room_for_legend(axis)
     return style.png(made)
 
 

@@ -21,6 +21,7 @@ from grid_assets.forecasting.tables import (
     PROMOTIONS,
     RENEWABLE_FORECASTS,
     RENEWABLE_MODELS,
+    SCENARIOS,
 )
 from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.content_hashes import content_hash
@@ -51,13 +52,17 @@ def features_of(platform: Platform, days: list[date]) -> pd.DataFrame | None:
 
 
 @dg.multi_asset(
-    specs=[spec_of(table, deps=[NODE_LOADS, NODE_LOAD_VERSIONS, FEATURES, DRIFT]) for table in (DEMAND_FORECASTS, MODELS, PROMOTIONS)],
+    specs=[
+        spec_of(table, deps=[NODE_LOADS, NODE_LOAD_VERSIONS, FEATURES, DRIFT])
+        for table in (DEMAND_FORECASTS, MODELS, PROMOTIONS, SCENARIOS)
+    ],
     can_subset=False,
 )
 def demand_forecasts(context: dg.AssetExecutionContext, platform: Platform, config: ForecastConfig) -> Iterator[dg.MaterializeResult]:
-    from grid_assets.figures.forecasts import demand_fan
+    from grid_assets.figures.forecasts import demand_fan, scenario_picture
     from grid_assets.forecasting import demand
     from grid_assets.forecasting.ensemble.kept_models import kept_models_in
+    from grid_assets.forecasting.scenarios import scenarios
 
     day, clock = days_of(context, platform)[0], platform.site.clock
     site = platform.site
@@ -65,14 +70,15 @@ def demand_forecasts(context: dg.AssetExecutionContext, platform: Platform, conf
     versions = load_versions(platform.lake, NODE_LOAD_VERSIONS, NODE_LOADS, days, clock.interval)
     loads = loads_as_of(versions, until)
     version = content_hash(pa.Table.from_pandas(loads, preserve_index=False))
-    registered = platform.lake.read(NODES, columns=["node_id", "level"])
+    registered = platform.lake.read(NODES, columns=["node_id", "level", "parent_id"])
     nodes = sorted(set(registered["node_id"]) | set(loads["node_id"]))
     before = inputs.champions_before(platform.lake, MODELS, day)
-    made = demand.forecast_demand(
+    rolled = demand.roll_demand(
         loads, features_of(platform, days), nodes, clock, day, country=site.country, region=site.forecasting.holiday_region,
         known_until=until, recent_days=max(site.calendar.history_days, 1), fitted_of=kept_models_in(site.state / "models"),
         champions=before, refits=retrainings(platform.lake.read(DRIFT, days)),
     )  # fmt: skip
+    made = demand.published(rolled)
     written = platform.lake.write(DEMAND_FORECASTS, made.forecasts.assign(readings_version=version), day)
     chosen = platform.lake.write(MODELS, made.models.assign(readings_version=version), day)
     picture = demand_fan(made.forecasts, loads.merge(registered, "left", on="node_id"), clock, day, site.title)
@@ -80,6 +86,11 @@ def demand_forecasts(context: dg.AssetExecutionContext, platform: Platform, conf
     read = {NODE_LOAD_VERSIONS: days}
     yield report(platform, DEMAND_FORECASTS, written, made.forecasts, inputs=read, picture=picture, figures=said)
     yield report(platform, MODELS, chosen, made.models, inputs=read, figures=said)
+    parents = dict(zip(registered["node_id"], registered["parent_id"].where(registered["parent_id"].notna(), None), strict=True))
+    drawn = scenarios(rolled, made.forecasts, parents, site.forecasting.scenario_members, site.seed + day.toordinal())
+    spread = scenario_picture(made.forecasts, drawn, parents, clock, day, site.title) if len(drawn) else None
+    told = {"members": int(drawn["member"].nunique())}
+    yield report(platform, SCENARIOS, platform.lake.write(SCENARIOS, drawn, day), drawn, inputs=read, picture=spread, figures=told)
     changed = promotions(made.models, before, until)
     yield report(platform, PROMOTIONS, platform.lake.write(PROMOTIONS, changed, day), changed, inputs={MODELS: day - timedelta(days=1)})
 

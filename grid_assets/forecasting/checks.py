@@ -11,6 +11,7 @@ from grid_assets.forecasting.tables import (
     MODELS,
     RENEWABLE_FORECASTS,
     RENEWABLE_MODELS,
+    SCENARIOS,
 )
 from grid_assets.foundation.dagster.checks import WARN, recorded
 from grid_assets.foundation.dagster.doors import partition_keys
@@ -83,6 +84,18 @@ def beats_naive(context: dg.AssetCheckExecutionContext, platform: Platform) -> d
 def renewable_beats_naive(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     found = {key: faults.loses_to_naive(platform.lake.read(RENEWABLE_MODELS, key), None) for key in partition_keys(context)}
     return recorded(context, platform, RENEWABLE_MODELS, "beats_naive", found, expected="a smaller error than persistence", severity=WARN)
+
+
+@dg.asset_check(
+    asset=SCENARIOS.key, blocking=True, description="Each sample is whole, and children add up to a parent without meters of its own."
+)
+def coherent(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    nodes = platform.lake.read(NODES, columns=["node_id", "parent_id"])
+    found = {}
+    for key in partition_keys(context):
+        loads = platform.lake.read(NODE_LOADS, key, columns=["node_id", "start_utc", "energy_kwh"])
+        found[key] = faults.incoherent(platform.lake.read(SCENARIOS, key), nodes, loads)
+    return recorded(context, platform, SCENARIOS, "coherent", found, expected="children that add up to their parents in every sample")
 
 
 @dg.asset_check(asset=DRIFT.key, description="Forecasts do as they used to: no cumulative sum of misses and no coverage beyond its limit.")

@@ -88,6 +88,11 @@ def forecast_demand(
         node_loads, features, nodes, clock, day, country=country, region=region, known_until=known_until, recent_days=recent_days,
         fitted_of=fitted_of, champions=champions, refits=refits,
     )  # fmt: skip
+    return published(rolled)
+
+
+def published(rolled: RolledDemand) -> ForecastMade:
+    """The winners' forecasts as rows, and why they won."""
     mean, bands = champion.published(rolled.grid, rolled.power, rolled.rolls, rolled.verdict)
     model, versions = rolled.model_names(), rolled.versions()
     forecasts = champion.forecast_rows(rolled.grid, "node_id", rolled.nodes, mean, bands, model, versions)

@@ -15,6 +15,7 @@ import pandas as pd
 from grid_assets.forecasting import champion
 from grid_assets.forecasting.demand import RolledDemand
 from grid_assets.forecasting.like_days import mean_of
+from grid_assets.forecasting.past_errors import past_errors
 from grid_assets.forecasting.tables import QUANTILE_COLUMNS, QUANTILES
 
 HOURS = 24
@@ -89,7 +90,7 @@ def _corrections(morning: RolledDemand, since: np.ndarray) -> tuple[np.ndarray, 
     """What is added to the mean, kW, and by what the bands' width is multiplied [nodes, horizon slots]."""
     slots = morning.grid.slots
     shift, width = np.zeros(since.shape), np.ones(since.shape)
-    errors, level = _past_errors(morning)
+    errors, level = past_errors(morning)
     coming = np.stack([one.chosen(morning.verdict)[:, -1] for one in morning.rolls], axis=1).reshape(since.shape)
     now_error = (since - coming) / level[:, -1:]
     for node, past in enumerate(errors):
@@ -104,21 +105,6 @@ def _corrections(morning: RolledDemand, since: np.ndarray) -> tuple[np.ndarray, 
             shift[node, day] = np.clip(change, -LARGEST_CORRECTION, LARGEST_CORRECTION) * level[node, -1]
             width[node, day] = left
     return shift, width
-
-
-def _past_errors(morning: RolledDemand) -> tuple[np.ndarray, np.ndarray]:
-    """Errors of the days that were forecast again [nodes, these, horizon slots] in units of the level, NaN where the target's
-    load was not known yet; and the levels [nodes, these and the present].
-    """
-    grid, power, first = morning.grid, morning.power, morning.rolls[0]
-    issues = first.targets[:-1] - first.lead
-    made = np.full((len(power), len(issues), len(morning.rolls), grid.slots), np.nan)
-    for n, one in enumerate(morning.rolls):
-        at = one.targets[:-1] - one.lead
-        here = np.isin(at, issues)
-        missed = champion.errors_of(one, one.chosen(morning.verdict), power) / one.level[:, :-1, None]
-        made[:, np.searchsorted(issues, at[here]), n] = missed[:, here]
-    return made.reshape(len(power), len(issues), -1), first.level
 
 
 def _told_by(known: np.ndarray, per_hour: int) -> list[np.ndarray]:

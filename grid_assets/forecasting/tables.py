@@ -27,6 +27,18 @@ DEMAND_FORECASTS = Table(
     (text("node_id", "feeder, substation or the system"), *_FORECAST),
 )  # fmt: skip
 
+SCENARIOS = Table(
+    "forecasting", "scenarios", "a member, node and interval up to the end of the study day: samples that are likely together and add up", "site_day",
+    ("member", "node_id", "start_utc"),
+    (
+        count("member", "number of the sample; all are as likely"),
+        text("node_id", "feeder, substation or the system"),
+        instant("issued_utc", "issue time of the forecast that it is drawn from"),
+        instant("start_utc", "start of the interval"),
+        number("value_kw", "mean power of the interval in this sample"),
+    ),
+)  # fmt: skip
+
 INTRADAY_FORECASTS = Table(
     "forecasting", "intraday_forecasts", "a node and interval, as forecast again in the course of the day after the partition's", "intraday",
     ("node_id", "issued_utc", "start_utc"),

@@ -1,0 +1,128 @@
+"""Joint samples of what all nodes may draw: each as likely as its forecast says, together as they went together, and adding up.
+
+Schaake shuffle (Clark and others 2004; as empirical copula coupling in Schefzik, Thorarinsdottir, Gneiting 2013): each member takes
+the ranks that one past day's errors had among those of the other days, at all nodes and intervals at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from grid_assets.forecasting.demand import RolledDemand
+from grid_assets.forecasting.past_errors import past_errors
+from grid_assets.forecasting.tables import QUANTILE_COLUMNS, QUANTILES, SCENARIOS
+
+MINIMUM_MEMBERS = 5
+SAME_SHARE = 1e-3
+"""A node whose load is that of its children within this share has no meters of its own."""
+TAIL_SHARE = 0.5
+"""Beyond the outer quantiles a sample goes on by at most this part of the step from the 10 % to the 5 % quantile (and 90 to 95)."""
+
+
+def scenarios(rolled: RolledDemand, forecasts: pd.DataFrame, parents: Mapping[str, str | None], members: int, seed: int) -> pd.DataFrame:
+    """Rows of SCENARIOS from the issue time to the end of the study day; empty where fewer than five past days tell of errors.
+
+    ``rolled``: all nodes' forecasts of the last days; ``forecasts``: rows of DEMAND_FORECASTS of the run; ``parents``: node -> the node
+    above. At most as many members as there are past days. A child's samples are moved so that children add up to
+    their parent, in proportion to the squared width of their bands (weighted least squares, Hyndman and others 2011),
+    unless the parent has meters of its own.
+    """
+    grid = rolled.grid
+    starts = grid.horizon[grid.horizon < pd.Timestamp(grid.clock.bounds(grid.clock.study_day(grid.day))[1])]
+    day, slot = grid.positions(starts)
+    place = (day - grid.known) * grid.slots + slot
+    errors, _ = past_errors(rolled)
+    errors = errors[:, :, place]
+    whole = np.flatnonzero(np.isfinite(errors).all(axis=(0, 2)))[-members:]
+    if len(whole) < MINIMUM_MEMBERS:
+        return SCENARIOS.empty().to_pandas()
+    ranks = _ranks(errors[:, whole], seed)
+    quantiles = _quantiles(forecasts, rolled.nodes, starts)
+    samples = np.stack([sampled(quantiles[n], (ranks[n] + 0.5) / len(whole)) for n in range(len(rolled.nodes))])
+    width = quantiles[:, -1] - quantiles[:, 0]
+    samples = coherent(samples, np.maximum(width, 1e-9) ** 2, _children(rolled, parents))
+    count, size = len(whole), len(starts)
+    return pd.DataFrame(
+        {
+            "member": np.tile(np.repeat(np.arange(1, count + 1), size), len(rolled.nodes)),
+            "node_id": np.repeat(rolled.nodes, count * size),
+            "issued_utc": pd.Timestamp(grid.clock.issue_time(grid.day)),
+            "start_utc": starts[np.tile(np.arange(size), len(rolled.nodes) * count)],
+            "value_kw": samples.reshape(-1),
+        }
+    )
+
+
+def _ranks(errors: np.ndarray, seed: int) -> np.ndarray:
+    """Ranks from 0 along axis 1 of errors [nodes, days, intervals]; equal errors are put in an order by chance."""
+    noise = np.random.default_rng(seed).permutation(errors.shape[1])[None, :, None]
+    order = np.lexsort((np.broadcast_to(noise, errors.shape), errors), axis=1)
+    ranks = np.empty(errors.shape, int)
+    np.put_along_axis(ranks, order, np.arange(errors.shape[1])[None, :, None], axis=1)
+    return ranks
+
+
+def _quantiles(forecasts: pd.DataFrame, nodes: Sequence[str], starts: pd.DatetimeIndex) -> np.ndarray:
+    """[nodes, levels, intervals], kW."""
+    kept = forecasts[forecasts["start_utc"].isin(starts)].set_index(["node_id", "start_utc"]).sort_index()
+    whole = kept.reindex(pd.MultiIndex.from_product([list(nodes), starts], names=["node_id", "start_utc"]))
+    values = whole[list(QUANTILE_COLUMNS)].to_numpy(float)
+    return np.moveaxis(values.reshape(len(nodes), len(starts), len(QUANTILES)), 2, 1)
+
+
+def sampled(quantiles: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Values at probabilities ``levels`` [members, intervals] of quantile functions [levels, intervals], straight between the quantiles.
+
+    Beyond them the line goes on from the last two, and ends TAIL_SHARE of their step further out.
+    """
+    known = np.asarray(QUANTILES)
+    low, high = quantiles[0] - TAIL_SHARE * (quantiles[1] - quantiles[0]), quantiles[-1] + TAIL_SHARE * (quantiles[-1] - quantiles[-2])
+    knots = np.concatenate([[0.0], known, [1.0]])
+    values = np.concatenate([low[None], quantiles, high[None]])
+    at = np.clip(np.searchsorted(knots, levels, side="right") - 1, 0, len(knots) - 2)
+    share = (levels - knots[at]) / (knots[at + 1] - knots[at])
+    columns = np.broadcast_to(np.arange(levels.shape[1]), levels.shape)
+    return values[at, columns] + share * (values[at + 1, columns] - values[at, columns])
+
+
+def _children(rolled: RolledDemand, parents: Mapping[str, str | None]) -> dict[int, list[int]]:
+    """Position of each node that is the sum of its children -> theirs, from the top down."""
+    position = {node: n for n, node in enumerate(rolled.nodes)}
+    below: dict[int, list[int]] = {}
+    for node, n in position.items():
+        above = parents.get(node)
+        if above in position:
+            below.setdefault(position[above], []).append(n)
+    found = {}
+    for parent, children in below.items():
+        own, theirs = rolled.power[parent], rolled.power[children].sum(axis=0)
+        known = np.isfinite(own) & np.isfinite(theirs)
+        if known.any() and np.abs(own - theirs)[known].mean() <= SAME_SHARE * max(np.abs(own[known]).mean(), 1e-9):
+            found[parent] = children
+    depth = {n: _depth(node, parents) for node, n in position.items()}
+    return dict(sorted(found.items(), key=lambda one: depth[one[0]]))
+
+
+def _depth(node: str, parents: Mapping[str, str | None]) -> int:
+    seen: list[str] = []
+    here: str | None = node
+    while here and here not in seen:
+        seen.append(here)
+        here = parents.get(here)
+    return len(seen)
+
+
+def coherent(samples: np.ndarray, variance: np.ndarray, children: Mapping[int, Sequence[int]]) -> np.ndarray:
+    """Samples [nodes, members, intervals] whose children add up to their parents, which are kept.
+
+    ``variance`` [nodes, intervals]: in proportion to which children are moved; ``children`` from the top down.
+    """
+    made = samples.copy()
+    for parent, below in children.items():
+        lacking = made[parent] - made[list(below)].sum(axis=0)
+        share = variance[list(below)] / variance[list(below)].sum(axis=0)
+        made[list(below)] += share[:, None] * lacking
+    return made
