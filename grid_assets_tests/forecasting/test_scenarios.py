@@ -1,0 +1,159 @@
+"""Joint samples: each node's as its forecast says, all together as they went together, children adding up to their parents."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from functools import cache
+
+import numpy as np
+import pandas as pd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from grid_assets.figures.forecasts import scenario_picture
+from grid_assets.forecasting import faults
+from grid_assets.forecasting.demand import RolledDemand, published, roll_demand
+from grid_assets.forecasting.scenarios import TAIL_SHARE, coherent, sampled, scenarios
+from grid_assets.forecasting.tables import QUANTILES, SCENARIOS
+from grid_assets_tests.forecasting import worlds
+
+DAY = date(2016, 5, 25)
+FIRST = DAY - timedelta(days=60)
+CLOCK = worlds.clock_of(60)
+PARENTS = {"system": None, "a": "system", "b": "system"}
+TREE = pd.DataFrame({"node_id": list(PARENTS), "parent_id": list(PARENTS.values())})
+
+
+@cache
+def world() -> pd.DataFrame:
+    """Two feeders whose days go up and down together, and the system that is their sum."""
+    loads = worlds.node_loads(CLOCK, FIRST, DAY, ("a", "b"), noise=0.02)
+    days = CLOCK.days_of(loads["start_utc"])
+    swing = days.map({day: 1 + 0.06 * np.random.default_rng(day.toordinal()).standard_normal() for day in days.unique()})
+    loads = loads.assign(energy_kwh=loads["energy_kwh"] * swing.to_numpy(float), level="feeder")
+    total = loads.groupby("start_utc", as_index=False)["energy_kwh"].sum().assign(node_id="system", level="system")
+    rest = loads[loads["node_id"] == "a"].drop(columns=["node_id", "level", "energy_kwh"])
+    return pd.concat([loads, total.merge(rest, on="start_utc")], ignore_index=True)
+
+
+@cache
+def rolled() -> RolledDemand:
+    return roll_demand(world(), None, list(PARENTS), CLOCK, DAY, country="DE")
+
+
+def drawn(members: int = 24, seed: int = 5, made: RolledDemand | None = None) -> pd.DataFrame:
+    one = made or rolled()
+    return scenarios(one, published(one).forecasts, PARENTS, members, seed)
+
+
+def wide(rows: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Node -> [members, intervals]."""
+    return {
+        str(node): one.pivot(index="member", columns="start_utc", values="value_kw").to_numpy() for node, one in rows.groupby("node_id")
+    }
+
+
+def test_members_are_whole_and_reach_to_the_end_of_the_study_day():
+    rows = SCENARIOS.conform(drawn()).to_pandas()
+    assert len(rows) == 3 * 24 * 39
+    assert sorted(rows["member"].unique()) == list(range(1, 25))
+    assert rows["start_utc"].max() == pd.Timestamp(CLOCK.bounds(CLOCK.study_day(DAY))[1]) - CLOCK.interval
+    assert faults.incoherent(rows, TREE, world()) == ""
+
+
+def test_children_add_up_to_their_parent_in_every_member():
+    values = wide(drawn())
+    np.testing.assert_allclose(values["a"] + values["b"], values["system"], rtol=1e-12)
+
+
+def test_each_interval_is_as_likely_as_its_forecast_says():
+    forecasts = published(rolled()).forecasts
+    for node in ("system", "a"):
+        values = wide(drawn())[node]
+        rows = forecasts[forecasts["node_id"] == node].sort_values("start_utc").iloc[: values.shape[1]]
+        middle = np.median(values, axis=0)
+        width = (rows["p95_kw"] - rows["p05_kw"]).to_numpy()
+        assert np.abs(middle - rows["p50_kw"].to_numpy()).max() < 0.15 * width.max()
+        inside = (values >= rows["p05_kw"].to_numpy()) & (values <= rows["p95_kw"].to_numpy())
+        assert 0.80 < inside.mean() < 0.97
+
+
+def test_what_went_together_goes_together():
+    values = wide(drawn())
+    a, b = (values[name] - values[name].mean(axis=0) for name in ("a", "b"))
+    hour = 20
+    assert np.corrcoef(a[:, hour], b[:, hour])[0, 1] > 0.5  # the feeders
+    assert np.corrcoef(a[:, hour], a[:, hour + 6])[0, 1] > 0.5  # the hours
+    spread = values["system"].std(axis=0).mean()
+    assert spread > 0.8 * (values["a"].std(axis=0).mean() + values["b"].std(axis=0).mean())  # nothing cancels
+
+
+def test_the_same_seed_gives_the_same_members_and_nothing_later_counts():
+    pd.testing.assert_frame_equal(drawn(), drawn())
+    later = worlds.node_loads(CLOCK, DAY + timedelta(days=1), DAY + timedelta(days=2), list(PARENTS)).assign(energy_kwh=1e6)
+    again = roll_demand(pd.concat([world(), later]), None, list(PARENTS), CLOCK, DAY, country="DE")
+    pd.testing.assert_frame_equal(drawn(made=again), drawn())
+
+
+def test_a_parent_with_meters_of_its_own_is_left_alone():
+    loads = world()
+    more = loads.assign(energy_kwh=loads["energy_kwh"].where(loads["node_id"] != "system", 1.4 * loads["energy_kwh"]))
+    made = roll_demand(more, None, list(PARENTS), CLOCK, DAY, country="DE")
+    values = wide(drawn(made=made))
+    assert np.abs(values["a"] + values["b"] - values["system"]).min() > 1.0
+    assert faults.incoherent(drawn(made=made), TREE, more) == ""
+
+
+def test_too_few_days_give_no_members():
+    loads = world()
+    short = loads[loads["start_utc"] >= pd.Timestamp(CLOCK.midnight(DAY - timedelta(days=4)))]
+    made = roll_demand(short, None, list(PARENTS), CLOCK, DAY, country="DE")
+    assert SCENARIOS.conform(drawn(made=made)).num_rows == 0
+    assert faults.incoherent(drawn(made=made), TREE, loads) == ""
+
+
+def test_faults_are_told():
+    rows = drawn()
+    moved = rows.assign(value_kw=rows["value_kw"] + (rows["node_id"] == "a") * 1.0)
+    assert faults.incoherent(moved, TREE, world()) == "system: its children lie 1 kW apart from it"
+    assert "values are missing" in faults.incoherent(rows.iloc[1:], TREE, world())
+    assert "values are missing" in faults.incoherent(rows.assign(value_kw=rows["value_kw"].where(rows.index != 3)), TREE, world())
+
+
+LEVELS = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=8)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(-100, 100), min_size=len(QUANTILES), max_size=len(QUANTILES)), LEVELS)
+def test_samples_follow_the_quantile_function(numbers, levels):
+    quantiles = np.sort(np.array(numbers))[:, None]
+    made = sampled(quantiles, np.array(sorted(levels))[:, None])[:, 0]
+    assert (np.diff(made) >= -1e-9).all()
+    step = TAIL_SHARE * (quantiles[-1, 0] - quantiles[-2, 0]), TAIL_SHARE * (quantiles[1, 0] - quantiles[0, 0])
+    assert made.min() >= quantiles[0, 0] - step[1] - 1e-9
+    assert made.max() <= quantiles[-1, 0] + step[0] + 1e-9
+    np.testing.assert_allclose(sampled(quantiles, np.array(QUANTILES)[:, None]), quantiles, atol=1e-9)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 1000), st.integers(1, 6), st.integers(1, 4))
+def test_any_tree_becomes_coherent_and_its_root_stays(seed, members, intervals):
+    generator = np.random.default_rng(seed)
+    samples = generator.normal(10, 3, (6, members, intervals))  # 0: root; 1, 2 below it; 3, 4, 5 below 1
+    variance = generator.uniform(0.1, 4.0, (6, intervals))
+    made = coherent(samples, variance, {0: [1, 2], 1: [3, 4, 5]})
+    np.testing.assert_array_equal(made[0], samples[0])
+    np.testing.assert_allclose(made[1] + made[2], made[0], atol=1e-9)
+    np.testing.assert_allclose(made[3:].sum(axis=0), made[1], atol=1e-9)
+    moved = np.abs(made[1:3] - samples[1:3]).mean(axis=1)
+    np.testing.assert_allclose(moved[0] * variance[2], moved[1] * variance[1], rtol=1e-6, atol=1e-12)
+
+
+def test_the_picture_shows_samples_of_the_system_and_a_part():
+    png = scenario_picture(published(rolled()).forecasts, drawn(), PARENTS, CLOCK, DAY, "A made site")
+    assert png.startswith(b"\x89PNG")
+    assert len(png) > 20_000
+
+
+def test_there_are_at_most_as_many_members_as_past_days():
+    assert drawn(members=100)["member"].nunique() == drawn(members=27)["member"].nunique() == 27
