@@ -1,0 +1,1 @@
+"""Forecasts of single meters: one model over all of them."""
