@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks._own_environment import run_apart
 from grid_assets.forecasting.ensemble.node_models import NodeHistory
 
 ENVIRONMENT = ("openstef==3.4.93", "xgboost", "pyarrow")  # it imports xgboost and does not ask for it; Parquet brings it the days
 SCRIPT = Path(__file__).with_name("_openstef_days.py")
-TIMEOUT_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -34,36 +31,13 @@ def openstef_forecasts(history: NodeHistory, zone: str, positions: Sequence[int]
 
     Two years of hourly load and temperature, models refitted every quarter; holidays and features are its own.
     """
-    if not shutil.which("uv"):
-        return "uv, which makes its environment, is not installed"
     with tempfile.TemporaryDirectory(prefix="grid_assets_bench_") as folder:
         asked, told = Path(folder) / "asked.parquet", Path(folder) / "told.parquet"
         _hourly(history, zone).to_parquet(asked)
         days = Path(folder) / "days.json"
         days.write_text(json.dumps({"zone": zone, "days": [history.days[one].isoformat() for one in positions]}))
-        packages = [part for name in ENVIRONMENT for part in ("--with", name)]
-        command = [
-            "uv",
-            "run",
-            "--isolated",
-            "--no-project",
-            "--python",
-            "3.11",
-            *packages,
-            "python",
-            "-P",
-            str(SCRIPT),
-        ]  # -P: our platform.py is not Python's
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
-        try:
-            ended = subprocess.run(
-                [*command, str(asked), str(days), str(told)], cwd=folder, env=environment, capture_output=True, text=True,
-                timeout=TIMEOUT_SECONDS, check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            return f"took more than {TIMEOUT_SECONDS} s"
-        if ended.returncode:
-            return f"failed: {ended.stderr.strip().splitlines()[-1][:200] if ended.stderr.strip() else ended.returncode}"
+        if failed := run_apart(ENVIRONMENT, SCRIPT, [asked, days, told], Path(folder)):
+            return failed
         found = pd.read_parquet(told)
         return PeerForecasts(found.drop(columns="seconds").to_numpy(float), float(found["seconds"].median()))
 
