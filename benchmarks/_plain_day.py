@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from grid_assets.figures import quality
 from grid_assets.figures.drift import drift_picture
-from grid_assets.figures.forecasts import demand_fan, renewable_fan, scenario_picture
+from grid_assets.figures.forecasts import coherent_picture, demand_fan, renewable_fan, scenario_picture
 from grid_assets.figures.market import load_under_tariffs
 from grid_assets.figures.readings import landing_picture, node_loads_picture, readings_picture
 from grid_assets.figures.storage import storage_day
@@ -22,13 +22,14 @@ from grid_assets.figures.weather import weather_picture
 from grid_assets.forecasting import accuracy, demand, drift, inputs, known_loads, renewables
 from grid_assets.forecasting import tables as forecasting
 from grid_assets.forecasting.ensemble.kept_models import kept_models_in
+from grid_assets.forecasting.meters import coherent_week
 from grid_assets.forecasting.promotions import promotions
 from grid_assets.forecasting.scenarios import scenarios
 from grid_assets.foundation.alerts import AlertStore
 from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.content_hashes import content_hash
 from grid_assets.foundation.lake import Lake
-from grid_assets.foundation.registers import DEVICES, METERS, NODES, PLANTS, UNITS
+from grid_assets.foundation.registers import DEVICES, METERS, NODES, PLANTS, UNITS, in_force
 from grid_assets.foundation.site import Site
 from grid_assets.foundation.tables import Table
 from grid_assets.market.loads import study_loads
@@ -55,7 +56,7 @@ METERED = (metering.LANDED_FILES, metering.REJECTED_READINGS, metering.RAW_READI
            metering.NODE_LOADS, metering.NODE_BALANCES, metering.NODE_LOAD_VERSIONS, metering.CORRECTIONS, metering.OUTAGE_EVENTS, metering.MEASUREMENTS,
            metering.DEVICE_DAYS, metering.MEASUREMENT_FILE_DAYS, metering.USAGE_SHAPES, metering.USAGE_ANOMALIES, metering.ALERTS)  # fmt: skip
 FORECAST = (weather.OBSERVATIONS, weather.FORECASTS, weather.FORECAST_MEMBERS, weather.FEATURES, forecasting.DEMAND_FORECASTS, forecasting.MODELS,
-            forecasting.RENEWABLE_FORECASTS, forecasting.RENEWABLE_MODELS, forecasting.FORECAST_ACCURACY, forecasting.PROMOTIONS, forecasting.SCENARIOS, forecasting.DRIFT)  # fmt: skip
+            forecasting.RENEWABLE_FORECASTS, forecasting.RENEWABLE_MODELS, forecasting.FORECAST_ACCURACY, forecasting.PROMOTIONS, forecasting.SCENARIOS, forecasting.METER_FORECASTS, forecasting.COHERENT_FORECASTS, forecasting.DRIFT)  # fmt: skip
 STUDIED = (network.BUS_VOLTAGES, network.BRANCH_LOADINGS, network.CONSTRAINT_VIOLATIONS, network.FLOW_CERTIFICATES)
 TABLES = frozenset({*METERED, *FORECAST, *STUDIED, SCHEDULES, CURTAILMENTS, SCHEDULE_KPIS, PRICE_SIGNALS})
 """What a day writes, no more and no less."""
@@ -93,7 +94,7 @@ def run_day(site: Site, day: date) -> PlainDay:
     """
     run = PlainDay(site, Lake(site.lake_root), day)
     for work in (land, take_entries, measure, read_raw, validate, aggregate, judge_usage, raise_alerts, observe_weather, forecast_weather, derive_features,
-                 score_forecasts, watch_forecasts, forecast_demand, forecast_renewables, study_flows, plan_units, signal_prices):  # fmt: skip
+                 score_forecasts, watch_forecasts, forecast_demand, forecast_single_meters, forecast_renewables, study_flows, plan_units, signal_prices):  # fmt: skip
         work(run)
     if run.hashes.keys() != TABLES:
         raise DayIncomplete(f"written or missing against the plan: {', '.join(sorted(map(str, run.hashes.keys() ^ TABLES)))}")
@@ -236,6 +237,20 @@ def forecast_demand(run: PlainDay) -> None:
     scenario_picture(made.forecasts, drawn, parents, clock, day, site.title)
     run.write(forecasting.PROMOTIONS, promotions(made.models, before, clock.issue_time(day)))
     demand_fan(made.forecasts, loads.merge(registered, "left", on="node_id"), clock, day, site.title)
+
+
+def forecast_single_meters(run: PlainDay) -> None:
+    site, lake, day = run.site, run.lake, run.day
+    nodes = lake.read(NODES, columns=["node_id", "parent_id"])
+    start, end = (pd.Timestamp(one) for one in site.clock.bounds(day))
+    register = in_force(lake.read(METERS), start, end)
+    meters = register[(register["kind"] == "load") & register["node_id"].isin(nodes["node_id"])].sort_values("meter_id", ignore_index=True)
+    known = inputs.with_day(lake, weather.FEATURES, coherent_week.days_read(day))
+    tables = (metering.READINGS, forecasting.DEMAND_FORECASTS, forecasting.MODELS)
+    made = inputs.meter_week(lake, site, day, meters, nodes, tables, known)
+    run.write(forecasting.METER_FORECASTS, made.meters)
+    run.write(forecasting.COHERENT_FORECASTS, made.nodes)
+    coherent_picture(made.nodes, site.clock, site.title)
 
 
 def forecast_renewables(run: PlainDay) -> None:

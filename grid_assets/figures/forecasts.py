@@ -65,6 +65,22 @@ def scenario_picture(
     return style.png(made)
 
 
+def coherent_picture(coherent: pd.DataFrame, clock: SiteCalendar, title: str) -> bytes:
+    """The largest node's week as its meters add up to it, and as it was forecast by itself, as PNG."""
+    node = coherent.groupby("node_id")["mean_kw"].mean().idxmax()
+    rows = coherent[coherent["node_id"] == node].sort_values("start_utc")
+    factor, unit = _unit(rows["mean_kw"].max())
+    made, axes = style.figure(9.0, 3.2)
+    axes[0].plot(
+        rows["start_utc"], rows["forecast_kw"] / factor, color=style.MUTED, linewidth=1.2, linestyle="--", label="its own forecast"
+    )
+    axes[0].plot(rows["start_utc"], rows["mean_kw"] / factor, color=style.BLUE, linewidth=1.5, label="the sum of its meters")
+    style.heading(axes[0], f"{node} and all meters below it, made to add up: {title}", unit)
+    style.clock_axis(axes[0], clock.zone.key)
+    _room_for_legend(axes[0])
+    return style.png(made)
+
+
 def intraday_fan(
     morning: pd.DataFrame, again: pd.DataFrame, node_loads: pd.DataFrame, clock: SiteCalendar, until: datetime, title: str
 ) -> bytes:

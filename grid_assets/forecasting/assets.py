@@ -13,10 +13,12 @@ from grid_assets.forecasting.drift import retrainings
 from grid_assets.forecasting.known_loads import load_versions, loads_as_of
 from grid_assets.forecasting.promotions import promotions
 from grid_assets.forecasting.tables import (
+    COHERENT_FORECASTS,
     DEMAND_FORECASTS,
     DRIFT,
     FORECAST_ACCURACY,
     INTRADAY_FORECASTS,
+    METER_FORECASTS,
     MODELS,
     PROMOTIONS,
     RENEWABLE_FORECASTS,
@@ -27,7 +29,7 @@ from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.content_hashes import content_hash
 from grid_assets.foundation.dagster.doors import IntradayConfig, asset_of, days_of, report, spec_of
 from grid_assets.foundation.dagster.platform import Platform
-from grid_assets.foundation.registers import NODES, PLANTS
+from grid_assets.foundation.registers import METERS, NODES, PLANTS, in_force
 from grid_assets.metering.tables import LOADS_UNDER_WAY, NODE_LOAD_VERSIONS, NODE_LOADS, READINGS
 from grid_assets.weather.tables import FEATURES
 
@@ -93,6 +95,34 @@ def demand_forecasts(context: dg.AssetExecutionContext, platform: Platform, conf
     yield report(platform, SCENARIOS, platform.lake.write(SCENARIOS, drawn, day), drawn, inputs=read, picture=spread, figures=told)
     changed = promotions(made.models, before, until)
     yield report(platform, PROMOTIONS, platform.lake.write(PROMOTIONS, changed, day), changed, inputs={MODELS: day - timedelta(days=1)})
+
+
+@dg.multi_asset(
+    specs=[
+        spec_of(table, deps=[READINGS, METERS, NODES, DEMAND_FORECASTS, MODELS, FEATURES])
+        for table in (METER_FORECASTS, COHERENT_FORECASTS)
+    ],
+    can_subset=False,
+)
+def meter_forecasts(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult]:
+    from grid_assets.figures.forecasts import coherent_picture
+    from grid_assets.forecasting.meters import coherent_week
+
+    site, lake, day = platform.site, platform.lake, days_of(context, platform)[0]
+    days, nodes = coherent_week.days_read(day), lake.read(NODES, columns=["node_id", "parent_id"])
+    start, end = (pd.Timestamp(one) for one in site.clock.bounds(day))
+    register = in_force(lake.read(METERS), start, end)
+    meters = register[(register["kind"] == "load") & register["node_id"].isin(nodes["node_id"])].sort_values("meter_id", ignore_index=True)
+    if len(meters) > site.forecasting.meter_forecasts:
+        meters = meters.iloc[:0]
+    made = inputs.meter_week(lake, site, day, meters, nodes, (READINGS, DEMAND_FORECASTS, MODELS), features_of(platform, days))
+    written = lake.write(METER_FORECASTS, made.meters, day)
+    coherent = lake.write(COHERENT_FORECASTS, made.nodes, day)
+    picture = coherent_picture(made.nodes, site.clock, site.title) if len(made.nodes) else None
+    said = {"messages": "\n".join(made.messages) or "none", "meters": len(meters)}
+    read = {READINGS: days, DEMAND_FORECASTS: day}
+    yield report(platform, METER_FORECASTS, written, made.meters, inputs=read, figures=said)
+    yield report(platform, COHERENT_FORECASTS, coherent, made.nodes, inputs=read, picture=picture, figures=said)
 
 
 class ReissueConfig(IntradayConfig):

@@ -4,10 +4,12 @@ import dagster as dg
 
 from grid_assets.forecasting import faults
 from grid_assets.forecasting.tables import (
+    COHERENT_FORECASTS,
     DEMAND_FORECASTS,
     DRIFT,
     FORECAST_ACCURACY,
     INTRADAY_FORECASTS,
+    METER_FORECASTS,
     MODELS,
     RENEWABLE_FORECASTS,
     RENEWABLE_MODELS,
@@ -16,7 +18,7 @@ from grid_assets.forecasting.tables import (
 from grid_assets.foundation.dagster.checks import WARN, recorded
 from grid_assets.foundation.dagster.doors import partition_keys
 from grid_assets.foundation.dagster.platform import Platform
-from grid_assets.foundation.registers import NODES, PLANTS
+from grid_assets.foundation.registers import METERS, NODES, PLANTS
 from grid_assets.metering.tables import NODE_LOADS
 
 WHOLE = "every interval from the issue time to the end of its horizon, no empty number, ordered quantiles"
@@ -96,6 +98,19 @@ def coherent(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.A
         loads = platform.lake.read(NODE_LOADS, key, columns=["node_id", "start_utc", "energy_kwh"])
         found[key] = faults.incoherent(platform.lake.read(SCENARIOS, key), nodes, loads)
     return recorded(context, platform, SCENARIOS, "coherent", found, expected="children that add up to their parents in every sample")
+
+
+@dg.asset_check(asset=METER_FORECASTS.key, blocking=True, description="The meters' forecasts add up to the nodes' in every hour.")
+def adds_up(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    lake, found = platform.lake, {}
+    nodes, register = (
+        lake.read(NODES, columns=["node_id", "parent_id"]),
+        lake.read(METERS, columns=["meter_id", "node_id", "valid_from_utc"]),
+    )
+    at = register.sort_values("valid_from_utc").drop_duplicates("meter_id", keep="last").set_index("meter_id")["node_id"]
+    for key in partition_keys(context):
+        found[key] = faults.does_not_add_up(lake.read(METER_FORECASTS, key), lake.read(COHERENT_FORECASTS, key), at, nodes)
+    return recorded(context, platform, METER_FORECASTS, "adds_up", found, expected="sums of meters that are the nodes' forecasts")
 
 
 @dg.asset_check(asset=DRIFT.key, description="Forecasts do as they used to: no cumulative sum of misses and no coverage beyond its limit.")

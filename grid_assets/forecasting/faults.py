@@ -92,3 +92,23 @@ def incoherent(scenarios: pd.DataFrame, nodes: pd.DataFrame, node_loads: pd.Data
         if apart > COHERENT_SHARE * max(float(np.abs(values[parent]).max()), 1.0):
             said.append(f"{parent}: its children lie {apart:.4g} kW apart from it")
     return "; ".join(said[:8])
+
+
+def does_not_add_up(meters: pd.DataFrame, coherent: pd.DataFrame, node_of: pd.Series, nodes: pd.DataFrame) -> str:
+    """Nodes whose forecast is not the sum of those of the meters below. ``node_of``: meter_id -> node_id."""
+    if meters.empty:
+        return ""
+    own = meters.assign(node_id=meters["meter_id"].map(node_of)).pivot_table(
+        index="start_utc", columns="node_id", values="mean_kw", aggfunc="sum"
+    )
+    told = coherent.pivot_table(index="start_utc", columns="node_id", values="mean_kw")
+    parents, total = dict(zip(nodes["node_id"], nodes["parent_id"], strict=True)), pd.DataFrame(0.0, index=told.index, columns=told.columns)
+    for node in own.columns:
+        here, seen = node, set()
+        while here in total.columns and here not in seen:
+            total[here] += own[node].reindex(total.index).to_numpy()
+            seen.add(here)
+            here = parents.get(here)
+    apart = (total - told).abs().max()
+    wrong = apart[apart > COHERENT_SHARE * np.maximum(told.abs().max(), 1.0)]
+    return "; ".join(f"{node}: its meters add up to {value:.4g} kW beside it" for node, value in list(wrong.items())[:8])

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.site import Site
 from grid_assets.foundation.tables import Table
+
+if TYPE_CHECKING:
+    from grid_assets.forecasting.meters.coherent_week import CoherentWeek
 
 
 def history_of(site: Site, day: date) -> list[date]:
@@ -51,3 +56,29 @@ def of_meters(lake: Lake, readings: Table, days: Sequence[date], meters: Sequenc
         rows = lake.read_arrow(readings, day, columns)
         parts.append(rows.filter(pc.is_in(rows["meter_id"], wanted)))
     return pa.concat_tables(parts).to_pandas() if parts else readings.empty().select(columns).to_pandas()
+
+
+def meter_week(
+    lake: Lake,
+    site: Site,
+    day: date,
+    meters: pd.DataFrame,
+    nodes: pd.DataFrame,
+    tables: tuple[Table, Table, Table],
+    features: pd.DataFrame | None,
+) -> CoherentWeek:
+    """The coming week of all meters and nodes, from the lake's tables of readings, demand forecasts and models."""
+    from grid_assets.forecasting.meters import coherent_week as week
+
+    readings, forecasts, models = tables
+    there = set(lake.partitions(readings))
+    days = [one for one in week.days_read(day) if one.isoformat() in there] if len(meters) else []
+    days = days_between(days[0], day) if days else []
+    columns, coded = ["meter_id", "start_utc", "energy_kwh", "quality"], ("meter_id", "quality")
+    parts = [(one, lake.read_between(readings, one, None, None, columns, coded)) for one in days]
+    load = week.hourly_loads(parts, pd.Index(meters["meter_id"]), site.clock)
+    chosen = lake.read(models, day, columns=["subject_id", "backtest_mae_kw"]).set_index("subject_id")["backtest_mae_kw"]
+    return week.coherent_week(
+        load, meters, nodes, lake.read(forecasts, day), chosen, week.hourly_temperature(features, site.clock, day, days), site.clock, day,
+        country=site.country, seed=site.seed,
+    )  # fmt: skip

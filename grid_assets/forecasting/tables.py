@@ -39,6 +39,32 @@ SCENARIOS = Table(
     ),
 )  # fmt: skip
 
+METER_FORECASTS = Table(
+    "forecasting", "meter_forecasts", "a load meter and hour of the week after the issue; the meters add up to coherent_forecasts", "site_day", ("meter_id", "start_utc"),
+    (
+        text("meter_id", "the meter"),
+        instant("issued_utc", "when the forecast was issued"),
+        instant("start_utc", "start of the hour"),
+        number("mean_kw", "expected mean power, made to add up with the nodes'"),
+        number("p05_kw", "the mean power stays below this with 5 % probability"),
+        number("p50_kw", "the same with 50 %"),
+        number("p95_kw", "the same with 95 %"),
+        text("model", "global_trees: one model over all meters"),
+    ),
+)  # fmt: skip
+
+COHERENT_FORECASTS = Table(
+    "forecasting", "coherent_forecasts", "a node and hour of the week after the issue: the sum of what is expected of its meters", "site_day",
+    ("node_id", "start_utc"),
+    (
+        text("node_id", "feeder, substation or the system"),
+        instant("issued_utc", "when the forecast was issued"),
+        instant("start_utc", "start of the hour"),
+        number("mean_kw", "expected mean power: the sum of meter_forecasts below the node"),
+        number("forecast_kw", "the node's own forecast (demand_forecasts), before all were made to add up; empty where it has none", nullable=True),
+    ),
+)  # fmt: skip
+
 INTRADAY_FORECASTS = Table(
     "forecasting", "intraday_forecasts", "a node and interval, as forecast again in the course of the day after the partition's", "intraday",
     ("node_id", "issued_utc", "start_utc"),

@@ -186,6 +186,8 @@ class ForecastingSection(Section):
 
     history_days: int = Field(1830, ge=0, le=36600)
     """How far back the ensemble looks, as far as the lake has days; a back-fill of a first run takes calendar.history_days only."""
+    meter_forecasts: int = Field(20_000, ge=0)
+    """Single meters are forecast on sites of at most so many load meters; 0: never. Their readings of seven weeks are read each morning."""
     scenario_members: int = Field(20, ge=0, le=28)
     """Joint samples of the nodes' loads that are drawn for network and storage; as many past days of errors are needed."""
     reissue_minutes: Literal[5, 10, 15, 20, 30, 60, 120, 180, 240, 360, 720] | None = None

@@ -1,0 +1,163 @@
+"""The coming week of every meter and node, by the hour, made to add up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from grid_assets.forecasting.day_cubes import DayGrid, day_kinds
+from grid_assets.forecasting.meters.global_model import (
+    HORIZON_DAYS,
+    HOURS,
+    PAST_DAYS,
+    TRAINING_ISSUES,
+    WEEK,
+    MeterForecasts,
+    forecast_meters,
+)
+from grid_assets.forecasting.reconciliation import Hierarchy, reconciled
+from grid_assets.forecasting.tables import COHERENT_FORECASTS, METER_FORECASTS
+from grid_assets.foundation.calendar import SiteCalendar, days_between
+
+READ_DAYS = PAST_DAYS + max(TRAINING_ISSUES) + WEEK
+"""Days of readings that are looked at, at most."""
+GLOBAL = "global_trees"
+MEAN_TO_DEVIATION = 1.2533
+"""A normal error's standard deviation over its mean absolute value."""
+
+
+@dataclass(frozen=True)
+class CoherentWeek:
+    meters: pd.DataFrame
+    """Rows of METER_FORECASTS."""
+    nodes: pd.DataFrame
+    """Rows of COHERENT_FORECASTS."""
+    messages: tuple[str, ...]
+
+
+def days_read(day: date) -> list[date]:
+    return days_between(day - timedelta(days=READ_DAYS - 1), day)
+
+
+def hourly_loads(parts: Sequence[tuple[date, pa.Table]], meters: pd.Index, clock: SiteCalendar) -> np.ndarray:
+    """[meters, days, hours], kW, on the site's clock from measured and edited READINGS of each day; NaN where there is none."""
+    made = np.full((len(meters), len(parts), HOURS), np.nan, np.float32)
+    for n, (day, rows) in enumerate(parts):
+        starts = clock.intervals(day)
+        column = starts.get_indexer(pd.DatetimeIndex(rows["start_utc"].to_pandas()))
+        row = meters.get_indexer(pd.Index(rows["meter_id"].to_pandas()))
+        energy = rows["energy_kwh"].to_numpy(zero_copy_only=False).astype(float)
+        sound = rows["quality"].to_pandas().isin(["measured", "edited"]).to_numpy() & np.isfinite(energy)
+        kept = (row >= 0) & (column >= 0) & sound
+        place = row[kept] * HOURS + clock.local(starts).hour.to_numpy()[column[kept]]
+        size = len(meters) * HOURS
+        count = np.bincount(place, minlength=size)
+        with np.errstate(invalid="ignore"):
+            mean = np.bincount(place, energy[kept] / clock.interval_hours, size) / np.where(count, count, np.nan)
+        made[:, n] = mean.reshape(len(meters), HOURS)
+    return made
+
+
+def hourly_temperature(features: pd.DataFrame | None, clock: SiteCalendar, day: date, days: Sequence[date]) -> np.ndarray | None:
+    """[days and the horizon, hours], degC: observed, then as forecast by the run of ``day``; None where an hour has none."""
+    if features is None or features.empty:
+        return None
+    rows = features[(features["basis"] == "observed") | (features["day"] == day)]
+    rows = rows[rows["station_id"] == rows["station_id"].min()]
+    every = (*days, *(day + timedelta(days=n) for n in range(1, HORIZON_DAYS + 1)))
+    grid = DayGrid(replace(clock, interval_minutes=60), day, every, np.zeros(len(every), int))
+    rows = rows.sort_values("basis").drop_duplicates("start_utc", keep="last")  # what was observed, where both are there
+    cube = grid.cube(rows["temperature_degc"].to_numpy(float)[None], pd.DatetimeIndex(rows["start_utc"]))[0]
+    cube[len(days), :] = pd.Series(cube[len(days)]).bfill().to_numpy()  # before the issue time nobody forecast the day of issue
+    filled = pd.DataFrame(cube).ffill(limit=1).to_numpy()  # the hour that the clock leaves out
+    return filled.astype(np.float32) if np.isfinite(filled).all() else None
+
+
+def coherent_week(
+    load: np.ndarray,
+    meters: pd.DataFrame,
+    nodes: pd.DataFrame,
+    forecasts: pd.DataFrame,
+    errors_kw: pd.Series,
+    temperature: np.ndarray | None,
+    clock: SiteCalendar,
+    day: date,
+    *,
+    country: str,
+    seed: int,
+) -> CoherentWeek:
+    """The 168 hours after ``day``, from the issue time on.
+
+    ``load``: hourly_loads of ``meters`` (meter_id, node_id, net_metered) up to ``day``; ``nodes``: node_id, parent_id;
+    ``forecasts``: rows of DEMAND_FORECASTS of the run; ``errors_kw``: each node's mean absolute error on the days forecast again.
+    Meters of which nothing is known take the mean of the others, and are named. Empty with fewer than 8 days.
+    """
+    if load.shape[1] <= WEEK or not len(meters):
+        said = f"{load.shape[1]} days of readings of {len(meters)} load meters: too few for forecasts of single meters"
+        return CoherentWeek(METER_FORECASTS.empty().to_pandas(), COHERENT_FORECASTS.empty().to_pandas(), (said,))
+    days = days_between(day - timedelta(days=load.shape[1] - 1), day + timedelta(days=HORIZON_DAYS))
+    made = forecast_meters(load, day_kinds(days, country), temperature, seed)
+    unknown = ~np.isfinite(made.mean).any(axis=(1, 2))
+    made = _with_unknown(made, unknown)
+    index = pd.Index(nodes["node_id"])
+    tree = Hierarchy(index.get_indexer(pd.Index(meters["node_id"])), index.get_indexer(pd.Index(nodes["parent_id"])))
+    own = _own_hours(forecasts, index, clock, day)
+    doubt = (MEAN_TO_DEVIATION * errors_kw.reindex(index).to_numpy(float)) ** 2
+    doubt = np.where(np.isfinite(doubt) & (doubt > 0), doubt, np.inf)
+    own = np.where(np.isfinite(doubt)[:, None], own, np.nan)
+    leaves = made.mean.reshape(len(meters), -1).astype(float)
+    signed = meters["net_metered"].to_numpy(bool)
+    moved, sums = reconciled(leaves, made.variance, own, np.where(np.isfinite(doubt), doubt, 1.0), tree, signed)
+    quantiles = made.quantiles.reshape(len(made.quantiles), len(meters), -1) + (moved - leaves)
+    quantiles = np.where(signed[None, :, None], quantiles, np.maximum(quantiles, 0.0))
+    return _rows(meters, index, moved, quantiles, sums, own, unknown, clock, day)
+
+
+def _with_unknown(made: MeterForecasts, unknown: np.ndarray) -> MeterForecasts:
+    """Meters without a known value take the mean of the others, and a wide doubt."""
+    if not unknown.any() or unknown.all():
+        return replace(made, mean=np.nan_to_num(made.mean), quantiles=np.nan_to_num(made.quantiles))
+    mean, quantiles, variance = made.mean.copy(), made.quantiles.copy(), made.variance.copy()
+    mean[unknown], quantiles[:, unknown] = made.mean[~unknown].mean(axis=0), made.quantiles[:, ~unknown].mean(axis=1)[:, None]
+    variance[unknown] = max(float(made.variance[~unknown].max()), float(mean.mean()) ** 2)
+    return MeterForecasts(mean, quantiles, variance)
+
+
+def _own_hours(forecasts: pd.DataFrame, index: pd.Index, clock: SiteCalendar, day: date) -> np.ndarray:
+    """The nodes' own forecasts [nodes, hours of the horizon] on the site's clock; NaN before the issue time."""
+    days = tuple(days_between(day + timedelta(days=1), day + timedelta(days=HORIZON_DAYS)))
+    grid = DayGrid(replace(clock, interval_minutes=60), day, days, np.zeros(len(days), int))
+    wide = forecasts.pivot_table(index="node_id", columns="start_utc", values="mean_kw").reindex(index)
+    return grid.cube(wide.to_numpy(float), pd.DatetimeIndex(wide.columns)).reshape(len(index), -1)
+
+
+def _rows(
+    meters: pd.DataFrame, index: pd.Index, moved: np.ndarray, quantiles: np.ndarray, sums: np.ndarray, own: np.ndarray, unknown: np.ndarray,
+    clock: SiteCalendar, day: date,
+) -> CoherentWeek:  # fmt: skip
+    hourly, issued = replace(clock, interval_minutes=60), pd.Timestamp(clock.issue_time(day))
+    starts = hourly.intervals(day + timedelta(days=1), day + timedelta(days=HORIZON_DAYS))
+    starts = starts[starts >= issued]
+    local = clock.local(starts).tz_localize(None)
+    place = (local.normalize() - pd.Timestamp(day + timedelta(days=1))).days.to_numpy() * HOURS + local.hour.to_numpy()
+    low, middle, high = quantiles
+    of_meters = {
+        "meter_id": np.repeat(meters["meter_id"].to_numpy(object), len(starts)), "issued_utc": issued,
+        "start_utc": starts[np.tile(np.arange(len(starts)), len(meters))], "mean_kw": moved[:, place].ravel(),
+        "p05_kw": low[:, place].ravel(), "p50_kw": middle[:, place].ravel(), "p95_kw": high[:, place].ravel(), "model": GLOBAL,
+    }  # fmt: skip
+    of_nodes = {
+        "node_id": np.repeat(index.to_numpy(object), len(starts)), "issued_utc": issued,
+        "start_utc": starts[np.tile(np.arange(len(starts)), len(index))], "mean_kw": sums[:, place].ravel(),
+        "forecast_kw": own[:, place].ravel(),
+    }  # fmt: skip
+    names = meters.loc[unknown, "meter_id"].astype(str).tolist()
+    said = (
+        [f"nothing is known of {', '.join(names[:8])}{' ..' if len(names) > 8 else ''}: the mean of the others stands in"] if names else []
+    )
+    return CoherentWeek(pd.DataFrame(of_meters), pd.DataFrame(of_nodes), tuple(said))

@@ -1,0 +1,136 @@
+"""Readings in, a week of meters and nodes that add up out: on the site's clock, from the issue time on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from grid_assets.figures.forecasts import coherent_picture
+from grid_assets.forecasting import faults
+from grid_assets.forecasting.demand import forecast_demand
+from grid_assets.forecasting.meters.coherent_week import CoherentWeek, coherent_week, hourly_loads, hourly_temperature
+from grid_assets.forecasting.tables import COHERENT_FORECASTS, METER_FORECASTS
+from grid_assets.foundation.calendar import days_between
+from grid_assets_tests.forecasting import worlds
+
+CLOCK = replace(worlds.clock_of(30), horizon_days=7)
+DAY = date(2016, 3, 24)  # the clock goes forward on the 27th
+DAYS = days_between(DAY - timedelta(days=34), DAY)
+NODES = pd.DataFrame({"node_id": ["system", "f1", "f2", "empty"], "parent_id": [None, "system", "system", "system"]})
+METERS = pd.DataFrame({"meter_id": [f"m{n:02}" for n in range(30)], "node_id": ["f1", "f2"] * 15, "net_metered": [False] * 29 + [True]})
+
+
+def readings(day: date, seed: int = 0) -> pa.Table:
+    starts = CLOCK.intervals(day)
+    hour = CLOCK.local(starts).hour.to_numpy() + CLOCK.local(starts).minute.to_numpy() / 60
+    random = np.random.default_rng([day.toordinal(), seed])
+    rows = []
+    for n, meter in enumerate(METERS["meter_id"]):
+        kw = (0.2 + 0.05 * n) * (1 + np.exp(-0.5 * ((hour - 19) / 3) ** 2)) * random.lognormal(0, 0.2, len(starts)) - 2.0 * (n == 29)
+        rows.append(pd.DataFrame({"meter_id": meter, "start_utc": starts, "energy_kwh": kw / 2, "quality": "measured"}))
+    return pa.Table.from_pandas(pd.concat(rows, ignore_index=True), preserve_index=False)
+
+
+@cache
+def load() -> np.ndarray:
+    return hourly_loads([(day, readings(day)) for day in DAYS], pd.Index(METERS["meter_id"]), CLOCK)
+
+
+@cache
+def node_forecasts() -> pd.DataFrame:
+    parts = []
+    for day in DAYS:
+        rows = readings(day).to_pandas().merge(METERS, on="meter_id")
+        feeders = rows.groupby(["node_id", "start_utc"], as_index=False)["energy_kwh"].sum()
+        parts += [feeders, feeders.groupby("start_utc", as_index=False)["energy_kwh"].sum().assign(node_id="system")]
+    loads = pd.concat(parts, ignore_index=True).assign(published_pct=100.0)
+    return forecast_demand(loads, None, ["system", "f1", "f2"], CLOCK, DAY, country="DE").forecasts
+
+
+def made(matrix: np.ndarray | None = None) -> CoherentWeek:
+    errors = pd.Series({"system": 0.5, "f1": 0.4, "f2": np.nan})
+    return coherent_week(
+        load() if matrix is None else matrix, METERS, NODES, node_forecasts(), errors, None, CLOCK, DAY, country="DE", seed=1
+    )
+
+
+def test_hours_are_means_on_the_sites_clock_and_estimates_do_not_count():
+    day = date(2016, 3, 27)
+    rows = readings(day).to_pandas()
+    rows.loc[rows["meter_id"] == "m01", "quality"] = "estimated"
+    found = hourly_loads([(day, pa.Table.from_pandas(rows, preserve_index=False))], pd.Index(METERS["meter_id"]), CLOCK)[:, 0]
+    assert np.isnan(found[1]).all()
+    assert np.isnan(found[0]).tolist() == [hour == 2 for hour in range(24)]  # the hour that does not occur
+    first = rows[rows["meter_id"] == "m00"].sort_values("start_utc")["energy_kwh"].to_numpy()
+    np.testing.assert_allclose(found[0, :2], [first[:2].sum(), first[2:4].sum()], rtol=1e-6)
+
+
+def test_the_week_begins_at_the_issue_time_and_all_adds_up():
+    week = made()
+    meters, nodes = METER_FORECASTS.conform(week.meters).to_pandas(), COHERENT_FORECASTS.conform(week.nodes).to_pandas()
+    hours = 7 * 24 - 9 - 1  # of seven days, from nine on, one hour left out by the clock
+    assert len(meters) == 30 * hours
+    assert len(nodes) == 4 * hours
+    assert meters["start_utc"].min() == pd.Timestamp(CLOCK.issue_time(DAY))
+    at = METERS.set_index("meter_id")["node_id"]
+    assert faults.does_not_add_up(meters, nodes, at, NODES) == ""
+    assert (nodes.loc[nodes["node_id"] == "empty", "mean_kw"] == 0).all()
+    ordered = meters[["p05_kw", "p50_kw", "p95_kw"]].to_numpy()
+    assert (np.diff(ordered, axis=1) >= -1e-9).all()
+    assert (meters.loc[meters["meter_id"] != "m29", "mean_kw"] >= 0).all()
+    assert meters.loc[meters["meter_id"] == "m29", "mean_kw"].min() < 0
+    assert not week.messages
+
+
+def test_nodes_meet_their_own_forecast_by_how_sure_it_is():
+    nodes = made().nodes
+    system = nodes[nodes["node_id"] == "system"]
+    assert np.abs(system["mean_kw"] / system["forecast_kw"] - 1).mean() < 0.05
+    assert nodes.loc[nodes["node_id"] == "f2", "forecast_kw"].isna().all()  # nobody knows how sure: it does not count
+
+
+def test_a_meter_never_heard_of_takes_the_mean_of_the_others_and_is_named():
+    silent = load().copy()
+    silent[4] = np.nan
+    week = made(silent)
+    assert "nothing is known of m04" in week.messages[0]
+    assert np.isfinite(week.meters["mean_kw"]).all()
+
+
+def test_too_few_days_give_nothing_and_say_so():
+    week = made(load()[:, -6:])
+    assert week.meters.empty
+    assert week.nodes.empty
+    assert "6 days of readings of 30 load meters" in week.messages[0]
+    assert faults.does_not_add_up(week.meters, week.nodes, pd.Series(dtype=object), NODES) == ""
+
+
+def test_a_sum_that_is_none_is_told():
+    week = made()
+    nodes = week.nodes.assign(mean_kw=week.nodes["mean_kw"] + (week.nodes["node_id"] == "f1") * 0.1)
+    assert faults.does_not_add_up(week.meters, nodes, METERS.set_index("meter_id")["node_id"], NODES).startswith(
+        "f1: its meters add up to 0.1 kW"
+    )
+
+
+def test_temperature_is_what_was_observed_and_then_what_was_forecast():
+    features = worlds.features(CLOCK, DAYS[0], DAY)
+    assert hourly_temperature(features, CLOCK, DAY, DAYS) is None  # it reaches the study day only
+    far = replace(CLOCK, study_day_offset=7)
+    whole = worlds.features(replace(far, study_day_offset=7), DAYS[0], DAY)
+    found = hourly_temperature(whole, CLOCK, DAY, DAYS)
+    assert found is not None
+    assert found.shape == (len(DAYS) + 7, 24)
+    changed = whole.assign(temperature_degc=whole["temperature_degc"].where(whole["day"] <= DAY, 99.0))
+    np.testing.assert_array_equal(hourly_temperature(changed, CLOCK, DAY, DAYS), found)
+    assert hourly_temperature(None, CLOCK, DAY, DAYS) is None
+
+
+def test_the_picture_is_one():
+    png = coherent_picture(made().nodes, CLOCK, "A made site")
+    assert png.startswith(b"\x89PNG")
