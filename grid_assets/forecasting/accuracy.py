@@ -80,6 +80,19 @@ def later_accuracy(
     return pd.concat(parts, ignore_index=True) if parts else _table([])
 
 
+def recently_compared(
+    stored: Mapping[date, pd.DataFrame], node_loads: pd.DataFrame, node: str, clock: SiteCalendar, *, country: str
+) -> pd.DataFrame:
+    """``demand_compared`` of one node over many days: ``stored``: day -> the forecasts of the run that had it as its study day."""
+    loads, parts = node_loads[node_loads["node_id"] == node], []
+    for day, forecasts in stored.items():
+        rows = forecasts[forecasts["node_id"] == node]
+        if len(rows):
+            parts.append(demand_compared(rows, loads, clock, day, country=country))
+    parts = [part for part in parts if len(part)]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
 def renewable_accuracy(
     forecasts: pd.DataFrame, generation: pd.DataFrame, plants: pd.DataFrame, clock: SiteCalendar, day: date, *, country: str
 ) -> pd.DataFrame:

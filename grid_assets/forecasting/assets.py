@@ -27,12 +27,14 @@ from grid_assets.forecasting.tables import (
 )
 from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.content_hashes import content_hash
-from grid_assets.foundation.dagster.doors import IntradayConfig, asset_of, days_of, report, spec_of
+from grid_assets.foundation.dagster.doors import IntradayConfig, asset_of, days_of, markdown_table, report, spec_of
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import METERS, NODES, PLANTS, in_force
 from grid_assets.metering.tables import LOADS_UNDER_WAY, NODE_LOAD_VERSIONS, NODE_LOADS, READINGS
 from grid_assets.weather.tables import FEATURES
 
+RECENT_DAYS = 28
+"""Days over which errors are pictured."""
 NODE_COLUMNS = ["node_id", "level", "start_utc", "energy_kwh", "published_pct"]
 
 
@@ -216,7 +218,31 @@ def forecast_accuracy(context: dg.AssetExecutionContext, platform: Platform) -> 
     scores = accuracy.with_other_horizons(made.scores, earlier, again, loads, clock, day, country=country)
     written = lake.write(FORECAST_ACCURACY, scores.assign(readings_version=version), day)
     said = {"demand_forecast_from": made.demand_from, "renewable_forecast_from": made.renewable_from}
-    return report(platform, FORECAST_ACCURACY, written, scores, inputs={NODE_LOADS: days, DEMAND_FORECASTS: issued}, figures=said)
+    picture, worst = recent_errors(platform, day, loads, scores)
+    said |= {"worst_days": dg.MetadataValue.md(worst)} if worst else {}
+    read = {NODE_LOADS: days, DEMAND_FORECASTS: issued}
+    return report(platform, FORECAST_ACCURACY, written, scores, inputs=read, picture=picture, figures=said)
+
+
+def recent_errors(platform: Platform, day: date, loads: pd.DataFrame, scores: pd.DataFrame) -> tuple[bytes | None, str]:
+    """The map of the system's day-ahead errors over the last four weeks and its worst days; nothing where none was forecast."""
+    from grid_assets.figures.backtests import error_map
+    from grid_assets.forecasting import accuracy
+
+    site, lake, clock = platform.site, platform.lake, platform.site.clock
+    known = scores[scores["horizon_class"] == accuracy.DAY_AHEAD]["subject_id"]
+    nodes = loads[loads["node_id"].isin(known)]
+    if nodes.empty:
+        return None, ""
+    systems = nodes[nodes["level"] == "system"]
+    node = str((systems if len(systems) else nodes).groupby("node_id")["energy_kwh"].sum().idxmax())
+    recent = days_between(day - timedelta(days=RECENT_DAYS - 1), day)
+    stored = {one: lake.read(DEMAND_FORECASTS, one - timedelta(days=clock.study_day_offset)) for one in recent}
+    compared = accuracy.recently_compared(stored, loads, node, clock, country=site.country)
+    past = pd.concat([part for part in (lake.read(FORECAST_ACCURACY, recent[:-1]), scores) if len(part)], ignore_index=True)
+    worst = past[(past["subject_id"] == node) & (past["horizon_class"] == accuracy.DAY_AHEAD)].nlargest(5, "mae_kw")
+    table = markdown_table(worst[["day", "model", "mape_pct", "mae_kw", "bias_pct", "naive_mae_kw", "coverage_90_pct"]])
+    return (error_map(compared, node, site.time_zone, site.title) if len(compared) else None), table
 
 
 @dg.asset(**asset_of(DRIFT, deps=[FORECAST_ACCURACY]))

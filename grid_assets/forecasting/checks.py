@@ -1,5 +1,7 @@
 """Checks of the forecasts: whole, better than the naive, as sure of themselves as they say."""
 
+from datetime import timedelta
+
 import dagster as dg
 
 from grid_assets.forecasting import faults
@@ -15,6 +17,7 @@ from grid_assets.forecasting.tables import (
     RENEWABLE_MODELS,
     SCENARIOS,
 )
+from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.dagster.checks import WARN, recorded
 from grid_assets.foundation.dagster.doors import partition_keys
 from grid_assets.foundation.dagster.platform import Platform
@@ -111,6 +114,39 @@ def adds_up(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.As
     for key in partition_keys(context):
         found[key] = faults.does_not_add_up(lake.read(METER_FORECASTS, key), lake.read(COHERENT_FORECASTS, key), at, nodes)
     return recorded(context, platform, METER_FORECASTS, "adds_up", found, expected="sums of meters that are the nodes' forecasts")
+
+
+@dg.asset_check(
+    asset=FORECAST_ACCURACY.key,
+    description="Over four weeks the system's day-ahead forecast misses by 5 % at most, where it is a system of that size.",
+)
+def day_ahead_error(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    lake, site, verdicts = platform.lake, platform.site, {}
+    nodes = lake.read(NODES, columns=["node_id", "level"])
+    systems = nodes.loc[nodes["level"] == "system", "node_id"].tolist()
+    for key in partition_keys(context):
+        day = site.clock.day(key)
+        scores = lake.read(FORECAST_ACCURACY, days_between(day - timedelta(days=faults.JUDGED_DAYS - 1), day))
+        loads = lake.read(NODE_LOADS, key, columns=["node_id", "energy_kwh"])
+        verdicts[key] = faults.day_ahead_verdict(
+            scores, loads, systems[0] if systems else None, site.clock.interval_hours, site.forecasting
+        )
+    found, told = {key: one.fault for key, one in verdicts.items()}, {key: one.said for key, one in verdicts.items()}
+    return recorded(
+        context, platform, FORECAST_ACCURACY, "day_ahead_error", found, expected="5 % at most where it is judged", severity=WARN,
+        observed=told, metadata={"verdict": "; ".join(f"{key}: {one}" for key, one in told.items())},
+    )  # fmt: skip
+
+
+@dg.asset_check(
+    asset=FORECAST_ACCURACY.key, description="Over four weeks no node is forecast too high or too low in the mean, beyond chance."
+)
+def unbiased(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    found = {}
+    for key in partition_keys(context):
+        day = platform.site.clock.day(key)
+        found[key] = faults.biased(platform.lake.read(FORECAST_ACCURACY, days_between(day - timedelta(days=faults.JUDGED_DAYS - 1), day)))
+    return recorded(context, platform, FORECAST_ACCURACY, "unbiased", found, expected="a mean miss that chance explains", severity=WARN)
 
 
 @dg.asset_check(asset=DRIFT.key, description="Forecasts do as they used to: no cumulative sum of misses and no coverage beyond its limit.")

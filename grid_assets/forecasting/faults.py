@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -10,8 +11,10 @@ import pandas as pd
 
 from grid_assets.forecasting.tables import QUANTILE_COLUMNS
 from grid_assets.foundation.calendar import SiteCalendar
+from grid_assets.foundation.site_sections import ForecastingSection
 
 LOWEST_COVERAGE_PCT = 70.0
+JUDGED_DAYS, LEAST_JUDGED_DAYS, LEAST_BIAS_PCT = 28, 14, 2.0
 TOLERANCE_KW = 1e-9
 COHERENT_SHARE, OWN_METERS_SHARE = 1e-6, 1e-3
 
@@ -112,3 +115,46 @@ def does_not_add_up(meters: pd.DataFrame, coherent: pd.DataFrame, node_of: pd.Se
     apart = (total - told).abs().max()
     wrong = apart[apart > COHERENT_SHARE * np.maximum(told.abs().max(), 1.0)]
     return "; ".join(f"{node}: its meters add up to {value:.4g} kW beside it" for node, value in list(wrong.items())[:8])
+
+
+@dataclass(frozen=True)
+class Verdict:
+    said: str
+    """What was found, and whether it is judged at all."""
+    fault: str
+    """"" where nothing is wrong."""
+
+
+def day_ahead_verdict(
+    accuracy: pd.DataFrame, loads: pd.DataFrame, system: str | None, interval_hours: float, section: ForecastingSection
+) -> Verdict:
+    """Whether the system's mean day-ahead MAPE of the last days keeps the target; a verdict where it does not apply says why.
+
+    ``loads``: node_id, energy_kwh of the newest day, by which the size of the system is told.
+    """
+    rows = accuracy[(accuracy["subject_id"] == system) & (accuracy["horizon_class"] == "day_ahead")]
+    if system is None or rows.empty:
+        return Verdict("not judged: no system node was forecast", "")
+    mape, naive = float(rows["mape_pct"].mean()), float(rows["naive_mape_pct"].mean())
+    mean_mw = float(loads.loc[loads["node_id"] == system, "energy_kwh"].mean()) / interval_hours / 1000.0
+    told = f"{system}: MAPE {mape:.2f} % over {len(rows)} days (weekly naive {naive:.2f} %), mean load {mean_mw:.3g} MW"
+    if not np.isfinite(mape):
+        return Verdict(f"not judged: {system} had no load at times, so that a percentage means nothing", "")
+    if mean_mw < section.mape_judged_from_mw:
+        return Verdict(
+            f"{told}: not judged, for {section.mape_target_pct:g} % is asked of systems of {section.mape_judged_from_mw:g} MW and more", ""
+        )
+    if mape <= section.mape_target_pct:
+        return Verdict(f"{told}: within {section.mape_target_pct:g} %", "")
+    return Verdict(told, f"{told}: more than {section.mape_target_pct:g} %")
+
+
+def biased(accuracy: pd.DataFrame) -> str:
+    """Subjects whose day-ahead forecasts were too high or too low in the mean: by more than 2 % and three standard errors of their days."""
+    said = []
+    rows = accuracy[(accuracy["horizon_class"] == "day_ahead") & np.isfinite(accuracy["bias_pct"].astype(float))]
+    for name, one in rows.groupby("subject_id"):
+        bias, days = float(one["bias_pct"].mean()), len(one)
+        if days >= LEAST_JUDGED_DAYS and abs(bias) > max(LEAST_BIAS_PCT, 3.0 * float(one["bias_pct"].std()) / np.sqrt(days)):
+            said.append(f"{name}: {bias:+.1f} % in the mean of {days} days")
+    return "; ".join(said[:8])

@@ -186,6 +186,10 @@ class ForecastingSection(Section):
 
     history_days: int = Field(1830, ge=0, le=36600)
     """How far back the ensemble looks, as far as the lake has days; a back-fill of a first run takes calendar.history_days only."""
+    mape_target_pct: float = Field(5.0, gt=0)
+    """The mean absolute percentage error of the system's day-ahead forecast that a check asks for .."""
+    mape_judged_from_mw: float = Field(100.0, ge=0)
+    """.. where its mean load is at least this: a village cannot be forecast like a country."""
     meter_forecasts: int = Field(20_000, ge=0)
     """Single meters are forecast on sites of at most so many load meters; 0: never. Their readings of seven weeks are read each morning."""
     scenario_members: int = Field(20, ge=0, le=28)

@@ -201,3 +201,26 @@ def test_issues_of_a_day_are_kept_beside_each_other_and_made_again_alike(platfor
     reissued(platform, until="2009-04-21T16:00:00+01:00", only_after_a_miss=True)
     newest = lake.read(INTRADAY_FORECASTS, DAY).query("issued_utc == '2009-04-21T15:00Z'")
     assert set(newest["reason"]) == {"missed"}
+
+
+def test_the_verdict_on_the_day_ahead_error_says_why_it_does_not_apply():
+    from grid_assets.forecasting import faults
+    from grid_assets.foundation.site_sections import ForecastingSection
+
+    scores = pd.DataFrame({"subject_id": "s", "horizon_class": ["day_ahead", "day_ahead", "days_4_7"], "mape_pct": [4.0, 5.0, 90.0],
+                           "naive_mape_pct": 9.0, "bias_pct": 0.1})  # fmt: skip
+    loads = pd.DataFrame({"node_id": ["s", "a"], "energy_kwh": [60_000.0, 1.0]})
+
+    def verdict(frame=scores, system: str | None = "s", **section):
+        return faults.day_ahead_verdict(frame, loads, system, 0.5, ForecastingSection(**section))
+
+    assert verdict() == faults.Verdict("s: MAPE 4.50 % over 2 days (weekly naive 9.00 %), mean load 120 MW: within 5 %", "")
+    assert verdict(mape_target_pct=4.4).fault.endswith("more than 4.4 %")
+    assert verdict(mape_judged_from_mw=200.0).said.endswith("not judged, for 5 % is asked of systems of 200 MW and more")
+    assert verdict(mape_judged_from_mw=200.0, mape_target_pct=1.0).fault == ""
+    assert verdict(system=None).said == "not judged: no system node was forecast"
+    assert "means nothing" in verdict(scores.assign(mape_pct=np.nan)).said
+    days = pd.DataFrame({"subject_id": "s", "horizon_class": "day_ahead", "bias_pct": np.tile([3.0, 4.0], 10)})
+    assert faults.biased(days) == "s: +3.5 % in the mean of 20 days"
+    assert faults.biased(days.assign(bias_pct=np.tile([13.0, -12.0], 10))) == ""
+    assert faults.biased(days.iloc[:10]) == ""
