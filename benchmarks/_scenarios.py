@@ -28,7 +28,7 @@ def scenario_rows() -> list[Row]:
         issued = day - timedelta(days=clock.study_day_offset)
         known = loads[loads["start_utc"] < pd.Timestamp(clock.bounds(issued)[1])]
         rolled = roll_demand(known, None, ["system", *feeders], clock, issued, country="GB")
-        drawn = scenarios(rolled, published(rolled).forecasts, parents, MEMBERS, day.toordinal())
+        drawn = scenarios(rolled, published(rolled).forecasts, parents, feeders, MEMBERS, day.toordinal())
         starts = clock.intervals(day)
         actual = _matrix(loads, "energy_kwh", feeders, starts)[0] / clock.interval_hours
         joint = _matrix(drawn, "value_kw", feeders, starts)

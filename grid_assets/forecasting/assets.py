@@ -90,8 +90,8 @@ def demand_forecasts(context: dg.AssetExecutionContext, platform: Platform, conf
     read = {NODE_LOAD_VERSIONS: days}
     yield report(platform, DEMAND_FORECASTS, written, made.forecasts, inputs=read, picture=picture, figures=said)
     yield report(platform, MODELS, chosen, made.models, inputs=read, figures=said)
-    parents = dict(zip(registered["node_id"], registered["parent_id"].where(registered["parent_id"].notna(), None), strict=True))
-    drawn = scenarios(rolled, made.forecasts, parents, site.forecasting.scenario_members, site.seed + day.toordinal())
+    parents, metered = inputs.node_tree(platform.lake, clock, day, (NODES, METERS))
+    drawn = scenarios(rolled, made.forecasts, parents, metered, site.forecasting.scenario_members, site.seed + day.toordinal())
     spread = scenario_picture(made.forecasts, drawn, parents, clock, day, site.title) if len(drawn) else None
     told = {"members": int(drawn["member"].nunique())}
     yield report(platform, SCENARIOS, platform.lake.write(SCENARIOS, drawn, day), drawn, inputs=read, picture=spread, figures=told)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from grid_assets.forecasting import faults
+from grid_assets.forecasting import faults, inputs
 from grid_assets.forecasting.tables import (
     COHERENT_FORECASTS,
     DEMAND_FORECASTS,
@@ -95,11 +95,10 @@ def renewable_beats_naive(context: dg.AssetCheckExecutionContext, platform: Plat
     asset=SCENARIOS.key, blocking=True, description="Each sample is whole, and children add up to a parent without meters of its own."
 )
 def coherent(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
-    nodes = platform.lake.read(NODES, columns=["node_id", "parent_id"])
-    found = {}
+    lake, found = platform.lake, {}
     for key in partition_keys(context):
-        loads = platform.lake.read(NODE_LOADS, key, columns=["node_id", "start_utc", "energy_kwh"])
-        found[key] = faults.incoherent(platform.lake.read(SCENARIOS, key), nodes, loads)
+        tree = inputs.node_tree(lake, platform.site.clock, platform.site.clock.day(key), (NODES, METERS))
+        found[key] = faults.incoherent(lake.read(SCENARIOS, key), *tree)
     return recorded(context, platform, SCENARIOS, "coherent", found, expected="children that add up to their parents in every sample")
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
 import pandas as pd
 
+from grid_assets.forecasting.scenarios import sums
 from grid_assets.forecasting.tables import QUANTILE_COLUMNS
 from grid_assets.foundation.calendar import SiteCalendar
 from grid_assets.foundation.site_sections import ForecastingSection
@@ -16,7 +17,7 @@ from grid_assets.foundation.site_sections import ForecastingSection
 LOWEST_COVERAGE_PCT = 70.0
 JUDGED_DAYS, LEAST_JUDGED_DAYS, LEAST_BIAS_PCT = 28, 14, 2.0
 TOLERANCE_KW = 1e-9
-COHERENT_SHARE, OWN_METERS_SHARE = 1e-6, 1e-3
+COHERENT_SHARE = 1e-6
 
 
 def gaps(
@@ -72,28 +73,19 @@ def drifted(drift: pd.DataFrame) -> str:
     return "; ".join(f"{row.subject_id}: {row.evidence}" for row in list(alarms.itertuples())[:8])
 
 
-def incoherent(scenarios: pd.DataFrame, nodes: pd.DataFrame, node_loads: pd.DataFrame) -> str:
-    """Samples with missing intervals or numbers, and parents whose children do not add up to them.
-
-    ``nodes``: node_id, parent_id; ``node_loads``: of the run's day, by which a parent with meters of its own is told.
-    """
+def incoherent(scenarios: pd.DataFrame, parents: Mapping[str, str | None], metered: Collection[str]) -> str:
+    """Samples with missing intervals or numbers, and nodes without meters of their own (``metered``) that are not the sum of their children."""
     if scenarios.empty:
         return ""
     said = []
     values = scenarios.pivot_table(index=["member", "start_utc"], columns="node_id", values="value_kw", dropna=False)
     empty = int((~np.isfinite(values.to_numpy(float))).sum())
-    if empty or len(values) * values.shape[1] != len(scenarios):
-        said.append(f"{empty or abs(len(values) * values.shape[1] - len(scenarios))} values are missing or there twice")
-    metered = node_loads.pivot_table(index="start_utc", columns="node_id", values="energy_kwh")
-    for parent, below in nodes[nodes["parent_id"].notna()].groupby("parent_id")["node_id"]:
-        children = sorted(set(below) & set(values.columns))
-        if parent not in values or parent not in metered or not children or not set(below) <= set(metered.columns) & set(values.columns):
-            continue
-        if np.abs(metered[parent] - metered[children].sum(axis=1)).max() > OWN_METERS_SHARE * np.abs(metered[parent]).max():
-            continue
-        apart = float(np.abs(values[parent] - values[children].sum(axis=1)).max())
-        if apart > COHERENT_SHARE * max(float(np.abs(values[parent]).max()), 1.0):
-            said.append(f"{parent}: its children lie {apart:.4g} kW apart from it")
+    if empty or values.size != len(scenarios):
+        said.append(f"{empty or abs(values.size - len(scenarios))} values are missing or there twice")
+    for node, children in sums(parents, metered, list(values.columns)).items():
+        apart = float(np.abs(values[node] - values[children].sum(axis=1)).max())
+        if apart > COHERENT_SHARE * max(float(np.abs(values[node]).max()), 1.0):
+            said.append(f"{node}: its children lie {apart:.4g} kW apart from it")
     return "; ".join(said[:8])
 
 

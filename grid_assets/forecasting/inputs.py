@@ -10,8 +10,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grid_assets.foundation.calendar import days_between
+from grid_assets.foundation.calendar import SiteCalendar, days_between
 from grid_assets.foundation.lake import Lake
+from grid_assets.foundation.registers import in_force
 from grid_assets.foundation.site import Site
 from grid_assets.foundation.tables import Table
 
@@ -82,3 +83,12 @@ def meter_week(
         load, meters, nodes, lake.read(forecasts, day), chosen, week.hourly_temperature(features, site.clock, day, days), site.clock, day,
         country=site.country, seed=site.seed,
     )  # fmt: skip
+
+
+def node_tree(lake: Lake, clock: SiteCalendar, day: date, tables: tuple[Table, Table]) -> tuple[dict[str, str | None], set[str]]:
+    """Node -> the node above, and the nodes with load meters of their own in force on ``day``; from the registers of nodes and meters."""
+    nodes, register = (lake.read(table) for table in tables)
+    start, end = (pd.Timestamp(one) for one in clock.bounds(day))
+    meters = in_force(register, start, end)
+    parents = dict(zip(nodes["node_id"], nodes["parent_id"].where(nodes["parent_id"].notna(), None), strict=True))
+    return parents, set(meters.loc[meters["kind"] == "load", "node_id"])

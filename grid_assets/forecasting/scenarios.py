@@ -6,7 +6,7 @@ the ranks that one past day's errors had among those of the other days, at all n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,17 +16,17 @@ from grid_assets.forecasting.past_errors import past_errors
 from grid_assets.forecasting.tables import QUANTILE_COLUMNS, QUANTILES, SCENARIOS
 
 MINIMUM_MEMBERS = 5
-SAME_SHARE = 1e-3
-"""A node whose load is that of its children within this share has no meters of its own."""
 TAIL_SHARE = 0.5
 """Beyond the outer quantiles a sample goes on by at most this part of the step from the 10 % to the 5 % quantile (and 90 to 95)."""
 
 
-def scenarios(rolled: RolledDemand, forecasts: pd.DataFrame, parents: Mapping[str, str | None], members: int, seed: int) -> pd.DataFrame:
+def scenarios(
+    rolled: RolledDemand, forecasts: pd.DataFrame, parents: Mapping[str, str | None], metered: Collection[str], members: int, seed: int
+) -> pd.DataFrame:
     """Rows of SCENARIOS from the issue time to the end of the study day; empty where fewer than five past days tell of errors.
 
     ``rolled``: all nodes' forecasts of the last days; ``forecasts``: rows of DEMAND_FORECASTS of the run; ``parents``: node -> the node
-    above. At most as many members as there are past days. A child's samples are moved so that children add up to
+    above; ``metered``: nodes with load meters of their own. At most as many members as there are past days. A child's samples are moved so that children add up to
     their parent, in proportion to the squared width of their bands (weighted least squares, Hyndman and others 2011),
     unless the parent has meters of its own.
     """
@@ -43,7 +43,9 @@ def scenarios(rolled: RolledDemand, forecasts: pd.DataFrame, parents: Mapping[st
     quantiles = _quantiles(forecasts, rolled.nodes, starts)
     samples = np.stack([sampled(quantiles[n], (ranks[n] + 0.5) / len(whole)) for n in range(len(rolled.nodes))])
     width = quantiles[:, -1] - quantiles[:, 0]
-    samples = coherent(samples, np.maximum(width, 1e-9) ** 2, _children(rolled, parents))
+    position = {node: n for n, node in enumerate(rolled.nodes)}
+    children = {position[node]: [position[one] for one in below] for node, below in sums(parents, metered, rolled.nodes).items()}
+    samples = coherent(samples, np.maximum(width, 1e-9) ** 2, children)
     count, size = len(whole), len(starts)
     return pd.DataFrame(
         {
@@ -88,22 +90,18 @@ def sampled(quantiles: np.ndarray, levels: np.ndarray) -> np.ndarray:
     return values[at, columns] + share * (values[at + 1, columns] - values[at, columns])
 
 
-def _children(rolled: RolledDemand, parents: Mapping[str, str | None]) -> dict[int, list[int]]:
-    """Position of each node that is the sum of its children -> theirs, from the top down."""
-    position = {node: n for n, node in enumerate(rolled.nodes)}
-    below: dict[int, list[int]] = {}
-    for node, n in position.items():
-        above = parents.get(node)
-        if above in position:
-            below.setdefault(position[above], []).append(n)
-    found = {}
-    for parent, children in below.items():
-        own, theirs = rolled.power[parent], rolled.power[children].sum(axis=0)
-        known = np.isfinite(own) & np.isfinite(theirs)
-        if known.any() and np.abs(own - theirs)[known].mean() <= SAME_SHARE * max(np.abs(own[known]).mean(), 1e-9):
-            found[parent] = children
-    depth = {n: _depth(node, parents) for node, n in position.items()}
-    return dict(sorted(found.items(), key=lambda one: depth[one[0]]))
+def sums(parents: Mapping[str, str | None], metered: Collection[str], nodes: Sequence[str]) -> dict[str, list[str]]:
+    """Each node that is nothing but its children -> theirs, from the top down.
+
+    ``metered``: nodes with load meters of their own; ``nodes``: those that are forecast. A node of which one child is not is left out.
+    """
+    below: dict[str, list[str]] = {}
+    for node, above in parents.items():
+        if above is not None:
+            below.setdefault(above, []).append(node)
+    known = set(nodes)
+    found = {node: children for node, children in below.items() if node in known and node not in metered and known.issuperset(children)}
+    return dict(sorted(found.items(), key=lambda one: (_depth(one[0], parents), one[0])))
 
 
 def _depth(node: str, parents: Mapping[str, str | None]) -> int:

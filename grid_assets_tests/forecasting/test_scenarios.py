@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from grid_assets.figures.forecasts import scenario_picture
 from grid_assets.forecasting import faults
 from grid_assets.forecasting.demand import RolledDemand, published, roll_demand
-from grid_assets.forecasting.scenarios import TAIL_SHARE, coherent, sampled, scenarios
+from grid_assets.forecasting.scenarios import TAIL_SHARE, coherent, sampled, scenarios, sums
 from grid_assets.forecasting.tables import QUANTILES, SCENARIOS
 from grid_assets_tests.forecasting import worlds
 
@@ -21,7 +21,7 @@ DAY = date(2016, 5, 25)
 FIRST = DAY - timedelta(days=60)
 CLOCK = worlds.clock_of(60)
 PARENTS = {"system": None, "a": "system", "b": "system"}
-TREE = pd.DataFrame({"node_id": list(PARENTS), "parent_id": list(PARENTS.values())})
+METERED = {"a", "b"}
 
 
 @cache
@@ -41,9 +41,9 @@ def rolled() -> RolledDemand:
     return roll_demand(world(), None, list(PARENTS), CLOCK, DAY, country="DE")
 
 
-def drawn(members: int = 24, seed: int = 5, made: RolledDemand | None = None) -> pd.DataFrame:
+def drawn(members: int = 24, seed: int = 5, made: RolledDemand | None = None, metered=METERED) -> pd.DataFrame:
     one = made or rolled()
-    return scenarios(one, published(one).forecasts, PARENTS, members, seed)
+    return scenarios(one, published(one).forecasts, PARENTS, metered, members, seed)
 
 
 def wide(rows: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -58,7 +58,7 @@ def test_members_are_whole_and_reach_to_the_end_of_the_study_day():
     assert len(rows) == 3 * 24 * 39
     assert sorted(rows["member"].unique()) == list(range(1, 25))
     assert rows["start_utc"].max() == pd.Timestamp(CLOCK.bounds(CLOCK.study_day(DAY))[1]) - CLOCK.interval
-    assert faults.incoherent(rows, TREE, world()) == ""
+    assert faults.incoherent(rows, PARENTS, METERED) == ""
 
 
 def test_children_add_up_to_their_parent_in_every_member():
@@ -96,12 +96,18 @@ def test_the_same_seed_gives_the_same_members_and_nothing_later_counts():
 
 
 def test_a_parent_with_meters_of_its_own_is_left_alone():
-    loads = world()
-    more = loads.assign(energy_kwh=loads["energy_kwh"].where(loads["node_id"] != "system", 1.4 * loads["energy_kwh"]))
-    made = roll_demand(more, None, list(PARENTS), CLOCK, DAY, country="DE")
-    values = wide(drawn(made=made))
-    assert np.abs(values["a"] + values["b"] - values["system"]).min() > 1.0
-    assert faults.incoherent(drawn(made=made), TREE, more) == ""
+    more = METERED | {"system"}
+    values = wide(drawn(metered=more))
+    assert np.abs(values["a"] + values["b"] - values["system"]).max() > 1.0
+    assert faults.incoherent(drawn(metered=more), PARENTS, more) == ""
+
+
+def test_a_parent_of_which_a_child_is_not_forecast_is_left_alone():
+    tree = PARENTS | {"c": "system"}
+    assert sums(tree, METERED, ["system", "a", "b"]) == {}
+    assert sums(tree, METERED, ["system", "a", "b", "c"]) == {"system": ["a", "b", "c"]}
+    deep = {"system": None, "s": "system", "a": "s"}
+    assert list(sums(deep, {"a"}, list(deep))) == ["system", "s"]
 
 
 def test_too_few_days_give_no_members():
@@ -109,15 +115,15 @@ def test_too_few_days_give_no_members():
     short = loads[loads["start_utc"] >= pd.Timestamp(CLOCK.midnight(DAY - timedelta(days=4)))]
     made = roll_demand(short, None, list(PARENTS), CLOCK, DAY, country="DE")
     assert SCENARIOS.conform(drawn(made=made)).num_rows == 0
-    assert faults.incoherent(drawn(made=made), TREE, loads) == ""
+    assert faults.incoherent(drawn(made=made), PARENTS, METERED) == ""
 
 
 def test_faults_are_told():
     rows = drawn()
     moved = rows.assign(value_kw=rows["value_kw"] + (rows["node_id"] == "a") * 1.0)
-    assert faults.incoherent(moved, TREE, world()) == "system: its children lie 1 kW apart from it"
-    assert "values are missing" in faults.incoherent(rows.iloc[1:], TREE, world())
-    assert "values are missing" in faults.incoherent(rows.assign(value_kw=rows["value_kw"].where(rows.index != 3)), TREE, world())
+    assert faults.incoherent(moved, PARENTS, METERED) == "system: its children lie 1 kW apart from it"
+    assert "values are missing" in faults.incoherent(rows.iloc[1:], PARENTS, METERED)
+    assert "values are missing" in faults.incoherent(rows.assign(value_kw=rows["value_kw"].where(rows.index != 3)), PARENTS, METERED)
 
 
 LEVELS = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=8)
