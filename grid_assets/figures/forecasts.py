@@ -35,11 +35,12 @@ def demand_fan(forecasts: pd.DataFrame, node_loads: pd.DataFrame, clock: SiteCal
 def scenario_picture(
     forecasts: pd.DataFrame, scenarios: pd.DataFrame, parents: Mapping[str, str | None], clock: SiteCalendar, day: date, title: str
 ) -> bytes:
-    """The samples of the topmost node and of one below it, over the forecast's 90 % band, as PNG."""
+    """The samples of the topmost node and of the largest at the bottom, over the forecast's 90 % band, as PNG."""
     known = sorted(set(scenarios["node_id"]))
     tops = [node for node in known if parents.get(node) not in known] or known
-    below = [node for node in known if parents.get(node) in tops] or [node for node in known if node not in tops]
-    nodes = [tops[0], *below[:1]]
+    means = scenarios.groupby("node_id")["value_kw"].mean()
+    bottom = [node for node in known if node not in {parents.get(one) for one in known} and node != tops[0]]
+    nodes = [tops[0], *([str(means[bottom].idxmax())] if bottom else [])]
     made, axes = style.figure(9.0, 0.9 + 2.2 * len(nodes), rows=len(nodes))
     for axis, node in zip(axes, nodes, strict=True):
         rows, band = scenarios[scenarios["node_id"] == node], forecasts[forecasts["node_id"] == node].sort_values("start_utc")

@@ -16,6 +16,8 @@ from grid_assets.forecasting.past_errors import past_errors
 from grid_assets.forecasting.tables import QUANTILE_COLUMNS, QUANTILES, SCENARIOS
 
 MINIMUM_MEMBERS = 5
+LEAST_KNOWN_SHARE = 0.8
+"""A past day counts whose errors are known at so many nodes and intervals."""
 TAIL_SHARE = 0.5
 """Beyond the outer quantiles a sample goes on by at most this part of the step from the 10 % to the 5 % quantile (and 90 to 95)."""
 
@@ -36,10 +38,10 @@ def scenarios(
     place = (day - grid.known) * grid.slots + slot
     errors, _ = past_errors(rolled)
     errors = errors[:, :, place]
-    whole = np.flatnonzero(np.isfinite(errors).all(axis=(0, 2)))[-members:]
+    whole = np.flatnonzero(np.isfinite(errors).mean(axis=(0, 2)) >= LEAST_KNOWN_SHARE)[-members:]
     if len(whole) < MINIMUM_MEMBERS:
         return SCENARIOS.empty().to_pandas()
-    ranks = _ranks(errors[:, whole], seed)
+    ranks = _ranks(np.nan_to_num(errors[:, whole]), seed)  # of a node that was not heard of then: as if it had been right
     quantiles = _quantiles(forecasts, rolled.nodes, starts)
     samples = np.stack([sampled(quantiles[n], (ranks[n] + 0.5) / len(whole)) for n in range(len(rolled.nodes))])
     width = quantiles[:, -1] - quantiles[:, 0]

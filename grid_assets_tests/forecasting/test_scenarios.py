@@ -163,3 +163,13 @@ def test_the_picture_shows_samples_of_the_system_and_a_part():
 
 def test_there_are_at_most_as_many_members_as_past_days():
     assert drawn(members=100)["member"].nunique() == drawn(members=27)["member"].nunique() == 27
+
+
+def test_a_node_that_was_silent_on_some_days_costs_no_member():
+    loads = world()
+    gone = (loads["node_id"] == "a") & (loads["start_utc"] >= pd.Timestamp(CLOCK.midnight(DAY - timedelta(days=9))))
+    gone &= loads["start_utc"] < pd.Timestamp(CLOCK.midnight(DAY - timedelta(days=7)))
+    made = roll_demand(loads[~gone], None, list(PARENTS), CLOCK, DAY, country="DE")
+    rows = drawn(made=made)
+    assert rows["member"].nunique() >= 22
+    assert faults.incoherent(rows, PARENTS, METERED) == ""
