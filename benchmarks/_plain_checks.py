@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from benchmarks._plain_day import PlainDay, loads_studied
-from grid_assets.forecasting import faults
+from grid_assets.forecasting import faults, inputs
 from grid_assets.forecasting import tables as forecasting
+from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.check_results import CheckResult, CheckResults
-from grid_assets.foundation.registers import NODES, PLANTS, UNITS
+from grid_assets.foundation.registers import METERS, NODES, PLANTS, UNITS
 from grid_assets.foundation.tables import Table
 from grid_assets.market.evidence import faults_of_signals, outside_evidence
 from grid_assets.market.tables import PRICE_SIGNALS
@@ -23,6 +24,7 @@ from grid_assets.network import tables as network
 from grid_assets.network.study import certificate_fault, violations_in_words
 from grid_assets.storage.replay import costs_do_not_add_up, faults_of_schedules, limits_exceeded, not_worth_it
 from grid_assets.storage.tables import CURTAILMENTS, SCHEDULE_KPIS, SCHEDULES
+from grid_assets.weather import faults as weather_faults
 from grid_assets.weather import tables as weather
 from grid_assets.weather.features import missing_share
 
@@ -68,6 +70,10 @@ def _weather(run: PlainDay) -> Found:
     rows = run.read(weather.FEATURES)
     shares = [missing_share(rows[rows["basis"] == basis], ["temperature_degc", "ghi_w_m2"]) for basis in ("observed", "forecast")]
     yield weather.FEATURES, "weather_complete", "values are missing" if max(shares) > 0 else ""
+    yield weather.OBSERVATIONS, "weather_possible", weather_faults.taken_out(run.read(weather.OBSERVATIONS))
+    provider = run.site.weather is not None and run.site.weather.forecasts is not None
+    current = weather_faults.not_current(run.read(weather.FORECASTS), run.site.clock, run.day, provider=provider)
+    yield weather.FORECASTS, "weather_current", current
 
 
 def _forecasting(run: PlainDay) -> Found:
@@ -76,12 +82,23 @@ def _forecasting(run: PlainDay) -> Found:
     loaded = loads.loc[loads["published_pct"] > 50, "node_id"].unique()
     yield forecasting.DEMAND_FORECASTS, "no_gap", faults.gaps(run.read(forecasting.DEMAND_FORECASTS), "node_id", loaded, clock, run.day)
     renewable = run.read(forecasting.RENEWABLE_FORECASTS)
-    yield forecasting.RENEWABLE_FORECASTS, "no_gap", faults.gaps(renewable, "plant_id", (), clock, run.day)
+    yield forecasting.RENEWABLE_FORECASTS, "no_gap", faults.gaps(renewable, "plant_id", (), clock, run.day, clock.study_day(run.day))
     yield forecasting.RENEWABLE_FORECASTS, "all_plants", ", ".join(set(plants["plant_id"]) - set(renewable["plant_id"]))
     system = nodes.loc[nodes["level"] == "system", "node_id"].iloc[0]
     yield forecasting.MODELS, "beats_naive", faults.loses_to_naive(run.read(forecasting.MODELS), system)
     yield forecasting.RENEWABLE_MODELS, "beats_naive", faults.loses_to_naive(run.read(forecasting.RENEWABLE_MODELS), None)
     yield forecasting.FORECAST_ACCURACY, "coverage", faults.low_coverage(run.read(forecasting.FORECAST_ACCURACY))
+    recent = run.lake.read(forecasting.FORECAST_ACCURACY, days_between(run.day - timedelta(days=faults.JUDGED_DAYS - 1), run.day))
+    energy = run.lake.read(metering.NODE_LOADS, run.day, columns=["node_id", "energy_kwh"])
+    verdict = faults.day_ahead_verdict(recent, energy, system, clock.interval_hours, run.site.forecasting)
+    yield forecasting.FORECAST_ACCURACY, "day_ahead_error", verdict.fault
+    yield forecasting.FORECAST_ACCURACY, "unbiased", faults.biased(recent)
+    yield forecasting.DRIFT, "no_drift", faults.drifted(run.read(forecasting.DRIFT))
+    tree = inputs.node_tree(run.lake, clock, run.day, (NODES, METERS))
+    yield forecasting.SCENARIOS, "coherent", faults.incoherent(run.read(forecasting.SCENARIOS), *tree)
+    register = run.lake.read(METERS).sort_values("valid_from_utc").drop_duplicates("meter_id", keep="last")
+    at, coherent = register.set_index("meter_id")["node_id"], run.read(forecasting.COHERENT_FORECASTS)
+    yield forecasting.METER_FORECASTS, "adds_up", faults.does_not_add_up(run.read(forecasting.METER_FORECASTS), coherent, at, nodes)
 
 
 def _network(run: PlainDay) -> Found:
