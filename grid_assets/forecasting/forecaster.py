@@ -57,8 +57,8 @@ class CalendarWeatherForecaster(BaseForecaster):
 
     def _fit(self, y: pd.Series, X: pd.DataFrame | None, fh) -> CalendarWeatherForecaster:
         self._name = y.name
-        self._power = _utc(y)
-        self._seen = None if X is None else X.set_axis(_utc_index(X.index))
+        self._power = utc(y)
+        self._seen = None if X is None else X.set_axis(utc_index(X.index))
         step = pd.Timedelta(y.index.freq or y.index[1] - y.index[0])
         if pd.Timedelta(hours=1) % step:
             raise ValueError(f"the interval is {step}; expected one that divides an hour")
@@ -82,7 +82,7 @@ class CalendarWeatherForecaster(BaseForecaster):
 
     def _forecast(self, fh, X: pd.DataFrame | None, levels) -> tuple[pd.Index, np.ndarray, np.ndarray]:
         index = fh.to_absolute_index(self.cutoff)
-        asked = _utc_index(index)
+        asked = utc_index(index)
         ahead = max((asked.max().tz_convert(self.zone).date() - self._day).days, 1)
         grid = self._grid(ahead)
         power = self._known(grid)
@@ -115,7 +115,7 @@ class CalendarWeatherForecaster(BaseForecaster):
             return None
         end = pd.Timestamp(grid.clock.bounds(self._day)[1])
         observed = self._seen[self._seen.index < end].rename_axis("start_utc").reset_index()
-        parts = [self._seen[self._seen.index >= end]] + ([] if X is None else [X.set_axis(_utc_index(X.index))])
+        parts = [self._seen[self._seen.index >= end]] + ([] if X is None else [X.set_axis(utc_index(X.index))])
         coming = pd.concat(parts).rename_axis("start_utc").reset_index().drop_duplicates("start_utc", keep="last")
         return single_forecast(grid, observed, coming)
 
@@ -140,8 +140,8 @@ class EnsembleForecaster(BaseForecaster):
 
     def _fit(self, y: pd.Series, X: pd.DataFrame | None, fh) -> EnsembleForecaster:
         self._name = y.name
-        self._power = _utc(y)
-        self._seen = None if X is None else X.set_axis(_utc_index(X.index))[TEMPERATURE]
+        self._power = utc(y)
+        self._seen = None if X is None else X.set_axis(utc_index(X.index))[TEMPERATURE]
         step = pd.Timedelta(y.index.freq or y.index[1] - y.index[0])
         if pd.Timedelta(hours=1) % step:
             raise ValueError(f"the interval is {step}; expected one that divides an hour")
@@ -169,7 +169,7 @@ class EnsembleForecaster(BaseForecaster):
 
     def _forecast(self, fh, X: pd.DataFrame | None, levels) -> tuple[pd.Index, np.ndarray, np.ndarray]:
         index = fh.to_absolute_index(self.cutoff)
-        asked = _utc_index(index)
+        asked = utc_index(index)
         issue_day = self._end.date()
         last = asked.max().tz_convert(self.zone).date()
         if (last - issue_day).days > 7:
@@ -177,7 +177,7 @@ class EnsembleForecaster(BaseForecaster):
         first = self._power.index[0].tz_convert(self.zone).date()
         clock = SiteCalendar(ZoneInfo(self.zone), self._minutes, first, None, self._end.hour, max((last - issue_day).days, 1))
         offsets = sorted({(day - issue_day).days for day in asked.tz_convert(self.zone).date})
-        coming = None if X is None or self._seen is None else {issue_day: X.set_axis(_utc_index(X.index))[TEMPERATURE]}
+        coming = None if X is None or self._seen is None else {issue_day: X.set_axis(utc_index(X.index))[TEMPERATURE]}
         history = node_history(
             self._power, self._seen, clock, last, country=self.country, region=self.region, offsets=max(offsets) + 1,
             forecasts_degc=coming, known_hours=self._end.hour,
@@ -195,10 +195,10 @@ class EnsembleForecaster(BaseForecaster):
         return index, mean, bands
 
 
-def _utc_index(index: pd.Index) -> pd.DatetimeIndex:
+def utc_index(index: pd.Index) -> pd.DatetimeIndex:
     stamps = index.to_timestamp() if isinstance(index, pd.PeriodIndex) else pd.DatetimeIndex(index)
     return stamps.tz_localize("UTC") if stamps.tz is None else stamps.tz_convert("UTC")
 
 
-def _utc(values: pd.Series) -> pd.Series:
-    return values.set_axis(_utc_index(values.index))
+def utc(values: pd.Series) -> pd.Series:
+    return values.set_axis(utc_index(values.index))
