@@ -21,6 +21,7 @@ from rich.console import Console
 from benchmarks import _forecast_peers as peers
 from benchmarks import _load_sets as sets
 from benchmarks._forecast_pictures import draw_error_map, draw_heat_wave
+from benchmarks._neural import neural_rows
 from benchmarks._openstef import openstef_forecasts
 from benchmarks.platform import Row, row
 from grid_assets.forecasting.accuracy import pinball
@@ -91,6 +92,8 @@ def run(console: Console) -> list[Row]:
         status.update("vic_elec 2014 ...")
         victoria = scored(sets.vic_elec())
         rows += victoria_rows(victoria)
+        status.update("gefcom2014e: the recurrent network is trained ...")
+        rows += neural_rows(sets.gefcom2014e(), gefcom.made.mean[gefcom.positions], gefcom.days())
         draw_error_map(gefcom, peers.weekly_naive(gefcom.history))
         for one in (gefcom, victoria):
             status.update(f"{one.name}: intervals, raw quantile trees ...")

@@ -30,7 +30,7 @@ class LstmForecaster(BaseForecaster):
     """An LSTM encoder and decoder, trained on all hours of the series for all hours of the horizon at once.
 
     Parameters: ``zone``, the IANA time zone of the local day; ``country`` and ``region``, for public holidays; ``horizon_hours``, how far
-    it is trained to look ahead, 168 at most; ``epochs``, passes over the history; ``update_epochs``, the same when ``update`` trains it
+    it is trained to look ahead, 168 at most; ``steps``, of training, 32 windows each; ``update_steps``, the same when ``update`` trains it
     further; ``members``, networks that differ by chance only and whose quantiles are averaged; ``seed``. ``y``: mean power by UTC hour, regular; missing values may be NaN. The forecast is issued where ``y`` ends. ``X``
     (optional): a column temperature_degc, observed in ``fit`` and ``update`` and expected in ``predict``; where it is missing, the last
     day that is known goes on. Quantiles between 0.05 and 0.95. Raises NoHistoryError for less than eight weeks.
@@ -39,15 +39,15 @@ class LstmForecaster(BaseForecaster):
     _tags: ClassVar[dict[str, Any]] = CalendarWeatherForecaster._tags
 
     def __init__(
-        self, zone: str = "UTC", country: str = "GB", region: str | None = None, horizon_hours: int = WEEK, epochs: int = 20,
-        update_epochs: int = 3, members: int = 3, seed: int = 0,
+        self, zone: str = "UTC", country: str = "GB", region: str | None = None, horizon_hours: int = WEEK, steps: int = 1200,
+        update_steps: int = 100, members: int = 3, seed: int = 0,
     ):  # fmt: skip
         self.zone = zone
         self.country = country
         self.region = region
         self.horizon_hours = horizon_hours
-        self.epochs = epochs
-        self.update_epochs = update_epochs
+        self.steps = steps
+        self.update_steps = update_steps
         self.members = members
         self.seed = seed
         super().__init__()
@@ -67,20 +67,20 @@ class LstmForecaster(BaseForecaster):
             self._degrees, self._centre, self._spread = None, 0.0, 1.0
         else:
             self._centre, self._spread = float(past.mean()), max(float(past.std()), 0.1)
-        self._networks = self._trained(self.epochs, [None] * self.members)
+        self._networks = self._trained(self.steps, [None] * self.members)
         return self
 
-    def _trained(self, epochs: int, networks: Sequence[Network | None]) -> list[Network]:
+    def _trained(self, steps: int, networks: Sequence[Network | None]) -> list[Network]:
         hours = self._hours(self._power.index)
         seeds = [(self.seed, n, len(hours.load)) for n in range(self.members)]
-        return [trained(hours, QUANTILES, self.horizon_hours, epochs, seed, one) for seed, one in zip(seeds, networks, strict=True)]
+        return [trained(hours, QUANTILES, self.horizon_hours, steps, seed, one) for seed, one in zip(seeds, networks, strict=True)]
 
     def _update(self, y: pd.Series, X: pd.DataFrame | None = None, update_params: bool = True) -> LstmForecaster:
         self._power = _hourly(y).combine_first(self._power).asfreq("h")
         if X is not None and self._degrees is not None:
             self._degrees = _degrees(X).combine_first(self._degrees)
         if update_params:
-            self._networks = self._trained(self.update_epochs, self._networks)
+            self._networks = self._trained(self.update_steps, self._networks)
         return self
 
     def _predict(self, fh, X: pd.DataFrame | None) -> pd.Series:

@@ -84,26 +84,21 @@ class Network(eqx.Module):
 
 
 def trained(
-    hours: Hours, levels: Sequence[float], horizon: int, epochs: int, seed: Sequence[int], network: Network | None = None
+    hours: Hours, levels: Sequence[float], horizon: int, steps: int, seed: Sequence[int], network: Network | None = None
 ) -> Network:
     """A network fitted to ``hours``; a given ``network`` is trained further, at a low rate.
 
-    It learns from windows of a week and ``horizon`` hours (at most WEEK) that begin at any hour, drawn by ``seed``; an epoch has as many
-    as there are days. The same input gives the same weights on the same machine. AdamW (Loshchilov, Hutter 2019), the rate
-    rising first and then falling along a cosine.
+    Each of the ``steps`` learns from BATCH windows of a week and ``horizon`` hours (at most WEEK) that begin at any hour, drawn by ``seed``.
+    The same input gives the same weights on the same machine. AdamW (Loshchilov, Hutter 2019), the rate rising first and
+    then falling along a cosine.
     """
-    first, last = WEEK, len(hours.load) - horizon
-    steps = max((last - first) // (DAY * BATCH), 1)
     key = jax.random.key(int(np.random.SeedSequence(seed).generate_state(1)[0]))
-    optimiser = _optimiser(steps * epochs if network is None else None)
+    optimiser = _optimiser(steps if network is None else None)
     network = Network(hours.facts.shape[1], len(levels), key) if network is None else network
     weights, fixed = eqx.partition(network, eqx.is_array)
-    carry = (weights, optimiser.init(weights), weights)
-    for n in range(epochs):
-        keys = jax.random.split(jax.random.fold_in(key, n), steps)
-        starts = jax.vmap(lambda one: jax.random.randint(one, (BATCH,), first, last + 1))(keys)
-        carry = _epoch(carry, fixed, optimiser, _arrays(hours), starts, jnp.asarray(levels), horizon)
-    return eqx.combine(carry[2], fixed)
+    starts = jax.random.randint(jax.random.fold_in(key, 1), (steps, BATCH), WEEK, len(hours.load) - horizon + 1)
+    begun = (weights, optimiser.init(weights), weights)
+    return eqx.combine(_taught(begun, fixed, optimiser, _arrays(hours), starts, jnp.asarray(levels), horizon), fixed)
 
 
 @cache
@@ -118,8 +113,8 @@ def _optimiser(steps: int | None):
 
 
 @eqx.filter_jit
-def _epoch(carry, fixed, optimiser, arrays, starts, levels, horizon: int):
-    """Steps of training, one for each row of ``starts``; carried on are weights, the optimiser's state, and the weights' running mean."""
+def _taught(begun, fixed, optimiser, arrays, starts, levels, horizon: int):
+    """The running mean of the weights after a step of training for each row of ``starts``; ``begun``: weights, the optimiser's state, mean."""
 
     def step(carry, starts):
         weights, state, mean = carry
@@ -129,7 +124,7 @@ def _epoch(carry, fixed, optimiser, arrays, starts, levels, horizon: int):
         mean = jax.tree.map(lambda old, new: AVERAGED * old + (1 - AVERAGED) * new, mean, weights)
         return (weights, state, mean), None
 
-    return jax.lax.scan(step, carry, starts)[0]
+    return jax.lax.scan(step, begun, starts)[0][2]
 
 
 def predicted(network: Network, hours: Hours, starts: Sequence[int], horizon: int) -> np.ndarray:

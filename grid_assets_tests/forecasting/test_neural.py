@@ -64,7 +64,7 @@ def series() -> tuple[pd.Series, pd.DataFrame]:
 def small(**keys):
     from grid_assets.forecasting.neural import LstmForecaster
 
-    return LstmForecaster(**{"zone": "Europe/Berlin", "country": "DE", "horizon_hours": 40, "epochs": 24, "members": 1} | keys)
+    return LstmForecaster(**{"zone": "Europe/Berlin", "country": "DE", "horizon_hours": 40, "steps": 200, "members": 1} | keys)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def fitted(series):
     """Trained on all before the issue of the last day."""
     load, weather = series
     past = load.index < ISSUED
-    return small(epochs=2).fit(load[past], X=weather[past])
+    return small(steps=10).fit(load[past], X=weather[past])
 
 
 def horizon(hours):
@@ -126,7 +126,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_others(series):
     load, weather = series
     past, hours = load.index < ISSUED, load.index[load.index >= ISSUED][:24]
     once, again, other = (
-        small(epochs=2, members=2, seed=seed).fit(load[past], X=weather[past]).predict(horizon(hours), X=weather) for seed in (1, 1, 2)
+        small(steps=10, members=2, seed=seed).fit(load[past], X=weather[past]).predict(horizon(hours), X=weather) for seed in (1, 1, 2)
     )
     pd.testing.assert_series_equal(once, again)
     assert not np.allclose(once, other)
@@ -138,7 +138,7 @@ def test_update_moves_the_issue_time_and_trains_further_only_when_asked(fitted, 
     first = load.index < ISSUED - pd.Timedelta(days=3)
     then = (load.index < ISSUED) & ~first
     hours = horizon(load.index[load.index >= ISSUED][:24])
-    model = small(epochs=2, update_epochs=1).fit(load[first], X=weather[first])
+    model = small(steps=10, update_steps=5).fit(load[first], X=weather[first])
     weights = np.asarray(model._networks[0].encoder.weight_hh)
     moved = model.clone().fit(load[first], X=weather[first]).update(load[then], X=weather[then], update_params=False)
     np.testing.assert_array_equal(moved._networks[0].encoder.weight_hh, weights)
@@ -156,14 +156,14 @@ def test_odd_input_still_gives_a_forecast(series):
     odd, air = load[past].copy(), weather[past].copy()
     odd.iloc[300:400], odd.iloc[-5:], odd.iloc[50] = np.nan, np.nan, np.inf
     air.iloc[100:200], air.iloc[7] = np.nan, 1e9
-    made = small(epochs=2).fit(odd, X=air)
+    made = small(steps=10).fit(odd, X=air)
     assert np.isfinite(made.predict(horizon(hours), X=weather)).all()
     assert np.isfinite(made.predict(horizon(hours))).all()  # no weather forecast: the last day's goes on
-    assert np.isfinite(small(epochs=1, country="XX").fit(odd).predict(horizon(hours))).all()
-    assert np.isfinite(small(epochs=1).fit(odd, X=air * np.nan).predict(horizon(hours), X=weather)).all()
-    solar = small(epochs=1).fit(odd - load.mean())  # negative behind PV
+    assert np.isfinite(small(steps=10, country="XX").fit(odd).predict(horizon(hours))).all()
+    assert np.isfinite(small(steps=10).fit(odd, X=air * np.nan).predict(horizon(hours), X=weather)).all()
+    solar = small(steps=10).fit(odd - load.mean())  # negative behind PV
     assert np.isfinite(solar.predict(horizon(hours))).all()
-    flat = small(epochs=1).fit(0 * odd + 5.0)
+    flat = small(steps=10).fit(0 * odd + 5.0)
     assert np.isfinite(flat.predict(horizon(hours))).all()
 
 
