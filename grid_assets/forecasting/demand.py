@@ -16,6 +16,7 @@ from grid_assets.forecasting.ensemble.candidates import candidates
 from grid_assets.forecasting.ensemble.node_models import MINIMUM_TRAINING_DAYS, Fitted, NodeHistory
 from grid_assets.forecasting.ensemble.trees import unavailable
 from grid_assets.forecasting.like_days import DEMAND, weekly_naive
+from grid_assets.forecasting.odd_input import remarks
 from grid_assets.forecasting.promotions import WEEKLY_NAIVE, held
 from grid_assets.foundation.calendar import SiteCalendar
 
@@ -144,7 +145,8 @@ def roll_demand(
     verdict = champion.contest(grid, recent, rolls)
     if champions:
         verdict = held(verdict, [champions.get(node) for node in kept])
-    return RolledDemand(grid, kept, recent, weather, rolls, verdict, tuple(_messages(whole, nodes, known)))
+    odd = remarks(node_loads, features, grid, kept, recent, until, country=country, region=region)
+    return RolledDemand(grid, kept, recent, weather, rolls, verdict, (*_messages(whole, nodes, known), *odd))
 
 
 def model_rows(grid: DayGrid, subjects: Sequence[str], model: list[str], versions: list[str], verdict: champion.Contest) -> pd.DataFrame:

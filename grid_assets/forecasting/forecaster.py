@@ -6,13 +6,14 @@ This module imports sktime, which takes seconds, so import it only where it is u
 
 from __future__ import annotations
 
+import warnings
 from datetime import date, timedelta
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
-from sktime.forecasting.base import BaseForecaster
+from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 
 from grid_assets.forecasting import champion
 from grid_assets.forecasting.day_cubes import DayGrid, NoHistoryError, WeatherCubes, day_grid, day_kinds, single_forecast
@@ -21,6 +22,8 @@ from grid_assets.forecasting.ensemble.forecasts import forecast
 from grid_assets.forecasting.ensemble.histories import TEMPERATURE, node_history
 from grid_assets.forecasting.ensemble.node_models import MINIMUM_TRAINING_DAYS
 from grid_assets.forecasting.like_days import DEMAND, weekly_naive
+from grid_assets.forecasting.odd_input import absurd_weather, unknown_country
+from grid_assets.forecasting.regular_series import interval_of
 from grid_assets.foundation.calendar import SiteCalendar
 
 
@@ -29,7 +32,7 @@ class CalendarWeatherForecaster(BaseForecaster):
 
     Parameters: ``zone``, the IANA time zone of the local day; ``country``, ISO code for public holidays; ``issue_hour``,
     local hour of issue (the back-test counts the hours after it); ``naive``: publish the weekly naive instead of the model.
-    ``y``: mean power by UTC interval start with a regular frequency that divides an hour; missing values may be NaN.
+    ``y``: mean power by UTC interval start with an interval that divides an hour; missing values may be NaN, and rows may be missing.
     It is cut at the last whole local day. ``X`` (optional): the weather columns of weather/features, observed in ``fit``
     and expected in ``predict``. The horizon reaches seven local days ahead.
     """
@@ -59,18 +62,18 @@ class CalendarWeatherForecaster(BaseForecaster):
         self._name = y.name
         self._power = utc(y)
         self._seen = None if X is None else X.set_axis(utc_index(X.index))
-        step = pd.Timedelta(y.index.freq or y.index[1] - y.index[0])
-        if pd.Timedelta(hours=1) % step:
-            raise ValueError(f"the interval is {step}; expected one that divides an hour")
+        step = interval_of(y.index)
         self._interval_minutes = int(step.total_seconds() // 60)
         self._step = step
         end = (self._power.index[-1] + step).tz_convert(self.zone)
         self._day = end.date() - timedelta(days=1)
         if not self._power[self._power.index < end.normalize()].notna().any():
             raise NoHistoryError(f"no value is known before {end.normalize().isoformat()}; expected at least one whole local day")
+        _tell([*unknown_country([self._day], self.country, None), *_absurd(X)])
         return self
 
     def _predict(self, fh, X: pd.DataFrame | None) -> pd.Series:
+        _tell(_absurd(X))
         starts, mean, _ = self._forecast(fh, X, ())
         return pd.Series(mean, index=starts, name=self._name)
 
@@ -81,7 +84,7 @@ class CalendarWeatherForecaster(BaseForecaster):
         return pd.DataFrame(bands.T, index=starts, columns=pd.MultiIndex.from_product([[name], levels]))
 
     def _forecast(self, fh, X: pd.DataFrame | None, levels) -> tuple[pd.Index, np.ndarray, np.ndarray]:
-        index = fh.to_absolute_index(self.cutoff)
+        index = _absolute(fh, self.cutoff, self._step)
         asked = utc_index(index)
         ahead = max((asked.max().tz_convert(self.zone).date() - self._day).days, 1)
         grid = self._grid(ahead)
@@ -124,9 +127,10 @@ class EnsembleForecaster(BaseForecaster):
     """The ensemble of hourly regressions and trees, for a series with a year of history and more.
 
     Parameters: ``zone``, the IANA time zone of the local day; ``country`` and ``region``, for public holidays. ``y``: mean power
-    by UTC interval start with a regular frequency that divides an hour; missing values may be NaN. The forecast is issued
+    by UTC interval start with an interval that divides an hour; missing values may be NaN, and rows may be missing. The forecast is issued
     where ``y`` ends, and knows the whole hours until then. ``X`` (optional): a column temperature_degc, observed in ``fit`` and
-    expected in ``predict``. The horizon reaches seven local days ahead. Raises NoHistoryError for less than a year.
+    expected in ``predict``. The horizon reaches seven local days ahead. Raises NoHistoryError for less than
+    300 days before the quarter in which ``y`` ends.
     """
 
     _tags: ClassVar[dict[str, Any]] = CalendarWeatherForecaster._tags
@@ -142,22 +146,24 @@ class EnsembleForecaster(BaseForecaster):
         self._name = y.name
         self._power = utc(y)
         self._seen = None if X is None else X.set_axis(utc_index(X.index))[TEMPERATURE]
-        step = pd.Timedelta(y.index.freq or y.index[1] - y.index[0])
-        if pd.Timedelta(hours=1) % step:
-            raise ValueError(f"the interval is {step}; expected one that divides an hour")
+        step = interval_of(y.index)
         self._minutes = int(step.total_seconds() // 60)
+        self._step = step
         self._end = (self._power.index[-1] + step).tz_convert(self.zone)
-        known = self._power.dropna()
-        days = 0 if known.empty else len(set(known.index.tz_convert(self.zone).date))
-        if days < MINIMUM_TRAINING_DAYS + self._end.day:
+        quarter = self._end.date().replace(month=(self._end.month - 1) // 3 * 3 + 1, day=1)  # the trees learn from the days before it
+        known = self._power[self._power.index < pd.Timestamp(quarter, tz=self.zone)].dropna()
+        days = len(set(known.index.tz_convert(self.zone).date))
+        if days < MINIMUM_TRAINING_DAYS:
             raise NoHistoryError(
-                f"{days} days are known; expected {MINIMUM_TRAINING_DAYS} before the month that begins on {self._end:%Y-%m}-01: "
+                f"{days} days are known before {quarter}, where the quarter begins; expected {MINIMUM_TRAINING_DAYS}: "
                 "CalendarWeatherForecaster does with less"
             )
         self._fitted: dict[tuple[int, ...], dict] = {}
+        _tell([*unknown_country([self._end.date()], self.country, self.region), *_absurd(X)])
         return self
 
     def _predict(self, fh, X: pd.DataFrame | None) -> pd.Series:
+        _tell(_absurd(X))
         index, mean, _ = self._forecast(fh, X, (0.5,))
         return pd.Series(mean, index=index, name=self._name)
 
@@ -168,7 +174,7 @@ class EnsembleForecaster(BaseForecaster):
         return pd.DataFrame(bands.T, index=index, columns=pd.MultiIndex.from_product([[name], levels]))
 
     def _forecast(self, fh, X: pd.DataFrame | None, levels) -> tuple[pd.Index, np.ndarray, np.ndarray]:
-        index = fh.to_absolute_index(self.cutoff)
+        index = _absolute(fh, self.cutoff, self._step)
         asked = utc_index(index)
         issue_day = self._end.date()
         last = asked.max().tz_convert(self.zone).date()
@@ -193,6 +199,22 @@ class EnsembleForecaster(BaseForecaster):
             mean[here] = at_interval(one.mean[target], grid, power, target, offset + 1)[slot[here]]
             bands[:, here] = at_interval(one.quantiles[:, target], grid, power, target, offset + 1)[:, slot[here]]
         return index, mean, bands
+
+
+def _tell(messages: list[str]) -> None:
+    """Says what is odd about the input; the forecast is made all the same."""
+    for message in messages:
+        warnings.warn(message, UserWarning, stacklevel=3)
+
+
+def _absurd(X: pd.DataFrame | None) -> list[str]:
+    return [] if X is None else absurd_weather(X)
+
+
+def _absolute(fh: ForecastingHorizon, cutoff: pd.Index, step: pd.Timedelta) -> pd.Index:
+    """The instants of the horizon. A series with missing rows has no frequency of its own: steps are then those of its interval."""
+    regular = pd.DatetimeIndex(cutoff, freq=step) if isinstance(cutoff, pd.DatetimeIndex) and cutoff.freq is None else cutoff
+    return fh.to_absolute_index(regular)
 
 
 def utc_index(index: pd.Index) -> pd.DatetimeIndex:
