@@ -38,6 +38,7 @@ def test_every_declared_table_was_made(demo: Ran):
     from grid_assets.definitions import public_tables
 
     never_alone = {"foundation/check_results", "metering/landed_rows", "demand_response/drafted_events"}
+    never_alone |= {"metering/loads_under_way", "forecasting/intraday_forecasts"}  # made in the course of a day, when asked
     absent = {str(table) for table in public_tables(demo.site) if not demo.lake.partitions(table)} - never_alone
     assert not absent
 
@@ -71,12 +72,12 @@ def test_the_clock_change_day_has_92_intervals(demo: Ran):
     assert loads.groupby("node_id").size().eq(92).all()
 
 
-def test_forecasts_speak_of_the_time_from_issue_to_the_end_of_the_study_day(demo: Ran):
+def test_forecasts_speak_of_the_time_from_issue_to_the_end_of_the_horizon(demo: Ran):
     forecast = demo.lake.read(DEMAND_FORECASTS, demo.day)
     clock = demo.site.clock
     assert forecast["issued_utc"].eq(clock.issue_time(demo.day)).all()
     assert forecast["start_utc"].min() == clock.issue_time(demo.day)
-    assert forecast["start_utc"].max() + clock.interval == clock.bounds(clock.study_day(demo.day))[1]
+    assert forecast["start_utc"].max() + clock.interval == clock.bounds(clock.horizon_day(demo.day))[1]
     ordered = forecast[list(QUANTILE_COLUMNS)].diff(axis=1).iloc[:, 1:]
     assert (ordered >= -1e-9).all(axis=None)
 
