@@ -102,6 +102,14 @@ def coherent(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.A
     return recorded(context, platform, SCENARIOS, "coherent", found, expected="children that add up to their parents in every sample")
 
 
+@dg.asset_check(asset=SCENARIOS.key, description="The samples are as sure of each node as its forecast is.")
+def as_sure_as_the_forecast(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    lake = platform.lake
+    found = {key: faults.unlike_forecast(lake.read(SCENARIOS, key), lake.read(DEMAND_FORECASTS, key)) for key in partition_keys(context)}
+    expected = f"90 % bands that differ by less than {faults.MOST_APART_PCT:.0f} % of their width"
+    return recorded(context, platform, SCENARIOS, "as_sure_as_the_forecast", found, expected=expected, severity=WARN)
+
+
 @dg.asset_check(asset=METER_FORECASTS.key, blocking=True, description="The meters' forecasts add up to the nodes' in every hour.")
 def adds_up(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     lake, found = platform.lake, {}

@@ -18,6 +18,8 @@ LOWEST_COVERAGE_PCT = 70.0
 JUDGED_DAYS, LEAST_JUDGED_DAYS, LEAST_BIAS_PCT = 28, 14, 2.0
 TOLERANCE_KW = 1e-9
 COHERENT_SHARE = 1e-6
+MOST_APART_PCT = 25.0
+"""Of the samples' 90 % band from the forecast's: children that are moved to add up to their parents lie a little apart from it."""
 
 
 def gaps(
@@ -150,3 +152,21 @@ def biased(accuracy: pd.DataFrame) -> str:
         if days >= LEAST_JUDGED_DAYS and abs(bias) > max(LEAST_BIAS_PCT, 3.0 * float(one["bias_pct"].std()) / np.sqrt(days)):
             said.append(f"{name}: {bias:+.1f} % in the mean of {days} days")
     return "; ".join(said[:8])
+
+
+def unlike_forecast(scenarios: pd.DataFrame, forecasts: pd.DataFrame) -> str:
+    """Nodes whose samples are surer or less sure than their forecast, or lie elsewhere: by the ends of the 90 % bands."""
+    if scenarios.empty:
+        return ""
+    values = scenarios.pivot(index=["node_id", "start_utc"], columns="member", values="value_kw")
+    # of n samples in their order the k-th stands for (k - 0.5) / n: by this rule samples that are drawn evenly give their band again
+    low, high = np.quantile(values.to_numpy(float), (0.05, 0.95), axis=1, method="hazen")
+    both = forecasts.merge(pd.DataFrame({"low": low, "high": high}, values.index).reset_index(), on=["node_id", "start_utc"])
+    apart = np.abs(both[["low", "high"]].to_numpy(float) - both[["p05_kw", "p95_kw"]].to_numpy(float)).sum(axis=1)
+    whole = pd.DataFrame({"apart": apart, "width": both["p95_kw"] - both["p05_kw"]}).groupby(both["node_id"]).sum()
+    share = 100.0 * whole["apart"] / np.maximum(whole["width"], TOLERANCE_KW)
+    odd = share[(share > MOST_APART_PCT) & (whole["apart"] > TOLERANCE_KW)].sort_values(ascending=False)
+    return "; ".join(
+        f"{node}: its samples' band ends lie {value:.0f} % of the band's width apart from the forecast's"
+        for node, value in odd.head(8).items()
+    )

@@ -30,10 +30,11 @@ class LstmForecaster(BaseForecaster):
     """An LSTM encoder and decoder, trained on all hours of the series for all hours of the horizon at once.
 
     Parameters: ``zone``, the IANA time zone of the local day; ``country`` and ``region``, for public holidays; ``horizon_hours``, how far
-    it is trained to look ahead, 168 at most; ``steps``, of training, 32 windows each; ``update_steps``, the same when ``update`` trains it
-    further; ``members``, networks that differ by chance only and whose quantiles are averaged; ``seed``. ``y``: mean power by UTC hour, regular; missing values may be NaN. The forecast is issued where ``y`` ends. ``X``
-    (optional): a column temperature_degc, observed in ``fit`` and ``update`` and expected in ``predict``; where it is missing, the last
-    day that is known goes on. Quantiles between 0.05 and 0.95. Raises NoHistoryError for less than eight weeks.
+    it is trained to look ahead, 168 at most; ``steps`` of training, 32 windows each; ``update_steps``, the same when ``update`` trains it
+    further; ``members``, networks that differ by chance only and whose quantiles are averaged; ``seed``. ``y``: mean power by UTC hour,
+    regular; missing values may be NaN. The forecast is issued where ``y`` ends. ``X`` (optional): a column temperature_degc, observed in
+    ``fit`` and ``update`` and expected in ``predict``; where it is missing, the last day that is known goes on. Quantiles between 0.05
+    and 0.95. Raises NoHistoryError for less than eight weeks.
     """
 
     _tags: ClassVar[dict[str, Any]] = CalendarWeatherForecaster._tags

@@ -92,6 +92,30 @@ def test_nothing_after_an_issue_time_is_seen(load, weather, refit_days):
     assert (moved["mean_kw"].to_numpy() != made.loc[(made["day"] == LAST) & (made["model"] == "ours"), "mean_kw"].to_numpy()).any()
 
 
+@pytest.mark.parametrize(("refit_days", "fits"), [(1, 3), (2, 2), (30, 1)])
+def test_clones_are_fitted_as_often_as_asked_and_told_of_the_days_between(load, refit_days, fits):
+    from sktime.forecasting.naive import NaiveForecaster
+
+    ends, fitted = [], []
+
+    class Counted(NaiveForecaster):
+        def _fit(self, y, X, fh):
+            ends.append(y.index[-1])
+            fitted.append(True)
+            return super()._fit(y, X, fh)
+
+        def _update(self, y, X=None, update_params=True):
+            assert not update_params
+            ends.append(y.index[-1])
+            return self
+
+    given = Counted(sp=168)
+    challenge({"counted": given}, load, CLOCK, FIRST, LAST, refit_days=refit_days)
+    assert (len(fitted), given.is_fitted) == (fits, False)
+    issued = [pd.Timestamp(CLOCK.issue_time(day - timedelta(days=2))) for day in (FIRST, FIRST + timedelta(days=1), LAST)]
+    assert ends == [one - pd.Timedelta(hours=1) for one in issued]
+
+
 def test_forecasters_get_the_weather_as_it_was_expected(load, weather):
     warmer = weather + 8.0
     perfect = challenge({"ours": ours()}, load, CLOCK, LAST, LAST, observed=weather)

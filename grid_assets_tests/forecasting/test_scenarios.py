@@ -173,3 +173,26 @@ def test_a_node_that_was_silent_on_some_days_costs_no_member():
     rows = drawn(made=made)
     assert rows["member"].nunique() >= 22
     assert faults.incoherent(rows, PARENTS, METERED) == ""
+
+
+def test_samples_that_are_surer_or_elsewhere_than_their_forecast_are_told():
+    rows, forecasts = drawn(), published(rolled()).forecasts
+    assert faults.unlike_forecast(rows, forecasts) == ""
+    middle = rows.groupby(["node_id", "start_utc"])["value_kw"].transform("mean")
+    sure = rows.assign(value_kw=rows["value_kw"].where(rows["node_id"] != "a", middle))
+    assert faults.unlike_forecast(sure, forecasts).startswith("a: its samples' band ends lie ")
+    width = (forecasts["p95_kw"] - forecasts["p05_kw"]).mean()
+    elsewhere = rows.assign(value_kw=rows["value_kw"] + 0.5 * width * (rows["node_id"] == "system"))
+    assert faults.unlike_forecast(elsewhere, forecasts).startswith("system: ")
+    assert faults.unlike_forecast(rows.iloc[:0], forecasts) == ""
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(5, 40), st.integers(0, 100))
+def test_samples_drawn_evenly_from_a_forecast_are_like_it(members, seed):
+    quantiles = np.sort(np.random.default_rng(seed).normal(100, 10, (len(QUANTILES), 6)), axis=0)
+    levels = np.repeat((np.arange(members)[:, None] + 0.5) / members, 6, axis=1)
+    starts = pd.date_range("2016-05-26", periods=6, freq="h", tz="UTC")
+    rows = pd.DataFrame({"member": np.repeat(np.arange(members), 6), "node_id": "x", "start_utc": np.tile(starts, members), "value_kw": sampled(quantiles, levels).reshape(-1)})  # fmt: skip
+    forecasts = pd.DataFrame({"node_id": "x", "start_utc": starts, **{f"p{round(100 * q):02d}_kw": quantiles[n] for n, q in enumerate(QUANTILES)}})  # fmt: skip
+    assert faults.unlike_forecast(rows, forecasts) == "" or members < 10  # so few say little of the ends
