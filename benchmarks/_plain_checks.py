@@ -96,6 +96,8 @@ def _forecasting(run: PlainDay) -> Found:
     yield forecasting.DRIFT, "no_drift", faults.drifted(run.read(forecasting.DRIFT))
     tree = inputs.node_tree(run.lake, clock, run.day, (NODES, METERS))
     yield forecasting.SCENARIOS, "coherent", faults.incoherent(run.read(forecasting.SCENARIOS), *tree)
+    apart = faults.unlike_forecast(run.read(forecasting.SCENARIOS), run.read(forecasting.DEMAND_FORECASTS))
+    yield forecasting.SCENARIOS, "as_sure_as_the_forecast", apart
     register = run.lake.read(METERS).sort_values("valid_from_utc").drop_duplicates("meter_id", keep="last")
     at, coherent = register.set_index("meter_id")["node_id"], run.read(forecasting.COHERENT_FORECASTS)
     yield forecasting.METER_FORECASTS, "adds_up", faults.does_not_add_up(run.read(forecasting.METER_FORECASTS), coherent, at, nodes)
