@@ -92,6 +92,8 @@ def run(console: Console) -> list[Row]:
         status.update("vic_elec 2014 ...")
         victoria = scored(sets.vic_elec())
         rows += victoria_rows(victoria)
+        status.update("vic_elec: the recurrent network is trained ...")
+        rows += neural_rows(sets.vic_elec(), victoria.made.mean[victoria.positions], victoria.days())
         status.update("gefcom2014e: the recurrent network is trained ...")
         rows += neural_rows(sets.gefcom2014e(), gefcom.made.mean[gefcom.positions], gefcom.days())
         draw_error_map(gefcom, peers.weekly_naive(gefcom.history))

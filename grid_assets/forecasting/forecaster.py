@@ -69,11 +69,11 @@ class CalendarWeatherForecaster(BaseForecaster):
         self._day = end.date() - timedelta(days=1)
         if not self._power[self._power.index < end.normalize()].notna().any():
             raise NoHistoryError(f"no value is known before {end.normalize().isoformat()}; expected at least one whole local day")
-        _tell([*unknown_country([self._day], self.country, None), *_absurd(X)])
+        tell([*unknown_country([self._day], self.country, None), *absurd(X)])
         return self
 
     def _predict(self, fh, X: pd.DataFrame | None) -> pd.Series:
-        _tell(_absurd(X))
+        tell(absurd(X))
         starts, mean, _ = self._forecast(fh, X, ())
         return pd.Series(mean, index=starts, name=self._name)
 
@@ -84,7 +84,7 @@ class CalendarWeatherForecaster(BaseForecaster):
         return pd.DataFrame(bands.T, index=starts, columns=pd.MultiIndex.from_product([[name], levels]))
 
     def _forecast(self, fh, X: pd.DataFrame | None, levels) -> tuple[pd.Index, np.ndarray, np.ndarray]:
-        index = _absolute(fh, self.cutoff, self._step)
+        index = absolute(fh, self.cutoff, self._step)
         asked = utc_index(index)
         ahead = max((asked.max().tz_convert(self.zone).date() - self._day).days, 1)
         grid = self._grid(ahead)
@@ -159,11 +159,11 @@ class EnsembleForecaster(BaseForecaster):
                 "CalendarWeatherForecaster does with less"
             )
         self._fitted: dict[tuple[int, ...], dict] = {}
-        _tell([*unknown_country([self._end.date()], self.country, self.region), *_absurd(X)])
+        tell([*unknown_country([self._end.date()], self.country, self.region), *absurd(X)])
         return self
 
     def _predict(self, fh, X: pd.DataFrame | None) -> pd.Series:
-        _tell(_absurd(X))
+        tell(absurd(X))
         index, mean, _ = self._forecast(fh, X, (0.5,))
         return pd.Series(mean, index=index, name=self._name)
 
@@ -174,7 +174,7 @@ class EnsembleForecaster(BaseForecaster):
         return pd.DataFrame(bands.T, index=index, columns=pd.MultiIndex.from_product([[name], levels]))
 
     def _forecast(self, fh, X: pd.DataFrame | None, levels) -> tuple[pd.Index, np.ndarray, np.ndarray]:
-        index = _absolute(fh, self.cutoff, self._step)
+        index = absolute(fh, self.cutoff, self._step)
         asked = utc_index(index)
         issue_day = self._end.date()
         last = asked.max().tz_convert(self.zone).date()
@@ -201,17 +201,17 @@ class EnsembleForecaster(BaseForecaster):
         return index, mean, bands
 
 
-def _tell(messages: list[str]) -> None:
+def tell(messages: list[str]) -> None:
     """Says what is odd about the input; the forecast is made all the same."""
     for message in messages:
         warnings.warn(message, UserWarning, stacklevel=3)
 
 
-def _absurd(X: pd.DataFrame | None) -> list[str]:
+def absurd(X: pd.DataFrame | None) -> list[str]:
     return [] if X is None else absurd_weather(X)
 
 
-def _absolute(fh: ForecastingHorizon, cutoff: pd.Index, step: pd.Timedelta) -> pd.Index:
+def absolute(fh: ForecastingHorizon, cutoff: pd.Index, step: pd.Timedelta) -> pd.Index:
     """The instants of the horizon. A series with missing rows has no frequency of its own: steps are then those of its interval."""
     regular = pd.DatetimeIndex(cutoff, freq=step) if isinstance(cutoff, pd.DatetimeIndex) and cutoff.freq is None else cutoff
     return fh.to_absolute_index(regular)

@@ -14,8 +14,10 @@ from grid_assets.forecasting.day_cubes import PLAUSIBLE, NoHistoryError
 from grid_assets.forecasting.ensemble.calendar_terms import PublicHolidays, season
 from grid_assets.forecasting.ensemble.histories import TEMPERATURE
 from grid_assets.forecasting.ensemble.node_models import Scale
-from grid_assets.forecasting.forecaster import CalendarWeatherForecaster, utc, utc_index
+from grid_assets.forecasting.forecaster import CalendarWeatherForecaster, absolute, absurd, tell, utc, utc_index
 from grid_assets.forecasting.neural_network import DAY, WEEK, Hours, Network, predicted, trained
+from grid_assets.forecasting.odd_input import unknown_country
+from grid_assets.forecasting.regular_series import interval_of
 from grid_assets.forecasting.tables import QUANTILES
 
 MINIMUM_DAYS = 56
@@ -69,6 +71,7 @@ class LstmForecaster(BaseForecaster):
         else:
             self._centre, self._spread = float(past.mean()), max(float(past.std()), 0.1)
         self._networks = self._trained(self.steps, [None] * self.members)
+        tell([*unknown_country([self._power.index[-1].date()], self.country, self.region), *absurd(X)])
         return self
 
     def _trained(self, steps: int, networks: Sequence[Network | None]) -> list[Network]:
@@ -85,6 +88,7 @@ class LstmForecaster(BaseForecaster):
         return self
 
     def _predict(self, fh, X: pd.DataFrame | None) -> pd.Series:
+        tell(absurd(X))
         index, bands = self._forecast(fh, X, (0.5,))
         return pd.Series(bands[0], index=index, name=self._name)
 
@@ -97,7 +101,7 @@ class LstmForecaster(BaseForecaster):
     def _forecast(self, fh, X: pd.DataFrame | None, levels) -> tuple[pd.Index, np.ndarray]:
         if not all(QUANTILES[0] <= level <= QUANTILES[-1] for level in levels):
             raise ValueError(f"quantiles {list(levels)}; expected levels between {QUANTILES[0]} and {QUANTILES[-1]}")
-        index = fh.to_absolute_index(self.cutoff)
+        index = absolute(fh, self.cutoff, HOUR)
         end = self._power.index[-1]
         ahead = ((utc_index(index) - end) // HOUR).to_numpy() - 1
         if ahead.max() >= self.horizon_hours:
@@ -140,7 +144,7 @@ def calendar_facts(local: pd.DatetimeIndex, country: str, region: str | None) ->
 
 def _hourly(y: pd.Series) -> pd.Series:
     power = utc(y).astype(float)
-    step = pd.Timedelta(power.index.freq or power.index[1] - power.index[0]) if len(power) > 1 else HOUR
+    step = interval_of(power.index) if len(power) > 1 else HOUR
     if step != HOUR:
         raise ValueError(f'the interval is {step}; expected an hour: y.resample("h").mean()')
     return power.replace([np.inf, -np.inf], np.nan).asfreq("h")

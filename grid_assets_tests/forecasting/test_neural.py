@@ -158,11 +158,16 @@ def test_odd_input_still_gives_a_forecast(series):
     odd, air = load[past].copy(), weather[past].copy()
     odd.iloc[300:400], odd.iloc[-5:], odd.iloc[50] = np.nan, np.nan, np.inf
     air.iloc[100:200], air.iloc[7] = np.nan, 1e9
-    made = small(steps=10).fit(odd, X=air)
+    odd = odd.drop(odd.index[500:520])  # rows that are missing, not only values
+    with pytest.warns(UserWarning, match="values of temperature_degc are infinite or lie outside"):
+        made = small(steps=10).fit(odd, X=air.reindex(odd.index))
+    relative = made.predict([1, 24], X=weather)
+    np.testing.assert_allclose(relative, made.predict(horizon(hours), X=weather).iloc[[0, 23]], rtol=1e-6)
     assert np.isfinite(made.predict(horizon(hours), X=weather)).all()
     assert np.isfinite(made.predict(horizon(hours))).all()  # no weather forecast: the last day's goes on
-    assert np.isfinite(small(steps=10, country="XX").fit(odd).predict(horizon(hours))).all()
-    assert np.isfinite(small(steps=10).fit(odd, X=air * np.nan).predict(horizon(hours), X=weather)).all()
+    with pytest.warns(UserWarning, match="XX"):
+        assert np.isfinite(small(steps=10, country="XX").fit(odd).predict(horizon(hours))).all()
+    assert np.isfinite(small(steps=10).fit(odd, X=air.reindex(odd.index) * np.nan).predict(horizon(hours), X=weather)).all()
     solar = small(steps=10).fit(odd - load.mean())  # negative behind PV
     assert np.isfinite(solar.predict(horizon(hours))).all()
     flat = small(steps=10).fit(0 * odd + 5.0)
@@ -170,9 +175,27 @@ def test_odd_input_still_gives_a_forecast(series):
 
 
 @neural
+def test_hours_that_were_filled_in_are_not_learned_from(fitted):
+    from grid_assets.forecasting import neural_network
+
+    hours = fitted._hours(fitted._power.index)
+    load, known, facts = neural_network._arrays(hours)
+    starts, levels = np.arange(400, 440), np.array(LEVELS)
+
+    def loss(load, known):
+        network = neural_network.Network(facts.shape[1], len(LEVELS), neural_network.jax.random.key(0))
+        return float(neural_network._loss(network, (load, known, facts), starts, levels, 40))
+
+    half = known.at[::2].set(0.0).at[: 400 + 40].set(known[: 400 + 40])
+    assert loss(load, 0 * known) == 0.0
+    assert loss(load, known) != loss(load, half)
+    assert loss(load.at[480].set(9.0), known.at[480:].set(0.0)) == pytest.approx(loss(load, known.at[480:].set(0.0)))
+
+
+@neural
 def test_what_it_cannot_do_is_refused(fitted, series):
     load, _ = series
-    with pytest.raises(ValueError, match="expected 40 at most"):
+    with pytest.raises(ValueError, match="ends 41 hours after the last known one; expected 40 at most"):
         fitted.predict([41])
     with pytest.raises(ValueError, match="levels between"):
         fitted.predict_quantiles([1], alpha=[0.01])
