@@ -1,20 +1,21 @@
 """The door of weather: observations, forecasts as known at the issue time, features. All take a range of days in one call."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 
 import dagster as dg
 import pandas as pd
 
 from grid_assets.foundation.calendar import days_between
-from grid_assets.foundation.dagster.doors import RANGED, asset_of, days_of, report, spec_of
+from grid_assets.foundation.dagster.doors import RANGED, IntradayConfig, asset_of, days_of, report, spec_of
 from grid_assets.foundation.dagster.platform import Platform
+from grid_assets.foundation.site import Site
 from grid_assets.foundation.weather_section import OpenMeteoInput
 from grid_assets.weather import deviations, fetching, issues, kept_answers, persistence
 from grid_assets.weather import features as weather_features
 from grid_assets.weather import observations as files
 from grid_assets.weather.sensors import key_of, utc_now
-from grid_assets.weather.tables import FEATURES, FORECAST_MEMBERS, FORECASTS, OBSERVATIONS
+from grid_assets.weather.tables import FEATURES, FEATURES_UNDER_WAY, FORECAST_MEMBERS, FORECASTS, OBSERVATIONS
 
 ERROR_DAYS = deviations.LOOKED_BACK_DAYS + deviations.PERSISTED_DAYS
 
@@ -53,7 +54,9 @@ def observations(context: dg.AssetExecutionContext, platform: Platform) -> dg.Ma
     return report(platform, OBSERVATIONS, written, frame, figures=figures | ({"service": asked.said} if asked else {}))
 
 
-def _issues(platform: Platform, days: list[date], until: datetime | None) -> tuple[files.WeatherFile | None, str]:
+def _issues(
+    platform: Platform, days: list[date], until: datetime | None, wanted: Callable[[Site, datetime], bool] = fetching.forecast_wanted
+) -> tuple[files.WeatherFile | None, str]:
     """All issues that the runs of these days may know, and what came of asking for a new one, if one was wanted."""
     site, source, said = platform.site, files.section_of(platform.site).forecasts, ""
     if source is None:
@@ -61,7 +64,7 @@ def _issues(platform: Platform, days: list[date], until: datetime | None) -> tup
     if not isinstance(source, OpenMeteoInput):
         return files.read_weather(source, forecast=True), said
     now = utc_now()
-    if days[-1] == site.clock.last_complete_day(now) and fetching.forecast_wanted(site, now):
+    if days[-1] == site.clock.last_complete_day(now) and wanted(site, now):
         said = fetching.fetch_forecast(site, now, key_of(source)).said
     first = site.clock.midnight(days[0] - timedelta(days=ERROR_DAYS))
     return kept_answers.read_kept(site, kept_answers.FORECASTS, source, first, until or site.clock.issue_time(days[-1])), said
@@ -110,3 +113,22 @@ def features(context: dg.AssetExecutionContext, platform: Platform) -> dg.Materi
         written.append(lake.write(FEATURES, frame, day))
     picture = weather_picture(frame, site.time_zone, f"{site.title}: {files.section_of(site).label}")
     return report(platform, FEATURES, written, frame, inputs={OBSERVATIONS: used, FORECASTS: days}, picture=picture)
+
+
+@dg.asset(**asset_of(FEATURES_UNDER_WAY, deps=[OBSERVATIONS, FORECASTS]))
+def features_under_way(context: dg.AssetExecutionContext, platform: Platform, config: IntradayConfig) -> dg.MaterializeResult:
+    site, lake, day = platform.site, platform.lake, days_of(context, platform)[0]
+    until = config.instant(site.clock, day)
+    morning = lake.read(FORECASTS, day)
+    read, service = _issues(platform, [day], until, fetching.renewal_wanted)
+    told = read.rows if read else None
+    used = days_between(day - timedelta(days=max(ERROR_DAYS, persistence.LOOKED_BACK_DAYS)), day)
+    observed, sun = lake.read(OBSERVATIONS, used), weather_features.sun_over(site, day, day)
+    errors = deviations.past_errors(told, observed, site.clock)
+    newest = issues.forecast_rows(site, day, told, observed, sun, errors=errors, known_until=until)
+    forecast = issues.brought_up_to_date(morning, newest)
+    rows = weather_features.feature_rows(site, day, observed, forecast, sun, weather_features.holidays_of(site, day, day))
+    coming = rows[rows["basis"] == "forecast"]
+    written = lake.write(FEATURES_UNDER_WAY, coming, day)
+    figures = {"until": until.isoformat(), "newest_issue": str(forecast["issued_utc"].max())} | ({"service": service} if service else {})
+    return report(platform, FEATURES_UNDER_WAY, written, coming, inputs={OBSERVATIONS: used, FORECASTS: day}, figures=figures)

@@ -18,6 +18,8 @@ from grid_assets.weather.observations import section_of
 
 EARLY = timedelta(hours=1)
 """An issue received within an hour before the issue time, or later, is that day's; an older one is yesterday's."""
+RENEWED = timedelta(hours=3)
+"""In the course of the day a service is asked again when the newest answer is older than this: weather models run that often at most."""
 KEY_FIELD = "apikey"
 
 
@@ -35,6 +37,13 @@ def forecast_wanted(site: Site, now: datetime) -> bool:
         return False
     begin = window_begin(site.clock, now)
     return now >= begin and not kept_answers.kept_files(site, kept_answers.FORECASTS, first=begin)
+
+
+def renewal_wanted(site: Site, now: datetime) -> bool:
+    """Whether a live site's newest issue is so old that there may be another by now. Never on a replay site."""
+    if site.calendar.mode != "live" or not isinstance(section_of(site).forecasts, OpenMeteoInput):
+        return False
+    return not kept_answers.kept_files(site, kept_answers.FORECASTS, first=now - RENEWED)
 
 
 def window_begin(clock: SiteCalendar, now: datetime) -> datetime:

@@ -72,6 +72,13 @@ def forecast_rows(
     )  # fmt: skip
 
 
+def brought_up_to_date(morning: pd.DataFrame, newest: pd.DataFrame) -> pd.DataFrame:
+    """Rows of FORECASTS: those of ``newest`` as far as a forecast reaches, the morning's where only persistence stands in for one."""
+    told = newest[newest["source"].str.startswith((FORECAST, LAST_FORECAST))]
+    rest = morning[~morning["start_utc"].isin(told["start_utc"])]
+    return pd.concat([one for one in (told, rest) if len(one)] or [newest], ignore_index=True).sort_values("start_utc", ignore_index=True)
+
+
 def member_rows(site: Site, day: date, issues: pd.DataFrame | None, sun: Sun, *, known_until: datetime | None = None) -> pd.DataFrame:
     """Rows of FORECAST_MEMBERS: each member of the issue that forecast_rows uses, as far as it reaches; none without members."""
     latest = latest_issue(site, day, issues, known_until)

@@ -83,3 +83,8 @@ FEATURES = Table(
         flag("holiday", "whether the local day is a public holiday of the site's country"),
     ),
 )  # fmt: skip
+
+FEATURES_UNDER_WAY = Table(
+    "weather", "features_under_way", "a station and coming interval, as forecast at an instant in the course of the day after the partition's", "intraday",
+    FEATURES.keys, FEATURES.fields,
+)  # fmt: skip

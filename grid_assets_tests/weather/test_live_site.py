@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -14,9 +15,9 @@ from grid_assets.foundation.dagster.partitions import site_days
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.site import load_site
 from grid_assets.foundation.weather_section import WeatherInput
-from grid_assets.weather import assets, checks, fetching, kept_answers, sensors
+from grid_assets.weather import assets, checks, fetching, issues, kept_answers, sensors
 from grid_assets.weather.observations import VARIABLES
-from grid_assets.weather.tables import FEATURES, FORECAST_MEMBERS, FORECASTS, OBSERVATIONS
+from grid_assets.weather.tables import FEATURES, FEATURES_UNDER_WAY, FORECAST_MEMBERS, FORECASTS, OBSERVATIONS
 from grid_assets_tests.weather.service import Reply, answer, body, serving
 
 DAY = date(2026, 3, 28)
@@ -320,3 +321,56 @@ def test_kept_files_of_before_and_after_members_read_together(tmp_path: Path):
     assert found.groupby(["issued_utc", "member"]).size().tolist() == [29, 29, 29, 29]
     assert len(kept_answers.read_kept(site, kept_answers.FORECASTS, source, last=BEFORE - timedelta(hours=1)).rows) == 29
     assert load_site(tmp_path / "ours.toml", {}).weather == site.weather
+
+
+def in_the_course_of(platform: Platform, until: datetime) -> tuple[dg.ExecuteInProcessResult, pd.DataFrame]:
+    days = site_days(platform.site)
+    loaded = dg.load_definitions_from_modules([assets])
+    placed = loaded.map_asset_specs(func=lambda spec: spec.replace_attributes(partitions_def=days))
+    job = dg.define_asset_job("again", dg.AssetSelection.assets(FEATURES_UNDER_WAY.key), partitions_def=days)
+    made = dg.Definitions.merge(placed, dg.Definitions(jobs=[job], resources={"platform": platform}))
+    config = {"ops": {"weather__features_under_way": {"config": {"until": until.isoformat()}}}}
+    result = made.resolve_job_def("again").execute_in_process(partition_key=DAY.isoformat(), run_config=config)
+    return result, platform.lake.read(FEATURES_UNDER_WAY, DAY).sort_values("start_utc", ignore_index=True)
+
+
+def test_in_the_course_of_the_day_the_newest_weather_counts_and_none_of_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    noon = ISSUE + timedelta(hours=5)
+
+    def warmer(fields: dict[str, str]) -> Reply:
+        made = answer("2026-03-29", 24 * int(fields["forecast_days"]))
+        made["hourly"]["temperature_2m"] = [one + 3.0 for one in made["hourly"]["temperature_2m"]]
+        return Reply(body(made))
+
+    with serving(as_asked, as_asked, warmer) as service:
+        platform = platform_of(tmp_path, service.address)
+        at(monkeypatch, BEFORE)
+        materialise(platform, with_features=True)
+        morning = platform.lake.read(FEATURES, DAY).query("basis == 'forecast'").sort_values("start_utc", ignore_index=True)
+        at(monkeypatch, noon)
+        result, newest = in_the_course_of(platform, noon)
+        assert len(service.asked) == 3
+        assert newest["start_utc"].tolist() == morning["start_utc"].tolist()
+        np.testing.assert_allclose(newest["temperature_degc"], morning["temperature_degc"] + 3.0, atol=1e-6)
+        assert str(noon.hour) in str(said(result, "features_under_way")["newest_issue"])
+        kept = platform.lake.content_hash(FEATURES_UNDER_WAY, DAY)
+        at(monkeypatch, noon + timedelta(hours=1))
+        in_the_course_of(platform, noon + timedelta(hours=1))
+        assert len(service.asked) == 3  # an answer of an hour ago is new enough
+        assert platform.lake.content_hash(FEATURES_UNDER_WAY, DAY) == kept
+    replayed = platform_of(tmp_path, "http://127.0.0.1:9", calendar=REPLAY)
+    in_the_course_of(replayed, noon)
+    assert replayed.lake.content_hash(FEATURES_UNDER_WAY, DAY) == kept
+    _, before = in_the_course_of(replayed, noon - timedelta(minutes=1))  # what was issued a minute later was not known
+    np.testing.assert_allclose(before["temperature_degc"], morning["temperature_degc"])
+
+
+def test_hours_that_a_new_issue_no_longer_speaks_of_keep_the_mornings_forecast():
+    hours = pd.date_range("2026-03-29T07:00Z", periods=6, freq="h")
+    rows = {"start_utc": hours, "issued_utc": hours[0], "source": "forecast (x)"}
+    morning = pd.DataFrame(rows | {"temperature_degc": 1.0})
+    newest = pd.DataFrame(rows | {"temperature_degc": 9.0, "source": ["persistence"] * 3 + ["forecast (x)"] * 3})
+    assert issues.brought_up_to_date(morning, newest)["temperature_degc"].tolist() == [1.0] * 3 + [9.0] * 3
+    assert issues.brought_up_to_date(morning.iloc[:0], newest)["temperature_degc"].tolist() == [9.0] * 3
+    nothing = newest.assign(source="persistence")
+    assert issues.brought_up_to_date(morning.iloc[:0], nothing)["temperature_degc"].tolist() == [9.0] * 6
