@@ -225,7 +225,7 @@ def forecast_demand(run: PlainDay) -> None:
     rolled = demand.roll_demand(
         loads, known, nodes, clock, day, country=site.country, region=site.forecasting.holiday_region, known_until=clock.issue_time(day),
         recent_days=max(site.calendar.history_days, 1), fitted_of=kept_models_in(site.state / "models"),
-        champions=before, refits=drift.retrainings(run.lake.read(forecasting.DRIFT, days)),
+        champions=before, parents=inputs.parents_of(registered), refits=drift.retrainings(run.lake.read(forecasting.DRIFT, days)),
     )  # fmt: skip
     made = demand.published(rolled)
     version = content_hash(pa.Table.from_pandas(loads, preserve_index=False))
@@ -279,7 +279,8 @@ def score_forecasts(run: PlainDay) -> None:
         versions = known_loads.load_versions(run.lake, metering.NODE_LOAD_VERSIONS, metering.NODE_LOADS, kept, clock.interval)
         return known_loads.loads_as_of(versions, clock.issue_time(issued))
 
-    made = accuracy.day_accuracy(stored, loads, generation, plants, known, clock, day, country=site.country, known=then)
+    parents = inputs.parents_of(run.lake.read(NODES, columns=["node_id", "parent_id"]))
+    made = accuracy.day_accuracy(stored, loads, generation, plants, known, clock, day, country=site.country, known=then, parents=parents)
     earlier = {one: run.lake.read(forecasting.DEMAND_FORECASTS, one) for one in accuracy.earlier_runs(clock, day)}
     again = run.lake.read(forecasting.INTRADAY_FORECASTS, day - timedelta(days=1))
     scores = accuracy.with_other_horizons(made.scores, earlier, again, loads, clock, day, country=site.country)

@@ -217,14 +217,15 @@ def floor_rows() -> list[Row]:
 
 
 def feeder_rows() -> list[Row]:
-    """Three months of households are too few for the ensemble: the daily job's like-day model, which knows nothing of the issue day."""
+    """Three months of households are too few for the ensemble: the daily job's models for short histories, which know nothing of the issue day."""
     loads, clock = sets.edrp_feeders(), SiteCalendar(ZoneInfo(sets.LONDON), 30, EDRP_DAYS[0], EDRP_DAYS[1], sets.ISSUE_HOUR, 2)
     nodes = sorted(loads["node_id"].unique())
+    parents = {node: None if node == "system" else "system" for node in nodes}
     parts = []
     for day in days_between(*EDRP_DAYS):
         issued = day - timedelta(days=clock.study_day_offset)
         known = loads[loads["start_utc"] < pd.Timestamp(clock.bounds(issued)[1])]
-        made = forecast_demand(known, None, nodes, clock, issued, country="GB").forecasts
+        made = forecast_demand(known, None, nodes, clock, issued, country="GB", parents=parents).forecasts
         parts.append(made[made["start_utc"] >= pd.Timestamp(clock.midnight(day))])
     compared = pd.concat(parts).merge(loads, on=["node_id", "start_utc"])
     hour = compared.groupby(["node_id", compared["start_utc"].dt.floor("h")])[["mean_kw", "energy_kwh"]].mean()

@@ -188,7 +188,7 @@ def backtest(site_name: str, first_text: str, last_text: str, csv_file: Path | N
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from grid_assets.figures.backtests import error_map
-    from grid_assets.forecasting.backtest import NothingToTest, largest_node, summary, worst_days
+    from grid_assets.forecasting.backtest import NothingToTest, drift_alarms, largest_node, summary, worst_days
     from grid_assets.foundation.calendar import days_between
     from grid_assets.jobs import backtest_of_lake
     from grid_assets.screen import backtest_tables
@@ -214,6 +214,8 @@ def backtest(site_name: str, first_text: str, last_text: str, csv_file: Path | N
         console.print(table)
     for day, why in found.left_out.items():
         console.print(f"[yellow]{day}[/]: left out: {why}")
+    for alarm in drift_alarms(found):
+        console.print(f"[yellow]drift[/] {alarm}")
     picture = site.artefacts / f"backtest_{first}_{last}.png"
     picture.parent.mkdir(parents=True, exist_ok=True)
     picture.write_bytes(error_map(found.compared, node, site.time_zone, site.title))

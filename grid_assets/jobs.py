@@ -124,6 +124,8 @@ def reissue_at(site: Site, instant: datetime) -> dg.RunRequest | dg.SkipReason:
     until = instant.astimezone(UTC).isoformat()
     reissue = {"until": until, "only_after_a_miss": site.forecasting.reissue_only_after_a_miss}
     ops = {"metering__loads_under_way": {"config": {"until": until}}, "forecasting__intraday_forecasts": {"config": reissue}}
+    if site.weather:
+        ops["weather__features_under_way"] = {"config": {"until": until}}
     return dg.RunRequest(run_key=until, partition_key=day.isoformat(), run_config={"ops": ops})
 
 
@@ -263,6 +265,7 @@ def forecast_again(context: dg.OpExecutionContext, config: BacktestRange, platfo
             "worst_days": dg.MetadataValue.md(markdown_table(backtest.worst_days(found, node))),
             "picture": picture_metadata(error_map(found.compared, node, site.time_zone, site.title)),
             "left_out": "\n".join(f"{day}: {why}" for day, why in found.left_out.items()) or "none",
+            "drift": "\n".join(backtest.drift_alarms(found)) or "none",
         }
     )
 
@@ -280,9 +283,21 @@ def backtest_of_lake(site: Site, first: date, last: date, begins: Callable[[date
     days = sorted({*inputs.learned_days(lake, NODE_LOADS, site, first), *days_between(min(first, last), last)})
     loads = lake.read(NODE_LOADS, days, columns=NODE_COLUMNS)
     features = inputs.with_day(lake, FEATURES, days) if site.weather else None
-    nodes = sorted(set(lake.read(NODES, columns=["node_id"])["node_id"]) | set(loads["node_id"]))
+    registered = lake.read(NODES, columns=["node_id", "parent_id"])
+    nodes = sorted(set(registered["node_id"]) | set(loads["node_id"]))
     versions = load_versions(lake, NODE_LOAD_VERSIONS, NODE_LOADS, days, site.clock.interval)
-    return backtest.backtest(site, versions, loads, features, nodes, first, last, models=site.state / "models", begins=begins)
+    return backtest.backtest(
+        site,
+        versions,
+        loads,
+        features,
+        nodes,
+        first,
+        last,
+        models=site.state / "models",
+        parents=inputs.parents_of(registered),
+        begins=begins,
+    )
 
 
 @dg.job(

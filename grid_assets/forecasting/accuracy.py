@@ -188,11 +188,12 @@ def day_accuracy(
     *,
     country: str,
     known: Callable[[], pd.DataFrame] | None = None,
+    parents: Mapping[str, str | None] | None = None,
 ) -> DayAccuracy:
     """Day-ahead scores of all nodes and kinds of plants for ``day``.
 
     ``stored``: the published demand and renewable forecasts of the run whose study day is ``day``; an empty one is made
-    again from what was known then: ``known`` gives the loads, None: those before the run's end. Without any history before
+    again from what was known then: ``known`` gives the loads, None: those before the run's end; ``parents``: node -> the node above. Without any history before
     that run there is nothing to score.
     """
     issued = date.fromordinal(day.toordinal() - clock.study_day_offset)
@@ -201,7 +202,8 @@ def day_accuracy(
     if demand.empty:
         nodes = sorted(node_loads["node_id"].unique())
         demand, demand_from = _again(
-            lambda: forecast_demand(known() if known else node_loads, features, nodes, clock, issued, country=country), issued
+            lambda: forecast_demand(known() if known else node_loads, features, nodes, clock, issued, country=country, parents=parents),
+            issued,
         )
     if renewable.empty and len(plants):
         renewable, renewable_from = _again(

@@ -31,7 +31,7 @@ from grid_assets.foundation.dagster.doors import IntradayConfig, asset_of, days_
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import METERS, NODES, PLANTS, in_force
 from grid_assets.metering.tables import LOADS_UNDER_WAY, NODE_LOAD_VERSIONS, NODE_LOADS, READINGS
-from grid_assets.weather.tables import FEATURES
+from grid_assets.weather.tables import FEATURES, FEATURES_UNDER_WAY
 
 RECENT_DAYS = 28
 """Days over which errors are pictured."""
@@ -80,7 +80,7 @@ def demand_forecasts(context: dg.AssetExecutionContext, platform: Platform, conf
     rolled = demand.roll_demand(
         loads, features_of(platform, days), nodes, clock, day, country=site.country, region=site.forecasting.holiday_region,
         known_until=until, recent_days=max(site.calendar.history_days, 1), fitted_of=kept_models_in(site.state / "models"),
-        champions=before, refits=retrainings(platform.lake.read(DRIFT, days)),
+        champions=before, parents=inputs.parents_of(registered), refits=retrainings(platform.lake.read(DRIFT, days)),
     )  # fmt: skip
     made = demand.published(rolled)
     written = platform.lake.write(DEMAND_FORECASTS, made.forecasts.assign(readings_version=version), day)
@@ -134,7 +134,7 @@ class ReissueConfig(IntradayConfig):
     """Issue nothing unless some node's last hour lay outside the morning's 90 % band."""
 
 
-@dg.asset(**asset_of(INTRADAY_FORECASTS, deps=[LOADS_UNDER_WAY, NODE_LOAD_VERSIONS, FEATURES]))
+@dg.asset(**asset_of(INTRADAY_FORECASTS, deps=[LOADS_UNDER_WAY, NODE_LOAD_VERSIONS, FEATURES, FEATURES_UNDER_WAY]))
 def intraday_forecasts(context: dg.AssetExecutionContext, platform: Platform, config: ReissueConfig) -> dg.MaterializeResult:
     from grid_assets.figures.forecasts import intraday_fan
     from grid_assets.forecasting import demand
@@ -147,14 +147,19 @@ def intraday_forecasts(context: dg.AssetExecutionContext, platform: Platform, co
     days = inputs.learned_days(lake, NODE_LOADS, site, day)
     loads = loads_as_of(load_versions(lake, NODE_LOAD_VERSIONS, NODE_LOADS, days, clock.interval), clock.issue_time(day))
     since = loads_as_of(lake.read(LOADS_UNDER_WAY, day), until)
-    registered = lake.read(NODES, columns=["node_id", "level"])
+    registered = lake.read(NODES, columns=["node_id", "level", "parent_id"])
     nodes = sorted(set(registered["node_id"]) | set(loads["node_id"]))
+    features = features_of(platform, days)
+    if features is not None:
+        features = inputs.brought_up_to_date(features, lake.read(FEATURES_UNDER_WAY, day), day)
+    published = lake.read(DEMAND_FORECASTS, day)
     morning = demand.roll_demand(
-        loads, features_of(platform, days), nodes, clock, day, country=site.country, region=site.forecasting.holiday_region,
+        loads, features, nodes, clock, day, country=site.country, region=site.forecasting.holiday_region,
         recent_days=max(site.calendar.history_days, 1), fitted_of=kept_models_in(site.state / "models"),
-        champions=inputs.champions_before(lake, MODELS, day), refits=retrainings(lake.read(DRIFT, days)),
+        champions=inputs.champions_before(lake, MODELS, day), parents=inputs.parents_of(registered),
+        refits=retrainings(lake.read(DRIFT, days)),
     )  # fmt: skip
-    made = reissue(morning, since.assign(kw=load_kw(since, clock.interval_hours)), until)
+    made = reissue(morning, since.assign(kw=load_kw(since, clock.interval_hours)), until, published)
     version = content_hash(pa.Table.from_pandas(pd.concat([loads, since], ignore_index=True), preserve_index=False))
     reason = made.forecasts["node_id"].isin(made.missed).map({True: "missed", False: "asked"})
     rows = made.forecasts.assign(readings_version=version, reason=reason)
@@ -164,7 +169,7 @@ def intraday_forecasts(context: dg.AssetExecutionContext, platform: Platform, co
         issues = pa.concat_tables([INTRADAY_FORECASTS.conform(earlier), INTRADAY_FORECASTS.conform(rows)]).to_pandas()
     written = lake.write(INTRADAY_FORECASTS, issues, day)
     past = pd.concat([loads, since], ignore_index=True).merge(registered, "left", on="node_id")
-    picture = intraday_fan(lake.read(DEMAND_FORECASTS, day), rows, past, clock, until, site.title)
+    picture = intraday_fan(published, rows, past, clock, until, site.title)
     said = {"until": until.isoformat(), "missed": ", ".join(sorted(made.missed)) or "none", "issues": issues["issued_utc"].nunique()}
     return report(platform, INTRADAY_FORECASTS, written, rows, inputs={LOADS_UNDER_WAY: day}, picture=picture, figures=said)
 
@@ -212,7 +217,8 @@ def forecast_accuracy(context: dg.AssetExecutionContext, platform: Platform) -> 
         versions = load_versions(lake, NODE_LOAD_VERSIONS, NODE_LOADS, [one for one in days if one <= issued], clock.interval)
         return loads_as_of(versions, clock.issue_time(issued))
 
-    made = accuracy.day_accuracy(stored, loads, generation, plants, features, clock, day, country=country, known=known)
+    parents = inputs.parents_of(lake.read(NODES, columns=["node_id", "parent_id"]))
+    made = accuracy.day_accuracy(stored, loads, generation, plants, features, clock, day, country=country, known=known, parents=parents)
     earlier = {one: lake.read(DEMAND_FORECASTS, one) for one in accuracy.earlier_runs(clock, day)}
     again = lake.read(INTRADAY_FORECASTS, day - timedelta(days=1))
     scores = accuracy.with_other_horizons(made.scores, earlier, again, loads, clock, day, country=country)

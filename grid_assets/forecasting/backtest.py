@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,9 +13,10 @@ import pandas as pd
 from grid_assets.forecasting.accuracy import demand_compared, score
 from grid_assets.forecasting.day_cubes import NoHistoryError
 from grid_assets.forecasting.demand import forecast_demand
+from grid_assets.forecasting.drift import drift, retrainings
 from grid_assets.forecasting.ensemble.kept_models import kept_models_in
 from grid_assets.forecasting.known_loads import loads_as_of
-from grid_assets.forecasting.tables import FORECAST_ACCURACY
+from grid_assets.forecasting.tables import DRIFT, FORECAST_ACCURACY
 from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.site import Site
 
@@ -32,6 +33,8 @@ class Backtest:
     """Rows of forecasting/forecast_accuracy, without readings_version."""
     left_out: dict[date, str]
     """Days that could not be forecast or compared, and why."""
+    drift: pd.DataFrame
+    """Rows of forecasting/drift: what each morning of the range would have been told, and when models were fitted anew for it."""
 
 
 def backtest(
@@ -44,28 +47,32 @@ def backtest(
     last: date,
     *,
     models: Path | None = None,
+    parents: Mapping[str, str | None] | None = None,
     begins: Callable[[date], None] = lambda day: None,
 ) -> Backtest:
     """Forecasts each day first..last as its run would have (so many days before as the site studies ahead), and compares.
 
     ``versions``: how the loads became known (``known_loads.load_versions``); ``node_loads``: what they are compared with, metering/node_loads.
     ``features``: weather/features with their partition in ``day`` (None without weather). All as far back as there is: every
-    forecast sees only what was known at its issue time.
-    ``models``: folder of kept models. ``begins`` is told each day. Raises NothingToTest.
+    forecast sees only what was known at its issue time. The model of the day before stays until it is clearly beaten, and an alarm of
+    drift has a node's models fitted anew, as live; both begin with the range, so that its first 35 days raise no alarm.
+    ``models``: folder of kept models. ``parents``: node -> the node above. ``begins`` is told each day. Raises NothingToTest.
     """
     clock, parts, left_out = site.clock, [], {}
     champions: dict[str, str] = {}
+    scores, watched = FORECAST_ACCURACY.empty().to_pandas(), DRIFT.empty().to_pandas()
     for day in days_between(first, last):
         begins(day)
         issued = day - timedelta(days=clock.study_day_offset)
         earliest = pd.Timestamp(clock.midnight(issued - timedelta(days=site.forecasting.history_days)))
         known = loads_as_of(versions, clock.issue_time(issued))
         known = known[(known["start_utc"] >= earliest) & (known["start_utc"] < pd.Timestamp(clock.bounds(issued)[1]))]
+        watched = _joined(watched, drift(scores, issued, retrainings(watched)))
         try:
             made = forecast_demand(
                 known, features, nodes, clock, issued, country=site.country, region=site.forecasting.holiday_region,
                 recent_days=max(site.calendar.history_days, 1), fitted_of=kept_models_in(models) if models else None,
-                champions=champions,
+                champions=champions, parents=parents, refits=retrainings(watched),
             )  # fmt: skip
         except NoHistoryError as error:
             left_out[day] = str(error)
@@ -74,16 +81,19 @@ def backtest(
         pairs = demand_compared(made.forecasts, node_loads[node_loads["start_utc"] >= earliest], clock, day, country=site.country)
         if pairs.empty:
             left_out[day] = "no actual load of that day is known"
-        parts.append(pairs.assign(day=day))
+        parts.append(pairs)
+        scores = _joined(scores, pd.DataFrame([score(str(node), day, each) for node, each in pairs.groupby("node_id")]))
     if not sum(map(len, parts)):
         had = clock.days_of(node_loads["start_utc"]) if len(node_loads) else pd.Series([], dtype=object)
         held = f"{had.min()} to {had.max()}" if len(had) else "no day at all"
         raise NothingToTest(f"{first} to {last}: nothing could be forecast and compared; the lake holds node loads of {held}")
-    compared = pd.concat(parts, ignore_index=True)
-    rows = [score(str(node), day, each) for (node, day), each in compared.groupby(["node_id", "day"], sort=True)]
-    return Backtest(
-        compared.drop(columns="day"), pd.DataFrame(rows, columns=FORECAST_ACCURACY.columns).drop(columns="readings_version"), left_out
-    )
+    scores = scores.sort_values(["subject_id", "day"], ignore_index=True).drop(columns="readings_version")
+    return Backtest(pd.concat(parts, ignore_index=True), scores, left_out, watched)
+
+
+def _joined(rows: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
+    parts = [part for part in (rows, more) if len(part)]
+    return pd.concat(parts, ignore_index=True).reindex(columns=rows.columns) if parts else rows
 
 
 def summary(found: Backtest) -> pd.DataFrame:
@@ -116,3 +126,17 @@ def worst_days(found: Backtest, node: str, count: int = 5) -> pd.DataFrame:
     """The days of the largest mean absolute errors of a node, with the naive's beside them."""
     rows = found.scores[found.scores["subject_id"] == node].nlargest(count, "mae_kw")
     return rows[["day", "model", "mape_pct", "mae_kw", "bias_pct", "naive_mae_kw", "coverage_90_pct"]].reset_index(drop=True)
+
+
+def drift_alarms(found: Backtest) -> list[str]:
+    """Each alarm on the morning it was first raised, in words, and whether the node's models were fitted anew for it."""
+    alarms = found.drift[~found.drift["alarm"].isin(["none", "learning"])]
+    told = (
+        alarms.sort_values("day")
+        .groupby(["subject_id", "alarm", "since"], sort=False)
+        .agg({"day": "first", "evidence": "first", "retrain": "any"})
+    )
+    return [
+        f"{one.day} {name}: {one.evidence}" + ("; its models were fitted anew" if one.retrain else "")
+        for (name, *_), one in zip(told.index, told.itertuples(index=False), strict=True)
+    ]  # fmt: skip

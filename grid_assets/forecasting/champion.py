@@ -1,10 +1,10 @@
-"""Model against naive: back-test, choice, and the published forecast with its quantiles."""
+"""Models against the naive: back-test, choice, and the published forecast with its quantiles."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 
@@ -13,7 +13,7 @@ import pandas as pd
 
 from grid_assets.forecasting.conformal import error_quantiles
 from grid_assets.forecasting.day_cubes import DayGrid, WeatherCubes
-from grid_assets.forecasting.like_days import Recipe, design
+from grid_assets.forecasting.like_days import Recipe, daily_naive, design, weekly_naive
 from grid_assets.forecasting.rolling_ridge import rolling_predictions
 from grid_assets.forecasting.tables import QUANTILE_COLUMNS, QUANTILES
 
@@ -21,69 +21,77 @@ BACKTEST_DAYS = 28
 TRAINING_DAYS = 14
 MINIMUM_BACKTEST_DAYS = 4
 TRUSTED_ERROR_DAYS = 14
-CONFIGURATION = "calendar_weather 1: like-day differences, hourly ridge, conformal 28 days; ensemble 1"
-CALENDAR_WEATHER, ENSEMBLE = "calendar_weather", "ensemble"
-Naive = Callable[[np.ndarray, int, int], np.ndarray]
+CONFIGURATION = "calendar_weather 1: like-day differences, hourly ridge, conformal 28 days; ensemble 1; parents_share 1"
+WEEKLY_NAIVE, PERSISTENCE, CALENDAR_WEATHER, PARENTS_SHARE, ENSEMBLE = (
+    "weekly_naive", "persistence", "calendar_weather", "parents_share", "ensemble",
+)  # fmt: skip
+NAIVES = {WEEKLY_NAIVE: weekly_naive, PERSISTENCE: daily_naive}
 
 
 @dataclass(frozen=True)
 class Rolled:
-    """Forecasts of one lead [subjects, targets, slots], kW: of the back-test days and, last, of the horizon's day."""
+    """Forecasts of one lead: of the back-test days and, last, of the horizon's day."""
 
     lead: int
     targets: np.ndarray
-    model: np.ndarray
-    naive: np.ndarray
     level: np.ndarray
-    """[subjects, targets]"""
-    ensemble: np.ndarray | None = None
-    """NaN for subjects that have none; None: nobody has one."""
-    ensemble_quantiles: np.ndarray | None = None
-    """Of the horizon's day [levels, subjects, slots]."""
+    """[subjects, targets], kW"""
+    forecasts: Mapping[str, np.ndarray]
+    """By model, the naive first [subjects, targets, slots], kW; NaN for subjects that it cannot be made for."""
+    quantiles: Mapping[str, np.ndarray]
+    """Of the horizon's day by a model's own lights [levels, subjects, slots], kW; the bands of others come from their errors."""
 
-    def chosen(self, contest: Contest) -> np.ndarray:
-        """The winner's forecasts."""
-        kept = np.where(contest.keeps_model[:, None, None], self.model, self.naive)
-        if self.ensemble is None:
-            return kept
-        return np.where(contest.keeps_ensemble[:, None, None] & np.isfinite(self.ensemble), self.ensemble, kept)
+    def chosen(self, models: Sequence[str]) -> np.ndarray:
+        """Each subject's forecasts by the model that is named for it; the naive's where that has none."""
+        made = next(iter(self.forecasts.values())).copy()
+        for name, values in self.forecasts.items():
+            rows = np.flatnonzero(np.asarray(models) == name)
+            made[rows] = np.where(np.isfinite(values[rows]), values[rows], made[rows])
+        return made
+
+    def with_model(self, name: str, forecasts: np.ndarray, quantiles: np.ndarray | None = None) -> Rolled:
+        own = self.quantiles if quantiles is None else {**self.quantiles, name: quantiles}
+        return replace(self, forecasts={**self.forecasts, name: forecasts}, quantiles=own)
 
 
 @dataclass(frozen=True)
 class Contest:
-    """Who won, per subject, on the back-test days."""
+    """How the models did on the back-test days, per subject, and which is published."""
 
-    keeps_model: np.ndarray
-    model_mae: np.ndarray
-    naive_mae: np.ndarray
+    chosen: np.ndarray
+    """Names of models [subjects]."""
+    errors: Mapping[str, np.ndarray]
+    """Mean absolute error by model, the naive first [subjects], kW; NaN where it cannot be made."""
     backtest_days: int
-    keeps_ensemble: np.ndarray
-    """Where it does, ``keeps_model`` is False."""
-    ensemble_mae: np.ndarray
-    """NaN where there is none."""
 
-    def for_all(self, subjects: int) -> Contest:
-        """A verdict over a whole group, for each of its subjects."""
-        each = (
-            np.repeat(one, subjects) for one in (self.keeps_model, self.model_mae, self.naive_mae, self.keeps_ensemble, self.ensemble_mae)
-        )
-        keeps_model, model_mae, naive_mae, keeps_ensemble, ensemble_mae = each
-        return Contest(keeps_model, model_mae, naive_mae, self.backtest_days, keeps_ensemble, ensemble_mae)
+    def error_of_chosen(self) -> np.ndarray:
+        """What the published model missed; where that is the naive, what the best of the others did."""
+        naive, *others = self.errors
+        best = np.fmin.reduce([self.errors[name] for name in others]) if others else self.errors[naive]
+        made = best.copy()
+        for name in others:
+            made = np.where(self.chosen == name, self.errors[name], made)
+        return made
+
+    def beats_naive(self) -> np.ndarray:
+        return self.chosen != next(iter(self.errors))
 
 
 def roll(
-    grid: DayGrid, power: np.ndarray, weather: WeatherCubes | None, recipe: Recipe, naive: Naive, rating: np.ndarray | None = None
+    grid: DayGrid, power: np.ndarray, weather: WeatherCubes | None, recipe: Recipe, naive: str, rating: np.ndarray | None = None
 ) -> list[Rolled]:
-    """The forecast of every lead and its back-test, each day from what was known at its own issue time."""
+    """The like-day model's and a naive's (one of NAIVES) forecast of every lead and its back-test, each day from what was known at its
+    own issue time.
+    """
     made = []
     for lead in range(1, len(grid.days) - grid.known + 1):
         horizon = grid.known - 1 + lead
         first = max(lead, horizon - lead - backtest_days(grid) + 1)
         targets = np.array([*range(first, grid.known), horizon])
         plan = design(grid, power, weather, lead, recipe, rating)
-        simple = np.stack([naive(power, int(target), lead) for target in targets], axis=1)
+        simple = np.stack([NAIVES[naive](power, int(target), lead) for target in targets], axis=1)
         model = rolling_predictions(plan, power, lead, targets)
-        made.append(Rolled(lead, targets, model, simple, plan.level[:, targets]))
+        made.append(Rolled(lead, targets, plan.level[:, targets], {naive: simple, CALENDAR_WEATHER: model}, {}))
     return made
 
 
@@ -98,46 +106,43 @@ def errors_of(rolled: Rolled, forecast: np.ndarray, power: np.ndarray) -> np.nda
 
 
 def contest(grid: DayGrid, power: np.ndarray, rolls: list[Rolled]) -> Contest:
-    """Compares mean absolute errors over the hours up to the study day, of all back-test days; without enough of them the naive stays."""
-    issue_slot = grid.clock.issue_hour * 60 // grid.clock.interval_minutes
+    """Compares mean absolute errors over the hours up to the study day, of all back-test days; without enough of them the naive stays.
 
-    def mean_error(forecasts_of: Callable[[Rolled], np.ndarray | None]) -> np.ndarray:
-        made = [(one, forecasts_of(one)) for one in rolls if one.lead <= grid.clock.study_day_offset]
-        errors = [
-            errors_of(one, forecasts, power)[..., issue_slot if one.lead == 1 else 0 :].reshape(len(power), -1)
-            for one, forecasts in made
-            if forecasts is not None
-        ]
-        return _mean_absolute(np.concatenate(errors, 1)) if errors else np.full(len(power), np.nan)
-
-    model, naive, ensemble = mean_error(lambda one: one.model), mean_error(lambda one: one.naive), mean_error(lambda one: one.ensemble)
+    A subject's models are judged on the hours for which all of them have a forecast; of equal ones the first stays.
+    """
+    issue_slot, names = grid.clock.issue_hour * 60 // grid.clock.interval_minutes, list(rolls[0].forecasts)
+    judged = [one for one in rolls if one.lead <= grid.clock.study_day_offset]
+    missed = np.stack([
+        np.concatenate([errors_of(one, one.forecasts[name], power)[..., issue_slot if one.lead == 1 else 0 :].reshape(len(power), -1)
+                        for one in judged], axis=1)
+        for name in names
+    ])  # fmt: skip
+    known = np.isfinite(missed)
+    there = known.any(axis=2)
+    common = (known | ~there[..., None]).all(axis=0)
+    count = common.sum(axis=1)
+    sums = np.where(common & known, np.abs(missed), 0.0).sum(axis=2)
+    errors = np.where(there & (count > 0), sums / np.where(count, count, 1), np.nan)
     days = grid.known - TRAINING_DAYS
-    enough = days >= MINIMUM_BACKTEST_DAYS
-    best = np.fmin(model, naive)
-    keeps_ensemble = (ensemble < best) & enough
-    return Contest((model < naive) & enough & ~keeps_ensemble, model, naive, min(BACKTEST_DAYS, max(days, 0)), keeps_ensemble, ensemble)
+    best = np.argmin(np.where(np.isnan(errors), np.inf, errors), axis=0) if days >= MINIMUM_BACKTEST_DAYS else np.zeros(len(power), int)
+    return Contest(np.array(names)[best], dict(zip(names, errors, strict=True)), min(BACKTEST_DAYS, max(days, 0)))
 
 
-def _mean_absolute(errors: np.ndarray) -> np.ndarray:
-    good = np.isfinite(errors)
-    return np.where(good, np.abs(errors), 0.0).sum(1) / np.where(good.any(1), good.sum(1), np.nan)
-
-
-def published(grid: DayGrid, power: np.ndarray, rolls: list[Rolled], contest: Contest) -> tuple[np.ndarray, np.ndarray]:
-    """Mean [subjects, intervals] and quantiles [levels, subjects, intervals] of the horizon, kW."""
+def published(grid: DayGrid, power: np.ndarray, rolls: list[Rolled], models: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [subjects, intervals] and quantiles [levels, subjects, intervals] of the horizon by each subject's model, kW."""
     day, slot = grid.positions(grid.horizon)
     mean = np.full((len(power), len(day)), np.nan)
     bands = np.full((len(QUANTILES), len(power), len(day)), np.nan)
     hour = slot * 24 // grid.slots
     for one in rolls:
-        chosen = one.chosen(contest)
+        chosen = one.chosen(models)
         here = np.flatnonzero(day == one.targets[-1])
         mean[:, here] = chosen[:, -1][:, slot[here]]
         spread = spread_of(one, chosen, power, QUANTILES)
         bands[:, :, here] = mean[:, here] + spread[:, :, hour[here]]
-        if one.ensemble_quantiles is not None:
-            own = one.ensemble_quantiles[:, :, slot[here]]
-            bands[:, :, here] = np.where(contest.keeps_ensemble[None, :, None] & np.isfinite(own), own, bands[:, :, here])
+        for name, quantiles in one.quantiles.items():
+            own, theirs = quantiles[:, :, slot[here]], (np.asarray(models) == name)[None, :, None]
+            bands[:, :, here] = np.where(theirs & np.isfinite(own), own, bands[:, :, here])
     return mean, np.maximum.accumulate(bands, axis=0)
 
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
 
 from grid_assets.forecasting import champion
-from grid_assets.forecasting.champion import CALENDAR_WEATHER, ENSEMBLE, TRAINING_DAYS
+from grid_assets.forecasting.champion import CALENDAR_WEATHER, ENSEMBLE, PARENTS_SHARE, TRAINING_DAYS, WEEKLY_NAIVE
 from grid_assets.forecasting.day_cubes import DayGrid, NoHistoryError, WeatherCubes, day_grid, first_day, known_cube, load_kw, weather_cubes
 from grid_assets.forecasting.ensemble.candidates import candidates
 from grid_assets.forecasting.ensemble.node_models import MINIMUM_TRAINING_DAYS, Fitted, NodeHistory
 from grid_assets.forecasting.ensemble.trees import unavailable
-from grid_assets.forecasting.like_days import DEMAND, weekly_naive
+from grid_assets.forecasting.like_days import DEMAND
 from grid_assets.forecasting.odd_input import remarks
-from grid_assets.forecasting.promotions import WEEKLY_NAIVE, held
+from grid_assets.forecasting.parents_share import with_parents_shares
+from grid_assets.forecasting.promotions import held
 from grid_assets.foundation.calendar import SiteCalendar
 
 LONGEST_HISTORY = 400
@@ -51,8 +52,7 @@ class RolledDemand:
     messages: tuple[str, ...]
 
     def model_names(self) -> list[str]:
-        both = zip(self.verdict.keeps_ensemble, self.verdict.keeps_model, strict=True)
-        return [ENSEMBLE if ensemble else CALENDAR_WEATHER if keeps else WEEKLY_NAIVE for ensemble, keeps in both]
+        return [str(name) for name in self.verdict.chosen]
 
     def versions(self, *more: np.ndarray) -> list[str]:
         """Each node's model_version; ``more``: what else its forecast was made from."""
@@ -73,6 +73,7 @@ def forecast_demand(
     recent_days: int = LONGEST_HISTORY,
     fitted_of: Callable[[str, NodeHistory, Sequence[int]], Fitted] | None = None,
     champions: Mapping[str, str] | None = None,
+    parents: Mapping[str, str | None] | None = None,
     refits: Mapping[str, Sequence[date]] | None = None,
 ) -> ForecastMade:
     """Forecasts each node from the issue time of ``day`` to the end of its horizon.
@@ -82,19 +83,19 @@ def forecast_demand(
     the issue time): nothing later is looked at, nor anything after ``day``. ``region``: of the country, for its holidays.
     ``recent_days``: how many of the days the like-day model looks at; the ensemble looks at all, up to five years.
     ``fitted_of``: where the ensemble's models of a node are kept; None: they are fitted anew. ``champions``: each node's model of the
-    run before, which stays until it is clearly beaten; ``refits``: the days from which on a node's ensemble is fitted anew. Returns rows of
+    run before, which stays until it is clearly beaten; ``parents``: node -> the node above, of whose forecast it may be a share; ``refits``: the days from which on a node's ensemble is fitted anew. Returns rows of
     forecasting/demand_forecasts and forecasting/models. Raises NoHistoryError when no node has a known value.
     """
     rolled = roll_demand(
         node_loads, features, nodes, clock, day, country=country, region=region, known_until=known_until, recent_days=recent_days,
-        fitted_of=fitted_of, champions=champions, refits=refits,
+        fitted_of=fitted_of, champions=champions, parents=parents, refits=refits,
     )  # fmt: skip
     return published(rolled)
 
 
 def published(rolled: RolledDemand) -> ForecastMade:
     """The winners' forecasts as rows, and why they won."""
-    mean, bands = champion.published(rolled.grid, rolled.power, rolled.rolls, rolled.verdict)
+    mean, bands = champion.published(rolled.grid, rolled.power, rolled.rolls, rolled.verdict.chosen)
     model, versions = rolled.model_names(), rolled.versions()
     forecasts = champion.forecast_rows(rolled.grid, "node_id", rolled.nodes, mean, bands, model, versions)
     models = model_rows(rolled.grid, rolled.nodes, model, versions, rolled.verdict)
@@ -114,6 +115,7 @@ def roll_demand(
     recent_days: int = LONGEST_HISTORY,
     fitted_of: Callable[[str, NodeHistory, Sequence[int]], Fitted] | None = None,
     champions: Mapping[str, str] | None = None,
+    parents: Mapping[str, str | None] | None = None,
     refits: Mapping[str, Sequence[date]] | None = None,
 ) -> RolledDemand:
     """What ``forecast_demand`` publishes from; its arguments and errors."""
@@ -131,20 +133,18 @@ def roll_demand(
     kept = [node for node, has in zip(nodes, known, strict=True) if has]
     recent = power[known][:, -len(grid.days) :]
     weather = weather_cubes(grid, features, until)
-    rolls = champion.roll(grid, recent, weather, DEMAND, weekly_naive)
+    rolls = champion.roll(grid, recent, weather, DEMAND, WEEKLY_NAIVE)
     before = len(whole.days) - len(grid.days)
     found = candidates(
         whole, kept, power[known], features, until, {one.lead: one.targets + before for one in rolls},
         country=country, region=region, fitted_of=fitted_of, refits=refits,
     )  # fmt: skip
-    rolls = (
-        [replace(one, ensemble=own.mean, ensemble_quantiles=own.quantiles) for one, own in zip(rolls, found, strict=True)]
-        if found
-        else rolls
-    )
-    verdict = champion.contest(grid, recent, rolls)
-    if champions:
-        verdict = held(verdict, [champions.get(node) for node in kept])
+    if found:
+        rolls = [one.with_model(ENSEMBLE, own.mean, own.quantiles) for one, own in zip(rolls, found, strict=True)]
+    rolls, verdict = with_parents_shares(
+        grid, recent, rolls, [kept.index(parent) if (parent := (parents or {}).get(node)) in kept else -1 for node in kept],
+        lambda made: held(champion.contest(grid, recent, made), [(champions or {}).get(node) for node in kept]),
+    )  # fmt: skip
     odd = remarks(node_loads, features, grid, kept, recent, until, country=country, region=region)
     return RolledDemand(grid, kept, recent, weather, rolls, verdict, (*_messages(whole, nodes, known), *odd))
 
@@ -158,11 +158,10 @@ def model_rows(grid: DayGrid, subjects: Sequence[str], model: list[str], version
             "model_version": versions,
             "trained_from_utc": pd.Timestamp(grid.clock.midnight(grid.days[0])),
             "trained_to_utc": pd.Timestamp(grid.clock.bounds(grid.day)[1]),
-            "backtest_mae_kw": np.where(verdict.keeps_ensemble, verdict.ensemble_mae, verdict.model_mae),
-            "naive_mae_kw": verdict.naive_mae,
-            "ensemble_mae_kw": verdict.ensemble_mae,
-            "calendar_weather_mae_kw": verdict.model_mae,
-            "beats_naive": verdict.keeps_model | verdict.keeps_ensemble,
+            "backtest_mae_kw": verdict.error_of_chosen(),
+            "naive_mae_kw": next(iter(verdict.errors.values())),
+            **{f"{name}_mae_kw": verdict.errors.get(name, np.nan) for name in (ENSEMBLE, CALENDAR_WEATHER, PARENTS_SHARE)},
+            "beats_naive": verdict.beats_naive(),
         }
     )
 

@@ -21,7 +21,7 @@ from grid_assets.forecasting.ensemble.candidates import at_interval
 from grid_assets.forecasting.ensemble.forecasts import forecast
 from grid_assets.forecasting.ensemble.histories import TEMPERATURE, node_history
 from grid_assets.forecasting.ensemble.node_models import MINIMUM_TRAINING_DAYS
-from grid_assets.forecasting.like_days import DEMAND, weekly_naive
+from grid_assets.forecasting.like_days import DEMAND
 from grid_assets.forecasting.odd_input import absurd_weather, unknown_country
 from grid_assets.forecasting.regular_series import interval_of
 from grid_assets.foundation.calendar import SiteCalendar
@@ -90,11 +90,11 @@ class CalendarWeatherForecaster(BaseForecaster):
         grid = self._grid(ahead)
         power = self._known(grid)
         weather = self._weather(grid, X)
-        rolls = champion.roll(grid, power, weather, DEMAND, weekly_naive)
+        rolls = champion.roll(grid, power, weather, DEMAND, champion.WEEKLY_NAIVE)
         day, slot = grid.positions(asked)
         mean, bands = np.full(len(asked), np.nan), np.full((len(levels), len(asked)), np.nan)
         for one in rolls:
-            chosen = one.naive if self.naive else one.model
+            chosen = one.forecasts[champion.WEEKLY_NAIVE if self.naive else champion.CALENDAR_WEATHER]
             here = np.flatnonzero(day == one.targets[-1])
             mean[here] = chosen[0, -1, slot[here]]
             if len(levels):

@@ -40,6 +40,16 @@ def with_day(lake: Lake, table: Table, days: Sequence[date]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else table.empty().to_pandas().assign(day=[])
 
 
+def brought_up_to_date(features: pd.DataFrame, under_way: pd.DataFrame, day: date) -> pd.DataFrame:
+    """``with_day`` features whose forecast of the run of ``day`` is the one of an instant in the course of the day after it; its own
+    where there is none.
+    """
+    if under_way.empty:
+        return features
+    kept = features[~((features["day"] == day) & (features["basis"] == "forecast"))]
+    return pd.concat([kept, under_way.assign(day=day)], ignore_index=True)
+
+
 def champions_before(lake: Lake, models: Table, day: date) -> dict[str, str]:
     """Each node's model in the newest run of the week before ``day``; none where there was none."""
     for back in range(1, 8):
@@ -78,11 +88,17 @@ def meter_week(
     columns, coded = ["meter_id", "start_utc", "energy_kwh", "quality"], ("meter_id", "quality")
     parts = [(one, lake.read_between(readings, one, None, None, columns, coded)) for one in days]
     load = week.hourly_loads(parts, pd.Index(meters["meter_id"]), site.clock)
-    chosen = lake.read(models, day, columns=["subject_id", "backtest_mae_kw"]).set_index("subject_id")["backtest_mae_kw"]
+    chosen = lake.read(models, day, columns=["subject_id", "backtest_mae_kw", "naive_mae_kw", "beats_naive"]).set_index("subject_id")
+    missed = chosen["backtest_mae_kw"].where(chosen["beats_naive"].astype(bool), chosen["naive_mae_kw"])
     return week.coherent_week(
-        load, meters, nodes, lake.read(forecasts, day), chosen, week.hourly_temperature(features, site.clock, day, days), site.clock, day,
+        load, meters, nodes, lake.read(forecasts, day), missed, week.hourly_temperature(features, site.clock, day, days), site.clock, day,
         country=site.country, seed=site.seed,
     )  # fmt: skip
+
+
+def parents_of(nodes: pd.DataFrame) -> dict[str, str | None]:
+    """Node -> the node above, from rows of the register of nodes."""
+    return dict(zip(nodes["node_id"], nodes["parent_id"].where(nodes["parent_id"].notna(), None), strict=True))
 
 
 def node_tree(lake: Lake, clock: SiteCalendar, day: date, tables: tuple[Table, Table]) -> tuple[dict[str, str | None], set[str]]:
@@ -90,5 +106,4 @@ def node_tree(lake: Lake, clock: SiteCalendar, day: date, tables: tuple[Table, T
     nodes, register = (lake.read(table) for table in tables)
     start, end = (pd.Timestamp(one) for one in clock.bounds(day))
     meters = in_force(register, start, end)
-    parents = dict(zip(nodes["node_id"], nodes["parent_id"].where(nodes["parent_id"].notna(), None), strict=True))
-    return parents, set(meters.loc[meters["kind"] == "load", "node_id"])
+    return parents_of(nodes), set(meters.loc[meters["kind"] == "load", "node_id"])

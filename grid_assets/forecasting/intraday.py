@@ -43,10 +43,11 @@ class Reissued:
     missed: frozenset[str]
 
 
-def reissue(morning: RolledDemand, loads: pd.DataFrame, until: datetime) -> Reissued:
+def reissue(morning: RolledDemand, loads: pd.DataFrame, until: datetime, published: pd.DataFrame | None = None) -> Reissued:
     """The forecast of all nodes from ``until`` to the end of the horizon, given what was known then.
 
-    ``morning``: what the morning's forecast was made from. ``loads``: node_id, start_utc, kw of the days since, as they were
+    ``morning``: what the morning's forecast was made from, with the weather as it is forecast by now. ``published``: the morning's
+    forecast as it was issued, which a miss is told by; None or empty: as ``morning`` has it. ``loads``: node_id, start_utc, kw of the days since, as they were
     known at ``until``; what lies after it is not looked at. Nodes of which nothing is known since keep the morning's forecast.
     Raises ValueError where ``until`` lies before the issue time or after the horizon.
     """
@@ -57,11 +58,12 @@ def reissue(morning: RolledDemand, loads: pd.DataFrame, until: datetime) -> Reis
         raise ValueError(f"{now.isoformat()} is not between the issue time {start.isoformat()} and the horizon's end {end.isoformat()}")
     known = loads[loads["start_utc"] + grid.clock.interval <= now]
     since = _since(morning, known)
-    mean, bands = champion.published(grid, morning.power, morning.rolls, morning.verdict)
+    mean, bands = champion.published(grid, morning.power, morning.rolls, morning.verdict.chosen)
     frame = champion.forecast_rows(
         grid, "node_id", morning.nodes, mean, bands, morning.model_names(), morning.versions(np.nan_to_num(since, nan=-1.0))
     )
-    missed = _missed(frame, known, now, grid.clock.interval)
+    issued = frame if published is None or published.empty else published
+    missed = _missed(issued, known, now, grid.clock.interval)
     day, slot = grid.positions(grid.horizon)
     place = (day - grid.known) * grid.slots + slot
     correction, narrowing = _corrections(morning, since)
@@ -91,7 +93,7 @@ def _corrections(morning: RolledDemand, since: np.ndarray) -> tuple[np.ndarray, 
     slots = morning.grid.slots
     shift, width = np.zeros(since.shape), np.ones(since.shape)
     errors, level = past_errors(morning)
-    coming = np.stack([one.chosen(morning.verdict)[:, -1] for one in morning.rolls], axis=1).reshape(since.shape)
+    coming = np.stack([one.chosen(morning.verdict.chosen)[:, -1] for one in morning.rolls], axis=1).reshape(since.shape)
     now_error = (since - coming) / level[:, -1:]
     for node, past in enumerate(errors):
         told_by = _told_by(np.isfinite(now_error[node]), slots // HOURS)

@@ -19,6 +19,6 @@ def past_errors(rolled: RolledDemand) -> tuple[np.ndarray, np.ndarray]:
     for n, one in enumerate(rolled.rolls):
         at = one.targets[:-1] - one.lead
         here = np.isin(at, issues)
-        missed = champion.errors_of(one, one.chosen(rolled.verdict), power) / one.level[:, :-1, None]
+        missed = champion.errors_of(one, one.chosen(rolled.verdict.chosen), power) / one.level[:, :-1, None]
         made[:, np.searchsorted(issues, at[here]), n] = missed[:, here]
     return made.reshape(len(power), len(issues), -1), first.level

@@ -9,11 +9,9 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from grid_assets.forecasting.champion import CALENDAR_WEATHER, ENSEMBLE, Contest
+from grid_assets.forecasting.champion import WEEKLY_NAIVE, Contest
 from grid_assets.forecasting.tables import PROMOTIONS
 
-WEEKLY_NAIVE = "weekly_naive"
-LADDER = (WEEKLY_NAIVE, CALENDAR_WEATHER, ENSEMBLE)
 MARGIN = 0.02
 """A challenger must have missed by so much less than the model in use: two models that are as good do not take turns."""
 
@@ -23,14 +21,13 @@ def held(verdict: Contest, champions: Sequence[str | None]) -> Contest:
 
     ``champions``: each subject's model of the run before, None where there is none.
     """
-    errors = np.stack([verdict.naive_mae, verdict.model_mae, verdict.ensemble_mae])
+    names, errors = list(verdict.errors), np.stack(list(verdict.errors.values()))
     subjects = np.arange(errors.shape[1])
-    best = np.where(verdict.keeps_ensemble, 2, np.where(verdict.keeps_model, 1, 0))
-    before = np.array([LADDER.index(name) if name in LADDER else -1 for name in champions])
+    best = np.array([names.index(name) for name in verdict.chosen], int)
+    before = np.array([names.index(name) if name in names else -1 for name in champions], int)
     with np.errstate(invalid="ignore"):
         stays = (before >= 0) & (errors[best, subjects] > (1 - MARGIN) * errors[before, subjects])
-    chosen = np.where(stays, before, best)
-    return replace(verdict, keeps_model=chosen == 1, keeps_ensemble=chosen == 2)
+    return replace(verdict, chosen=np.array(names)[np.where(stays, before, best)])
 
 
 def promotions(models: pd.DataFrame, before: Mapping[str, str], decided: datetime) -> pd.DataFrame:
@@ -43,8 +40,7 @@ def promotions(models: pd.DataFrame, before: Mapping[str, str], decided: datetim
         earlier = before.get(str(one.subject_id))
         if earlier == one.model:
             continue
-        errors = {WEEKLY_NAIVE: one.naive_mae_kw, CALENDAR_WEATHER: one.calendar_weather_mae_kw, ENSEMBLE: one.ensemble_mae_kw}
-        now, then = errors[str(one.model)], errors.get(str(earlier), np.nan)
+        now, then = (_error_of(one, name) for name in (str(one.model), str(earlier)))
         rows.append(
             {
                 "subject_id": one.subject_id, "decided_utc": pd.Timestamp(decided), "from_model": earlier, "to_model": one.model,
@@ -53,6 +49,10 @@ def promotions(models: pd.DataFrame, before: Mapping[str, str], decided: datetim
             }
         )  # fmt: skip
     return pd.DataFrame(rows, columns=PROMOTIONS.columns)
+
+
+def _error_of(row, model: str) -> float:
+    return float(getattr(row, "naive_mae_kw" if model == WEEKLY_NAIVE else f"{model}_mae_kw", np.nan))
 
 
 def _why(earlier: str | None, model: str, then: float, now: float) -> str:

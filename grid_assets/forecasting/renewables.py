@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 
 from grid_assets.forecasting import champion
-from grid_assets.forecasting.champion import CALENDAR_WEATHER
+from grid_assets.forecasting.champion import PERSISTENCE
 from grid_assets.forecasting.day_cubes import DayGrid, NoHistoryError, WeatherCubes, day_grid, first_day, known_cube, weather_cubes
 from grid_assets.forecasting.demand import LONGEST_HISTORY, ForecastMade, model_rows
-from grid_assets.forecasting.like_days import PERSISTENT, PV, WIND, Recipe, daily_naive
+from grid_assets.forecasting.like_days import PERSISTENT, PV, WIND, Recipe
 from grid_assets.forecasting.tables import QUANTILE_COLUMNS, RENEWABLE_FORECASTS, RENEWABLE_MODELS
 from grid_assets.foundation.calendar import SiteCalendar
 
-PERSISTENCE = "persistence"
 RECIPES: dict[str, Recipe] = {"pv": PV, "wind": WIND}
 SUN_BELOW_HORIZON_DEGREE = -3.0
 """Below this, at the middle of an interval, no part of a quarter or half hour sees the sun."""
@@ -67,14 +66,14 @@ def forecast_renewables(
 
 def _kind(grid: DayGrid, kind: str, plants: pd.DataFrame, power: np.ndarray, weather: WeatherCubes | None) -> ForecastMade:
     rating = plants["rating_kw"].to_numpy(float)
-    rolls = champion.roll(grid, power, weather, RECIPES.get(kind, PERSISTENT), daily_naive, rating)
+    rolls = champion.roll(grid, power, weather, RECIPES.get(kind, PERSISTENT), PERSISTENCE, rating)
     verdict = _verdict_of_kind(champion.contest(grid, power, rolls))
-    mean, bands = champion.published(grid, power, rolls, verdict.for_all(len(plants)))
+    model = str(verdict.chosen[0])
+    mean, bands = champion.published(grid, power, rolls, [model] * len(plants))
     mean, bands = _possible(mean, rating), _possible(bands, rating)
     if kind == "pv":
         lit = _daylight(grid, power, weather)
         mean, bands = mean * lit, bands * lit
-    model = CALENDAR_WEATHER if verdict.keeps_model[0] else PERSISTENCE
     version = champion.model_version(grid, f"{kind} {model}", power, champion.weather_digest(weather))
     names = plants["plant_id"].tolist()
     forecasts = champion.forecast_rows(grid, "plant_id", names, mean, bands, [model] * len(names), [version] * len(names))
@@ -83,9 +82,10 @@ def _kind(grid: DayGrid, kind: str, plants: pd.DataFrame, power: np.ndarray, wea
 
 def _verdict_of_kind(contest: champion.Contest) -> champion.Contest:
     """One choice for all plants of a kind: by the sum of their errors."""
-    model, naive = np.array([np.nansum(contest.model_mae)]), np.array([np.nansum(contest.naive_mae)])
+    errors = {name: np.array([np.nansum(each)]) for name, each in contest.errors.items()}
     enough = contest.backtest_days >= champion.MINIMUM_BACKTEST_DAYS
-    return champion.Contest((model < naive) & enough, model, naive, contest.backtest_days, np.array([False]), np.array([np.nan]))
+    best = min(errors, key=lambda name: errors[name][0]) if enough else next(iter(errors))
+    return champion.Contest(np.array([best]), errors, contest.backtest_days)
 
 
 def _possible(power: np.ndarray, rating: np.ndarray) -> np.ndarray:

@@ -16,7 +16,8 @@ _FORECAST = (
         for name, q in zip(QUANTILE_COLUMNS, QUANTILES, strict=True)
     ),
     text(
-        "model", "ensemble, calendar_weather, weekly_naive or (plants) persistence: the one that did best on the days before the issue time"
+        "model",
+        "ensemble, calendar_weather, parents_share, weekly_naive or (plants) persistence: the one that did best on the days before the issue time",
     ),
     text("model_version", "hash of the configuration, the training data and the library versions"),
     text("readings_version", "hash of the node loads as they were known then, or of the days of readings, that it was made from"),
@@ -133,7 +134,7 @@ DRIFT = Table(
 )  # fmt: skip
 
 _CHOICE = (
-    text("model", "the model chosen: ensemble, calendar_weather, weekly_naive or (plants) persistence"),
+    text("model", "the model chosen: ensemble, calendar_weather, parents_share, weekly_naive or (plants) persistence"),
     text("model_version", "hash of the configuration, the training data and the library versions"),
     instant("trained_from_utc", "first instant of the training data"),
     instant("trained_to_utc", "end of the training data"),
@@ -141,6 +142,7 @@ _CHOICE = (
     number("naive_mae_kw", "the same of the naive", nullable=True),
     number("ensemble_mae_kw", "the same of the ensemble; empty: less than a year of history", nullable=True),
     number("calendar_weather_mae_kw", "the same of the like-day model", nullable=True),
+    number("parents_share_mae_kw", "the same of the node's share of its parent's forecast; empty: it has no parent", nullable=True),
     flag("beats_naive", "whether the model was kept"),
     text("readings_version", "hash of the node loads as they were known then, or of the days of readings, that it was trained on"),
 )  # fmt: skip

@@ -124,6 +124,7 @@ def test_an_issue_in_the_course_of_the_day_is_one_of_the_last_mornings_run(site_
     asked = jobs.reissue_at(site, instant)
     assert asked.partition_key == day.isoformat()
     assert asked.run_config["ops"]["metering__loads_under_way"]["config"]["until"] == instant.isoformat()
+    assert asked.run_config["ops"]["weather__features_under_way"]["config"]["until"] == instant.isoformat()
     assert isinstance(jobs.reissue_at(site, datetime(1999, 1, 1, tzinfo=site.zone)), dg.SkipReason)
 
 

@@ -38,7 +38,11 @@ def test_every_declared_table_was_made(demo: Ran):
     from grid_assets.definitions import public_tables
 
     never_alone = {"foundation/check_results", "metering/landed_rows", "demand_response/drafted_events"}
-    never_alone |= {"metering/loads_under_way", "forecasting/intraday_forecasts"}  # made in the course of a day, when asked
+    never_alone |= {
+        "metering/loads_under_way",
+        "weather/features_under_way",
+        "forecasting/intraday_forecasts",
+    }  # made in the course of a day, when asked
     absent = {str(table) for table in public_tables(demo.site) if not demo.lake.partitions(table)} - never_alone
     assert not absent
 

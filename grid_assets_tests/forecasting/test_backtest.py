@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from grid_assets.figures.backtests import error_map
-from grid_assets.forecasting.backtest import NothingToTest, backtest, largest_node, summary, worst_days
+from grid_assets.forecasting.backtest import NothingToTest, backtest, drift_alarms, largest_node, summary, worst_days
 from grid_assets.forecasting.demand import forecast_demand
+from grid_assets.forecasting.drift import drift
 from grid_assets.forecasting.known_loads import with_ends
 from grid_assets_tests.forecasting import worlds
 
@@ -105,3 +106,27 @@ def test_the_map_of_errors_is_a_picture(found, tmp_path: Path):
     png = error_map(found.compared, "system", "Europe/Berlin", "A made system")
     assert png.startswith(b"\x89PNG")
     assert len(png) > 10_000
+
+
+def test_a_change_of_the_load_raises_an_alarm_and_has_the_models_fitted_anew_as_live(tmp_path: Path):
+    """More than a year of one node, whose days take another shape on the first of May: the ensemble is fitted on the first of a month only."""
+    begin, change, last = date(2015, 3, 1), date(2016, 5, 2), date(2016, 5, 9)
+    first = change - timedelta(days=37)
+    loads, features = worlds.node_loads(CLOCK, begin, last, ("system",)), worlds.features(CLOCK, begin, last)
+    changed = (loads["start_utc"] >= pd.Timestamp(CLOCK.midnight(change))) & CLOCK.local(pd.DatetimeIndex(loads["start_utc"])).hour.isin(
+        range(8, 20)
+    )
+    loads["energy_kwh"] *= np.where(changed, 0.8, 1.0)
+    found = run_of(loads, features, ["system"], first, last, models=tmp_path)
+    assert set(found.scores["model"]) == {"ensemble"}
+    asked = found.drift[found.drift["retrain"]]
+    assert len(asked) == 1  # the next fortnight rests
+    day = asked["day"].iloc[0]
+    assert change <= day <= change + timedelta(days=3)
+    assert asked["alarm"].iloc[0] == "level_down"
+    assert drift_alarms(found) == [f"{day} system: {asked['evidence'].iloc[0]}; its models were fitted anew"]
+    # what live drift would have said of these scores
+    live = drift(found.scores, day, {})
+    assert live["evidence"].iloc[0] == asked["evidence"].iloc[0]
+    fitted = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert any((day + timedelta(days=1)).isoformat() in name for name in fitted), sorted(fitted)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grid_assets.forecasting import faults
+from grid_assets.forecasting import faults, inputs
 from grid_assets.forecasting.day_cubes import load_kw
 from grid_assets.forecasting.demand import RolledDemand, forecast_demand, roll_demand
 from grid_assets.forecasting.intraday import reissue
@@ -101,6 +101,31 @@ def test_a_bad_miss_is_told_of_its_node_only():
     fine = pd.concat([quiet[quiet["node_id"] == "system"], broken[broken["node_id"] == "a"]])
     made = reissue(morning(), fine, NOON + timedelta(hours=2))
     assert made.missed == {"a"}
+
+
+def test_weather_that_was_forecast_since_the_morning_moves_the_coming_hours():
+    loads, features = world(), worlds.features(CLOCK, FIRST, DAY)
+    known = loads[loads["start_utc"] < pd.Timestamp(CLOCK.bounds(DAY)[1])]
+    of_run = features[(features["day"] == DAY) & (features["basis"] == "forecast")]
+    degrees = [name for name in features if name.startswith("temperature")]
+    colder = of_run.drop(columns="day").assign(**{name: of_run[name] - 4.0 for name in degrees})
+
+    def issued(weather: pd.DataFrame) -> pd.DataFrame:
+        rolled = roll_demand(known, weather, NODES, CLOCK, DAY, country="DE")
+        return reissue(rolled, since(loads).iloc[:0], NOON).forecasts
+
+    morning_weather, newest = issued(features), issued(inputs.brought_up_to_date(features, colder, DAY))
+    assert (newest["mean_kw"] / morning_weather["mean_kw"] - 1)[:24].mean() > 0.02  # electric heating
+    same = inputs.brought_up_to_date(features, colder.iloc[:0], DAY)
+    pd.testing.assert_frame_equal(issued(same), morning_weather)
+
+
+def test_a_miss_is_told_by_the_forecast_that_was_issued():
+    truth, before = since(world()), first_forecast()
+    low, high = before.assign(p05_kw=1e6, p95_kw=2e6), before.assign(p05_kw=-1e6, p95_kw=1e6)
+    assert reissue(morning(), truth, NOON, low).missed == {"system", "a"}
+    assert not reissue(morning(), truth, NOON, high).missed
+    assert reissue(morning(), truth, NOON, before.iloc[:0]).missed == reissue(morning(), truth, NOON).missed
 
 
 def test_a_history_too_short_to_learn_from_corrects_nothing():

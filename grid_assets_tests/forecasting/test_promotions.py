@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from grid_assets.forecasting.champion import Contest
 from grid_assets.forecasting.demand import forecast_demand
-from grid_assets.forecasting.promotions import LADDER, MARGIN, held, promotions
+from grid_assets.forecasting.promotions import MARGIN, held, promotions
 from grid_assets.forecasting.tables import PROMOTIONS
 from grid_assets_tests.forecasting import worlds
 
@@ -20,14 +20,16 @@ ISSUED = datetime(2016, 5, 26, 7, tzinfo=UTC)
 ERROR = st.floats(0.1, 100.0) | st.just(float("nan"))
 
 
-def verdict(naive: float, model: float, ensemble: float) -> Contest:
-    best = np.nanargmin([naive, model, ensemble]) if np.isfinite([naive, model, ensemble]).any() else 0
-    made = [np.array([one]) for one in (best == 1, model, naive, best == 2, ensemble)]
-    return Contest(made[0], made[1], made[2], 28, made[3], made[4])
+LADDER = ("weekly_naive", "calendar_weather", "ensemble")
+
+
+def verdict(*errors: float) -> Contest:
+    best = np.nanargmin(errors) if np.isfinite(errors).any() else 0
+    return Contest(np.array([LADDER[best]]), {name: np.array([one]) for name, one in zip(LADDER, errors, strict=True)}, 28)
 
 
 def chosen(made: Contest) -> str:
-    return LADDER[2 if made.keeps_ensemble[0] else 1 if made.keeps_model[0] else 0]
+    return str(made.chosen[0])
 
 
 @pytest.mark.parametrize(

@@ -95,10 +95,13 @@ def coherent_week(
 
     ``load``: hourly_loads of ``meters`` (meter_id, node_id, net_metered) up to ``day``; ``nodes``: node_id, parent_id;
     ``forecasts``: rows of DEMAND_FORECASTS of the run; ``errors_kw``: each node's mean absolute error on the days forecast again.
-    Meters of which nothing is known take the mean of the others, and are named. Empty with fewer than 8 days.
+    Meters of which nothing is known take the mean of the others, and are named. Empty with fewer than 8 days, without any load
+    meter, and where nothing is known of any.
     """
+    if len(meters) and not np.isfinite(load).any():
+        load = load[:, :0]
     if load.shape[1] <= WEEK or not len(meters):
-        said = f"{load.shape[1]} days of readings of {len(meters)} load meters: too few for forecasts of single meters"
+        said = f"{load.shape[1]} days of known readings of {len(meters)} load meters: too few for forecasts of single meters"
         return CoherentWeek(METER_FORECASTS.empty().to_pandas(), COHERENT_FORECASTS.empty().to_pandas(), (said,))
     days = days_between(day - timedelta(days=load.shape[1] - 1), day + timedelta(days=HORIZON_DAYS))
     made = forecast_meters(load, day_kinds(days, country), temperature, seed)

@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from grid_assets.figures.forecasts import coherent_picture
-from grid_assets.forecasting import faults
+from grid_assets.forecasting import faults, inputs
 from grid_assets.forecasting.demand import forecast_demand
 from grid_assets.forecasting.meters.coherent_week import CoherentWeek, coherent_week, hourly_loads, hourly_temperature
-from grid_assets.forecasting.tables import COHERENT_FORECASTS, METER_FORECASTS
+from grid_assets.forecasting.tables import COHERENT_FORECASTS, DEMAND_FORECASTS, METER_FORECASTS, MODELS
 from grid_assets.foundation.calendar import days_between
+from grid_assets.foundation.lake import Lake
+from grid_assets.metering.tables import READINGS
 from grid_assets_tests.forecasting import worlds
 
 CLOCK = replace(worlds.clock_of(30), horizon_days=7)
@@ -106,8 +109,45 @@ def test_too_few_days_give_nothing_and_say_so():
     week = made(load()[:, -6:])
     assert week.meters.empty
     assert week.nodes.empty
-    assert "6 days of readings of 30 load meters" in week.messages[0]
+    assert "6 days of known readings of 30 load meters" in week.messages[0]
     assert faults.does_not_add_up(week.meters, week.nodes, pd.Series(dtype=object), NODES) == ""
+
+
+def test_readings_of_which_none_is_known_give_nothing_and_say_so():
+    week = made(np.full_like(load(), np.nan))
+    assert week.meters.empty
+    assert "0 days of known readings of 30 load meters" in week.messages[0]
+
+
+def test_a_site_without_load_meters_has_no_such_forecasts_and_no_error(tmp_path):
+    site = SimpleNamespace(clock=CLOCK, country="DE", seed=1)
+    features = worlds.features(replace(CLOCK, study_day_offset=7), DAYS[0], DAY)
+    week = inputs.meter_week(Lake(tmp_path), site, DAY, METERS.iloc[:0], NODES, (READINGS, DEMAND_FORECASTS, MODELS), features)
+    assert week.meters.empty
+    assert week.nodes.empty
+    assert "0 load meters" in week.messages[0]
+
+
+def test_a_node_counts_by_the_error_of_the_model_that_is_published(tmp_path):
+    """Where the naive is, by the naive's: the model that lost to it says nothing of the forecast."""
+    lake, site = Lake(tmp_path), SimpleNamespace(clock=CLOCK, country="DE", seed=1)
+    for day in DAYS:
+        rows = readings(day).to_pandas().assign(method=None, rule_failures=None, quality_code="3.0.0", error_kwh=None)
+        lake.write(READINGS, rows, day)
+    lake.write(DEMAND_FORECASTS, node_forecasts().assign(readings_version="made"), DAY)
+
+    def week_of(**errors) -> CoherentWeek:
+        row = {name: 0.4 for name in MODELS.columns if name.endswith("_kw")} | {"subject_id": "system", "model": "m", "model_version": "v"}
+        row |= {"trained_from_utc": pd.Timestamp(DAY, tz="UTC"), "trained_to_utc": pd.Timestamp(DAY, tz="UTC"), "readings_version": "r"}
+        lake.write(MODELS, pd.DataFrame([row | errors]), DAY)
+        return inputs.meter_week(lake, site, DAY, METERS, NODES, (READINGS, DEMAND_FORECASTS, MODELS), None)
+
+    sure = week_of(beats_naive=True, backtest_mae_kw=0.1, naive_mae_kw=5.0)
+    lost = week_of(beats_naive=False, backtest_mae_kw=5.0, naive_mae_kw=0.1)
+    pd.testing.assert_frame_equal(sure.nodes, lost.nodes)
+    unsure = week_of(beats_naive=False, backtest_mae_kw=0.1, naive_mae_kw=5.0)
+    apart = [(one.nodes["mean_kw"] - one.nodes["forecast_kw"]).abs().mean() for one in (sure, unsure)]
+    assert apart[0] < 0.5 * apart[1]
 
 
 def test_a_sum_that_is_none_is_told():
