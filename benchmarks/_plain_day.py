@@ -284,6 +284,7 @@ def score_forecasts(run: PlainDay) -> None:
     earlier = {one: run.lake.read(forecasting.DEMAND_FORECASTS, one) for one in accuracy.earlier_runs(clock, day)}
     again = run.lake.read(forecasting.INTRADAY_FORECASTS, day - timedelta(days=1))
     scores = accuracy.with_other_horizons(made.scores, earlier, again, loads, clock, day, country=site.country)
+    scores = accuracy.joined(scores, inputs.meter_scores(run.lake, clock, day, (forecasting.METER_FORECASTS, metering.READINGS)))
     version = f"{run.lake.version_of(metering.NODE_LOADS, run.history)}.{run.lake.version_of(metering.READINGS, run.history)}"
     run.write(forecasting.FORECAST_ACCURACY, scores.assign(readings_version=version))
 

@@ -59,8 +59,13 @@ def with_other_horizons(
     """The day-ahead scores, and those of the stored forecasts of ``earlier_runs`` and of the day's own course."""
     later = later_accuracy(earlier, node_loads, clock, day, country=country)
     today = demand_accuracy(intraday, node_loads, clock, day, country=country, horizon_class=INTRADAY)
-    parts = [part for part in (day_ahead, later, today) if len(part)]
-    return pd.concat(parts, ignore_index=True) if parts else day_ahead
+    return joined(day_ahead, later, today)
+
+
+def joined(scores: pd.DataFrame, *more: pd.DataFrame) -> pd.DataFrame:
+    """All rows; the first as they are where the others have none."""
+    parts = [part for part in (scores, *more) if len(part)]
+    return pd.concat(parts, ignore_index=True) if parts else scores
 
 
 def later_accuracy(

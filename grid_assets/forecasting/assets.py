@@ -222,6 +222,7 @@ def forecast_accuracy(context: dg.AssetExecutionContext, platform: Platform) -> 
     earlier = {one: lake.read(DEMAND_FORECASTS, one) for one in accuracy.earlier_runs(clock, day)}
     again = lake.read(INTRADAY_FORECASTS, day - timedelta(days=1))
     scores = accuracy.with_other_horizons(made.scores, earlier, again, loads, clock, day, country=country)
+    scores = accuracy.joined(scores, inputs.meter_scores(lake, clock, day, (METER_FORECASTS, READINGS)))
     written = lake.write(FORECAST_ACCURACY, scores.assign(readings_version=version), day)
     said = {"demand_forecast_from": made.demand_from, "renewable_forecast_from": made.renewable_from}
     picture, worst = recent_errors(platform, day, loads, scores)

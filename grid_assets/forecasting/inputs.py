@@ -96,6 +96,17 @@ def meter_week(
     )  # fmt: skip
 
 
+def meter_scores(lake: Lake, clock: SiteCalendar, day: date, tables: tuple[Table, Table]) -> pd.DataFrame:
+    """The accuracy row of the meters' forecasts of ``day``, from the lake's tables of meter forecasts and readings."""
+    from grid_assets.forecasting.meters.accuracy import WEEK, meter_accuracy
+
+    forecasts, readings = tables
+    told = lake.read(forecasts, day - timedelta(days=clock.study_day_offset))
+    columns, coded = ["meter_id", "start_utc", "energy_kwh", "quality"], ("meter_id", "quality")
+    came = {one: lake.read_between(readings, one, None, None, columns, coded) for one in (day - WEEK, day) if len(told)}
+    return meter_accuracy(told, {one: rows for one, rows in came.items() if len(rows)}, clock, day)
+
+
 def parents_of(nodes: pd.DataFrame) -> dict[str, str | None]:
     """Node -> the node above, from rows of the register of nodes."""
     return dict(zip(nodes["node_id"], nodes["parent_id"].where(nodes["parent_id"].notna(), None), strict=True))

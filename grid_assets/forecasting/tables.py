@@ -82,9 +82,9 @@ RENEWABLE_FORECASTS = Table(
 )  # fmt: skip
 
 FORECAST_ACCURACY = Table(
-    "forecasting", "forecast_accuracy", "a node or group of plants, and a class of horizon: how the forecasts of this day did", "site_day", ("subject_id", "horizon_class"),
+    "forecasting", "forecast_accuracy", "a node, a kind of plants or all meters, and a class of horizon: how the forecasts of this day did", "site_day", ("subject_id", "horizon_class"),
     (
-        text("subject_id", "node_id, or the kind of plants"),
+        text("subject_id", "node_id, the kind of plants, or meters: each hour of each load meter counts once, quantiles are 5, 50 and 95 %"),
         text("horizon_class", "day_ahead: issued on the morning before the day; days_2_3 and days_4_7: so many mornings before; intraday: in its course"),
         calendar_day("day", "the day that was forecast"),
         text("model", "the model that was in use"),
@@ -116,9 +116,9 @@ PROMOTIONS = Table(
 )  # fmt: skip
 
 DRIFT = Table(
-    "forecasting", "drift", "a node or kind of plants: whether its day-ahead forecasts do as they used to", "site_day", ("subject_id",),
+    "forecasting", "drift", "a node, a kind of plants or all meters: whether its day-ahead forecasts do as they used to", "site_day", ("subject_id",),
     (
-        text("subject_id", "node_id, or the kind of plants"),
+        text("subject_id", "node_id, the kind of plants, or meters"),
         calendar_day("day", "the last day that was looked at"),
         count("reference_days", "days that the last fortnight is compared with"),
         number("cusum_up", "cumulative sum of days on which the load was higher than forecast, in standard deviations; an alarm above 5", unit="-", nullable=True),
