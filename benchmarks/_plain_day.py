@@ -53,7 +53,7 @@ SHARE_DAYS = 28
 """As the door of the network: over how many days a meter's energy decides its share of the feeder."""
 METERED = (metering.LANDED_FILES, metering.REJECTED_READINGS, metering.RAW_READINGS, metering.READINGS, metering.FAILED_READINGS,
            metering.EDITED_READINGS, metering.FILE_DAYS, metering.METER_DAYS, metering.QUALITY_PROFILES, metering.CLASS_PROFILES,
-           metering.NODE_LOADS, metering.NODE_BALANCES, metering.NODE_LOAD_VERSIONS, metering.CORRECTIONS, metering.OUTAGE_EVENTS, metering.MEASUREMENTS,
+           metering.NODE_LOADS, metering.NODE_BALANCES, metering.NODE_LOAD_VERSIONS, metering.READING_VERSIONS, metering.CORRECTIONS, metering.OUTAGE_EVENTS, metering.MEASUREMENTS,
            metering.DEVICE_DAYS, metering.MEASUREMENT_FILE_DAYS, metering.USAGE_SHAPES, metering.USAGE_ANOMALIES, metering.ALERTS)  # fmt: skip
 FORECAST = (weather.OBSERVATIONS, weather.FORECASTS, weather.FORECAST_MEMBERS, weather.FEATURES, forecasting.DEMAND_FORECASTS, forecasting.MODELS,
             forecasting.RENEWABLE_FORECASTS, forecasting.RENEWABLE_MODELS, forecasting.FORECAST_ACCURACY, forecasting.PROMOTIONS, forecasting.SCENARIOS, forecasting.METER_FORECASTS, forecasting.COHERENT_FORECASTS, forecasting.DRIFT)  # fmt: skip
@@ -160,7 +160,9 @@ def aggregate(run: PlainDay) -> None:
     loads = sums.node_loads(lake.content_hash(metering.READINGS, run.day) or "")
     balanced = balances.node_balances(sums, loads)
     run.write(metering.NODE_BALANCES, balanced)
-    run.write(metering.NODE_LOAD_VERSIONS, load_versions.versions_of_day(site, lake, run.day))
+    versions = load_versions.versions_of_day(site, lake, run.day)
+    run.write(metering.NODE_LOAD_VERSIONS, versions.nodes)
+    run.write(metering.READING_VERSIONS, versions.readings)
     run.write(metering.NODE_LOADS, loads)
     node_loads_picture(loads, zone, site.interval_minutes, f"{site.title}, {run.day}")
     quality.node_quality_picture(loads, site.validation.minimum_valid_pct, zone, f"{run.day}")
@@ -246,7 +248,7 @@ def forecast_single_meters(run: PlainDay) -> None:
     register = in_force(lake.read(METERS), start, end)
     meters = register[(register["kind"] == "load") & register["node_id"].isin(nodes["node_id"])].sort_values("meter_id", ignore_index=True)
     known = inputs.with_day(lake, weather.FEATURES, coherent_week.days_read(day))
-    tables = (metering.READINGS, forecasting.DEMAND_FORECASTS, forecasting.MODELS)
+    tables = (metering.READINGS, metering.READING_VERSIONS, forecasting.DEMAND_FORECASTS, forecasting.MODELS)
     made = inputs.meter_week(lake, site, day, meters, nodes, tables, known)
     run.write(forecasting.METER_FORECASTS, made.meters)
     run.write(forecasting.COHERENT_FORECASTS, made.nodes)
@@ -256,10 +258,11 @@ def forecast_single_meters(run: PlainDay) -> None:
 def forecast_renewables(run: PlainDay) -> None:
     site, clock, day = run.site, run.site.clock, run.day
     plants = run.lake.read(PLANTS)
-    generation = inputs.of_meters(run.lake, metering.READINGS, run.history, plants["meter_id"].tolist())
     known, until = inputs.with_day(run.lake, weather.FEATURES, run.history), clock.issue_time(day)
+    tables = (metering.READINGS, metering.READING_VERSIONS)
+    generation = inputs.of_meters(run.lake, tables, run.history, plants["meter_id"].tolist(), until)
     made = renewables.forecast_renewables(generation, plants, known, clock, day, country=site.country, known_until=until)
-    version = run.lake.version_of(metering.READINGS, run.history)
+    version = content_hash(pa.Table.from_pandas(generation, preserve_index=False))
     run.write(forecasting.RENEWABLE_FORECASTS, made.forecasts.assign(readings_version=version))
     run.write(forecasting.RENEWABLE_MODELS, made.models.assign(readings_version=version))
     renewable_fan(renewables.totals_by_kind(made.forecasts, plants), clock, day, site.title)
@@ -268,16 +271,18 @@ def forecast_renewables(run: PlainDay) -> None:
 def score_forecasts(run: PlainDay) -> None:
     site, day, plants = run.site, run.day, run.lake.read(PLANTS)
     loads = run.lake.read(metering.NODE_LOADS, run.history, columns=NODE_COLUMNS)
-    generation = inputs.of_meters(run.lake, metering.READINGS, run.history, plants["meter_id"].tolist())
+    tables = (metering.READINGS, metering.READING_VERSIONS)
+    generation = inputs.of_meters(run.lake, tables, run.history, plants["meter_id"].tolist())
     issued = day - timedelta(days=site.clock.study_day_offset)
     stored = (run.lake.read(forecasting.DEMAND_FORECASTS, issued), run.lake.read(forecasting.RENEWABLE_FORECASTS, issued))
     known = inputs.with_day(run.lake, weather.FEATURES, run.history)
     clock = site.clock
 
-    def then() -> pd.DataFrame:
+    def then() -> tuple[pd.DataFrame, pd.DataFrame]:
         kept = [one for one in run.history if one <= issued]
         versions = known_loads.load_versions(run.lake, metering.NODE_LOAD_VERSIONS, metering.NODE_LOADS, kept, clock.interval)
-        return known_loads.loads_as_of(versions, clock.issue_time(issued))
+        told = inputs.of_meters(run.lake, tables, kept, plants["meter_id"].tolist(), clock.issue_time(issued))
+        return known_loads.loads_as_of(versions, clock.issue_time(issued)), told
 
     parents = inputs.parents_of(run.lake.read(NODES, columns=["node_id", "parent_id"]))
     made = accuracy.day_accuracy(stored, loads, generation, plants, known, clock, day, country=site.country, known=then, parents=parents)

@@ -192,27 +192,29 @@ def day_accuracy(
     day: date,
     *,
     country: str,
-    known: Callable[[], pd.DataFrame] | None = None,
+    known: Callable[[], tuple[pd.DataFrame, pd.DataFrame]] | None = None,
     parents: Mapping[str, str | None] | None = None,
 ) -> DayAccuracy:
     """Day-ahead scores of all nodes and kinds of plants for ``day``.
 
     ``stored``: the published demand and renewable forecasts of the run whose study day is ``day``; an empty one is made
-    again from what was known then: ``known`` gives the loads, None: those before the run's end; ``parents``: node -> the node above. Without any history before
+    again from what was known then: ``known`` gives the loads and generation, None: those before the run's end; ``parents``: node -> the node above. Without any history before
     that run there is nothing to score.
     """
     issued = date.fromordinal(day.toordinal() - clock.study_day_offset)
     demand, renewable = stored
     demand_from = renewable_from = f"the published forecast of {issued}"
+    wanted = demand.empty or (renewable.empty and len(plants))
+    known_loads, known_generation = known() if known and wanted else (node_loads, generation)
     if demand.empty:
         nodes = sorted(node_loads["node_id"].unique())
         demand, demand_from = _again(
-            lambda: forecast_demand(known() if known else node_loads, features, nodes, clock, issued, country=country, parents=parents),
+            lambda: forecast_demand(known_loads, features, nodes, clock, issued, country=country, parents=parents),
             issued,
         )
     if renewable.empty and len(plants):
         renewable, renewable_from = _again(
-            lambda: forecast_renewables(generation, plants, features, clock, issued, country=country), issued
+            lambda: forecast_renewables(known_generation, plants, features, clock, issued, country=country), issued
         )
     parts = [demand_accuracy(demand, node_loads, clock, day, country=country)] if len(demand) else []
     parts += [renewable_accuracy(renewable, generation, plants, clock, day, country=country)] if len(renewable) else []

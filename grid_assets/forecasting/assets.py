@@ -30,7 +30,7 @@ from grid_assets.foundation.content_hashes import content_hash
 from grid_assets.foundation.dagster.doors import IntradayConfig, asset_of, days_of, markdown_table, report, spec_of
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import METERS, NODES, PLANTS, in_force
-from grid_assets.metering.tables import LOADS_UNDER_WAY, NODE_LOAD_VERSIONS, NODE_LOADS, READINGS
+from grid_assets.metering.tables import LOADS_UNDER_WAY, NODE_LOAD_VERSIONS, NODE_LOADS, READING_VERSIONS, READINGS
 from grid_assets.weather.tables import FEATURES, FEATURES_UNDER_WAY
 
 RECENT_DAYS = 28
@@ -101,7 +101,7 @@ def demand_forecasts(context: dg.AssetExecutionContext, platform: Platform, conf
 
 @dg.multi_asset(
     specs=[
-        spec_of(table, deps=[READINGS, METERS, NODES, DEMAND_FORECASTS, MODELS, FEATURES])
+        spec_of(table, deps=[READINGS, READING_VERSIONS, METERS, NODES, DEMAND_FORECASTS, MODELS, FEATURES])
         for table in (METER_FORECASTS, COHERENT_FORECASTS)
     ],
     can_subset=False,
@@ -117,7 +117,9 @@ def meter_forecasts(context: dg.AssetExecutionContext, platform: Platform) -> It
     meters = register[(register["kind"] == "load") & register["node_id"].isin(nodes["node_id"])].sort_values("meter_id", ignore_index=True)
     if len(meters) > site.forecasting.meter_forecasts:
         meters = meters.iloc[:0]
-    made = inputs.meter_week(lake, site, day, meters, nodes, (READINGS, DEMAND_FORECASTS, MODELS), features_of(platform, days))
+    made = inputs.meter_week(
+        lake, site, day, meters, nodes, (READINGS, READING_VERSIONS, DEMAND_FORECASTS, MODELS), features_of(platform, days)
+    )
     written = lake.write(METER_FORECASTS, made.meters, day)
     coherent = lake.write(COHERENT_FORECASTS, made.nodes, day)
     picture = coherent_picture(made.nodes, site.clock, site.title) if len(made.nodes) else None
@@ -176,8 +178,8 @@ def intraday_forecasts(context: dg.AssetExecutionContext, platform: Platform, co
 
 @dg.multi_asset(
     specs=[
-        spec_of(RENEWABLE_FORECASTS, deps=[READINGS, PLANTS, FEATURES]),
-        spec_of(RENEWABLE_MODELS, deps=[READINGS, PLANTS, FEATURES]),
+        spec_of(RENEWABLE_FORECASTS, deps=[READINGS, READING_VERSIONS, PLANTS, FEATURES]),
+        spec_of(RENEWABLE_MODELS, deps=[READINGS, READING_VERSIONS, PLANTS, FEATURES]),
     ],
     can_subset=False,
 )
@@ -187,9 +189,9 @@ def renewable_forecasts(context: dg.AssetExecutionContext, platform: Platform, c
 
     day, site = days_of(context, platform)[0], platform.site
     days, plants = inputs.history_of(platform.site, day), platform.lake.read(PLANTS)
-    version = platform.lake.version_of(READINGS, days)
-    generation = inputs.of_meters(platform.lake, READINGS, days, plants["meter_id"].tolist())
     until, features = config.instant(platform, day), features_of(platform, days)
+    generation = inputs.of_meters(platform.lake, (READINGS, READING_VERSIONS), days, plants["meter_id"].tolist(), until)
+    version = content_hash(pa.Table.from_pandas(generation, preserve_index=False))
     made = renewables.forecast_renewables(generation, plants, features, site.clock, day, country=site.country, known_until=until)
     written = platform.lake.write(RENEWABLE_FORECASTS, made.forecasts.assign(readings_version=version), day)
     chosen = platform.lake.write(RENEWABLE_MODELS, made.models.assign(readings_version=version), day)
@@ -207,15 +209,18 @@ def forecast_accuracy(context: dg.AssetExecutionContext, platform: Platform) -> 
     days, plants = inputs.history_of(platform.site, day), platform.lake.read(PLANTS)
     version = f"{platform.lake.version_of(NODE_LOADS, days)}.{platform.lake.version_of(READINGS, days)}"
     loads = platform.lake.read(NODE_LOADS, days, columns=NODE_COLUMNS)
-    generation = inputs.of_meters(platform.lake, READINGS, days, plants["meter_id"].tolist())
+    generation = inputs.of_meters(platform.lake, (READINGS, READING_VERSIONS), days, plants["meter_id"].tolist())
     issued = day - timedelta(days=site.clock.study_day_offset)
     stored = (platform.lake.read(DEMAND_FORECASTS, issued), platform.lake.read(RENEWABLE_FORECASTS, issued))
     features = features_of(platform, days)
     lake, clock, country = platform.lake, site.clock, site.country
 
-    def known() -> pd.DataFrame:
-        versions = load_versions(lake, NODE_LOAD_VERSIONS, NODE_LOADS, [one for one in days if one <= issued], clock.interval)
-        return loads_as_of(versions, clock.issue_time(issued))
+    before = [one for one in days if one <= issued]
+
+    def known() -> tuple[pd.DataFrame, pd.DataFrame]:
+        versions, until = load_versions(lake, NODE_LOAD_VERSIONS, NODE_LOADS, before, clock.interval), clock.issue_time(issued)
+        told = inputs.of_meters(lake, (READINGS, READING_VERSIONS), before, plants["meter_id"].tolist(), until)
+        return loads_as_of(versions, until), told
 
     parents = inputs.parents_of(lake.read(NODES, columns=["node_id", "parent_id"]))
     made = accuracy.day_accuracy(stored, loads, generation, plants, features, clock, day, country=country, known=known, parents=parents)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from grid_assets.forecasting.known_loads import readings_as_of
 from grid_assets.foundation.calendar import SiteCalendar, days_between
 from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.registers import in_force
@@ -59,14 +60,21 @@ def champions_before(lake: Lake, models: Table, day: date) -> dict[str, str]:
     return {}
 
 
-def of_meters(lake: Lake, readings: Table, days: Sequence[date], meters: Sequence[str]) -> pd.DataFrame:
-    """meter_id, start_utc and energy_kwh of some meters, read day by day so that the others never pile up in memory."""
+def of_meters(
+    lake: Lake, tables: tuple[Table, Table], days: Sequence[date], meters: Sequence[str], until: datetime | None = None
+) -> pd.DataFrame:
+    """meter_id, start_utc and energy_kwh of some meters, read day by day so that the others never pile up in memory.
+
+    ``tables``: metering/readings and reading_versions; as they were known at ``until``, None: as they are.
+    """
+    readings, versions = tables
     wanted, columns = pa.array(list(meters), pa.string()), ["meter_id", "start_utc", "energy_kwh"]
     parts = []
     for day in days if len(wanted) else ():
         rows = lake.read_arrow(readings, day, columns)
-        parts.append(rows.filter(pc.is_in(rows["meter_id"], wanted)))
-    return pa.concat_tables(parts).to_pandas() if parts else readings.empty().select(columns).to_pandas()
+        rows = rows.filter(pc.is_in(rows["meter_id"], wanted))
+        parts.append(readings_as_of(rows, lake.read(versions, day), until).to_pandas() if until else rows.to_pandas())
+    return pd.concat(parts, ignore_index=True) if parts else readings.empty().select(columns).to_pandas()
 
 
 def meter_week(
@@ -75,19 +83,30 @@ def meter_week(
     day: date,
     meters: pd.DataFrame,
     nodes: pd.DataFrame,
-    tables: tuple[Table, Table, Table],
+    tables: tuple[Table, Table, Table, Table],
     features: pd.DataFrame | None,
 ) -> CoherentWeek:
-    """The coming week of all meters and nodes, from the lake's tables of readings, demand forecasts and models."""
+    """The coming week of all meters and nodes, from the lake's tables of readings, their versions, demand forecasts and models.
+
+    Readings count as they were known at the issue time.
+    """
     from grid_assets.forecasting.meters import coherent_week as week
 
-    readings, forecasts, models = tables
+    readings, versions, forecasts, models = tables
     there = set(lake.partitions(readings))
     days = [one for one in week.days_read(day) if one.isoformat() in there] if len(meters) else []
     days = days_between(days[0], day) if days else []
     columns, coded = ["meter_id", "start_utc", "energy_kwh", "quality"], ("meter_id", "quality")
-    parts = [(one, lake.read_between(readings, one, None, None, columns, coded)) for one in days]
-    load = week.hourly_loads(parts, pd.Index(meters["meter_id"]), site.clock)
+    parts = (
+        (
+            one,
+            readings_as_of(
+                lake.read_between(readings, one, None, None, columns, coded), lake.read(versions, one), site.clock.issue_time(day)
+            ),
+        )
+        for one in days
+    )
+    load = week.hourly_loads(parts, len(days), pd.Index(meters["meter_id"]), site.clock)
     chosen = lake.read(models, day, columns=["subject_id", "backtest_mae_kw", "naive_mae_kw", "beats_naive"]).set_index("subject_id")
     missed = chosen["backtest_mae_kw"].where(chosen["beats_naive"].astype(bool), chosen["naive_mae_kw"])
     return week.coherent_week(

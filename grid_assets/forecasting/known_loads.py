@@ -1,16 +1,19 @@
-"""Node loads as they were known at an instant: what arrived, was resent or corrected later is invisible."""
+"""Loads and readings as they were known at an instant: what arrived, was resent or corrected later is invisible."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.tables import Table
 
 _INTERVAL = ["node_id", "start_utc"]
+_READING = ["meter_id", "start_utc"]
 
 
 def loads_as_of(versions: pd.DataFrame, until: datetime) -> pd.DataFrame:
@@ -43,3 +46,24 @@ def load_versions(lake: Lake, versions: Table, node_loads: Table, days: Sequence
     plain = plain.rename(columns={"published_pct": "known_pct"}).assign(known_utc=plain["start_utc"] + interval)
     parts = [part for part in (lake.read(versions, kept), plain[versions.columns]) if len(part)]
     return with_ends(pd.concat(parts, ignore_index=True) if parts else versions.empty().to_pandas())
+
+
+def readings_as_of(readings: pa.Table, versions: pd.DataFrame, until: datetime) -> pa.Table:
+    """Published readings of a day as they were known at ``until``: what came later counts as missing, what was changed later as it was.
+
+    ``readings``: rows of metering/readings, of these columns at least meter_id, start_utc, energy_kwh; ``versions``: rows of
+    metering/reading_versions of the day.
+    """
+    if versions.empty:
+        return readings
+    known = versions[versions["known_utc"] <= pd.Timestamp(until)].sort_values("known_utc")
+    then = known.drop_duplicates(_READING, keep="last").set_index(_READING)["energy_kwh"]
+    then = then.reindex(pd.MultiIndex.from_frame(versions[_READING].drop_duplicates()))
+    frame = readings.to_pandas()
+    place = then.index.get_indexer(pd.MultiIndex.from_frame(frame[_READING].astype({"meter_id": object})))
+    changed, value = place >= 0, then.to_numpy(float)[place]
+    frame.loc[changed, "energy_kwh"] = value[changed]
+    if "quality" in frame:
+        frame["quality"] = frame["quality"].astype(object)
+        frame.loc[changed, "quality"] = np.where(np.isfinite(value[changed]), "measured", "missing")
+    return pa.Table.from_pandas(frame, preserve_index=False)

@@ -20,7 +20,7 @@ _FORECAST = (
         "ensemble, calendar_weather, parents_share, weekly_naive or (plants) persistence: the one that did best on the days before the issue time",
     ),
     text("model_version", "hash of the configuration, the training data and the library versions"),
-    text("readings_version", "hash of the node loads as they were known then, or of the days of readings, that it was made from"),
+    text("readings_version", "hash of the loads or generation, as they were known then, that it was made from"),
 )
 
 DEMAND_FORECASTS = Table(
@@ -144,7 +144,7 @@ _CHOICE = (
     number("calendar_weather_mae_kw", "the same of the like-day model", nullable=True),
     number("parents_share_mae_kw", "the same of the node's share of its parent's forecast; empty: it has no parent", nullable=True),
     flag("beats_naive", "whether the model was kept"),
-    text("readings_version", "hash of the node loads as they were known then, or of the days of readings, that it was trained on"),
+    text("readings_version", "hash of the loads or generation, as they were known then, that it was trained on"),
 )  # fmt: skip
 
 MODELS = Table(

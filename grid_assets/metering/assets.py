@@ -40,6 +40,7 @@ from grid_assets.metering.tables import (
     QUALITY_PROFILES,
     RAW_INPUTS,
     RAW_READINGS,
+    READING_VERSIONS,
     READINGS,
     REJECTED_READINGS,
     USAGE_ANOMALIES,
@@ -203,7 +204,7 @@ def pictures_of_readings(platform: Platform, day: date, meter_days: pd.DataFrame
 
 @dg.multi_asset(
     name="metering__node_loads",
-    specs=[spec_of(table, deps=[READINGS, METERS, NODES]) for table in (NODE_LOADS, NODE_BALANCES, NODE_LOAD_VERSIONS)],
+    specs=[spec_of(table, deps=[READINGS, METERS, NODES]) for table in (NODE_LOADS, NODE_BALANCES, NODE_LOAD_VERSIONS, READING_VERSIONS)],
     can_subset=False,
     backfill_policy=RANGED,
 )
@@ -215,8 +216,14 @@ def node_loads(context: dg.AssetExecutionContext, platform: Platform):
         sums = aggregation.sums_of_day(lake, day, alert_inputs.meters_of(site, register, day), nodes, site.clock.intervals(day))
         loads = sums.node_loads(lake.content_hash(READINGS, day) or "")
         balanced = balances.node_balances(sums, loads)
-        versions = lake.write(NODE_LOAD_VERSIONS, load_versions.versions_of_day(site, lake, day), day)
-        written.append({NODE_BALANCES: lake.write(NODE_BALANCES, balanced, day), NODE_LOAD_VERSIONS: versions})
+        versions = load_versions.versions_of_day(site, lake, day)
+        written.append(
+            {
+                NODE_BALANCES: lake.write(NODE_BALANCES, balanced, day),
+                NODE_LOAD_VERSIONS: lake.write(NODE_LOAD_VERSIONS, versions.nodes, day),
+            }
+        )
+        written[-1][READING_VERSIONS] = lake.write(READING_VERSIONS, versions.readings, day)
         written[-1][NODE_LOADS] = lake.write(NODE_LOADS, loads, day)
     inputs, title, zone = {READINGS: days, METERS: None, NODES: None}, f"{site.title}, {days[-1]}", site.time_zone
     quality = quality_pictures.node_quality_picture(loads, site.validation.minimum_valid_pct, zone, f"{days[-1]}")
@@ -228,7 +235,8 @@ def node_loads(context: dg.AssetExecutionContext, platform: Platform):
     tolerance = site.alerts.balance_tolerance_pct
     picture = quality_pictures.balances_picture(balanced, by_day, tolerance, zone, site.interval_minutes, f"{days[-1]}")
     figures = balances.summary(balanced)
-    yield report(platform, NODE_LOAD_VERSIONS, [one[NODE_LOAD_VERSIONS] for one in written], inputs=inputs)
+    for table in (NODE_LOAD_VERSIONS, READING_VERSIONS):
+        yield report(platform, table, [one[table] for one in written], inputs=inputs)
     yield report(platform, NODE_BALANCES, [one[NODE_BALANCES] for one in written], by_day, inputs=inputs, picture=picture, figures=figures)
 
 

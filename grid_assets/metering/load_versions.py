@@ -20,7 +20,7 @@ from grid_assets.foundation.registers import NODES
 from grid_assets.foundation.site import Site
 from grid_assets.metering.quality.aggregation import Tree
 from grid_assets.metering.shards import CODED, landed_part, shard_grid, tasks_of
-from grid_assets.metering.tables import EDITED_READINGS, METER_DAYS, NODE_LOAD_VERSIONS, RAW_READINGS, READINGS
+from grid_assets.metering.tables import EDITED_READINGS, METER_DAYS, NODE_LOAD_VERSIONS, RAW_READINGS, READING_VERSIONS, READINGS
 from grid_assets.metering.vee.day_axes import DayGrid
 from grid_assets.metering.vee.history import past_matrix
 from grid_assets.metering.vee.meter_limits import bounds_kwh
@@ -58,19 +58,18 @@ NO_CORRECTIONS = Corrected(np.empty(0, int), np.empty(0, int), np.empty(0))
 
 
 def changes(grid: DayGrid, raw: pa.Table, valid_kwh: np.ndarray | None, corrected: Corrected = NO_CORRECTIONS) -> Changes:
-    """Every change of what was known of the load meters' energy.
+    """Every change of what was known of the meters' energy.
 
     ``raw``: RAW_READINGS of these meters. ``valid_kwh`` [meters, intervals]: the published measured and edited values, NaN
     elsewhere, so that a refused value never counts; None where nobody has validated yet: what lies within the service's
     rating counts. A value that a later resend replaced counts until then, within the rating. Raises UnitError.
     """
     arrivals = place(grid, raw)
-    load = (grid.meters["kind"] == "load").to_numpy()
     cells, low, high = grid.shape[0] * grid.shape[1], *(np.repeat(one, grid.shape[1]) for one in bounds_kwh(grid))
     by_interval = np.zeros(cells, bool)
     by_interval[arrivals.cell[arrivals.placed & ~arrivals.is_register]] = True
     kept = np.flatnonzero(arrivals.placed)
-    kept = kept[load[arrivals.row[kept]] & ~(arrivals.is_register[kept] & by_interval[arrivals.cell[kept]])]
+    kept = kept[~(arrivals.is_register[kept] & by_interval[arrivals.cell[kept]])]
     cell, known, kwh = arrivals.cell[kept], microseconds(raw["received_utc"])[kept], arrivals.kwh[kept]
     if len(cell) and not ((cell[1:] > cell[:-1]) | ((cell[1:] == cell[:-1]) & (known[1:] >= known[:-1]))).all():
         order = np.lexsort((arrivals.newest[kept], known, cell))
@@ -87,7 +86,7 @@ def changes(grid: DayGrid, raw: pa.Table, valid_kwh: np.ndarray | None, correcte
     before = np.append(np.nan, value[:-1])
     before[np.append(True, newest[:-1])[: len(before)]] = np.nan
     made = Changes(cell, known, *_difference(before[: len(value)], value))
-    return _with_corrections(made, valid_kwh, final, load, grid.shape[1], corrected) if len(corrected.cell) else made
+    return _with_corrections(made, valid_kwh, final, corrected) if len(corrected.cell) else made
 
 
 def _difference(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -108,14 +107,11 @@ def _scale(final: np.ndarray, cell: np.ndarray, kwh: np.ndarray, cells: int) -> 
     return made
 
 
-def _with_corrections(
-    arrived: Changes, valid_kwh: np.ndarray | None, before: np.ndarray | None, load: np.ndarray, width: int, corrected: Corrected
-) -> Changes:
+def _with_corrections(arrived: Changes, valid_kwh: np.ndarray | None, before: np.ndarray | None, corrected: Corrected) -> Changes:
     """Adds each correction from when it was entered, or from the last arrival of its cell where that came later."""
     if valid_kwh is None or before is None:
         raise ValueError("corrections need the published values")
-    here = load[corrected.cell // width]
-    cell, entered = corrected.cell[here], corrected.entered[here]
+    cell, entered = corrected.cell, corrected.entered
     last = np.full(valid_kwh.size, np.iinfo(np.int64).min)
     np.maximum.at(last, arrived.cell, arrived.known)
     never = last[cell] == np.iinfo(np.int64).min  # what was replaced without having arrived was no knowledge
@@ -139,7 +135,7 @@ class NodeChanges:
         load = (grid.meters["kind"] == "load").to_numpy() & (at >= 0)
         np.add.at(self._weight, at[load], usual_kwh[load])
         row, slot = np.divmod(found.cell, max(grid.shape[1], 1))
-        changed = (at[row] >= 0) & ((found.kwh != 0) | (found.meters != 0))
+        changed = load[row] & ((found.kwh != 0) | (found.meters != 0))
         known = -(-found.known[changed] // self._step) * self._step
         rows = pd.DataFrame(
             {
@@ -184,17 +180,52 @@ class NodeChanges:
         return made[NODE_LOAD_VERSIONS.columns]
 
 
-def versions_of_day(site: Site, lake: Lake, day: date) -> pd.DataFrame:
-    """Rows of NODE_LOAD_VERSIONS of a day whose readings are made, from its raw rows and what was published of them."""
-    found = NodeChanges(lake.read(NODES), site.clock.intervals(day), pd.Timedelta(site.clock.interval))
+def reading_versions(grid: DayGrid, found: Changes, since: datetime) -> pd.DataFrame:
+    """Rows of READING_VERSIONS: all versions of the cells of which something became known, or changed, after ``since``."""
+    changed = (found.kwh != 0) | (found.meters != 0)
+    cell, known, kwh, meters = (values[changed] for values in (found.cell, found.known, found.kwh, found.meters))
+    late = np.zeros(grid.shape[0] * grid.shape[1], bool)
+    late[cell[known > pd.Timestamp(since).value // 1000]] = True
+    here = np.flatnonzero(late[cell])
+    here = here[np.lexsort((known[here], cell[here]))]
+    rows = pd.DataFrame({"cell": cell[here], "known": known[here], "kwh": kwh[here], "meters": meters[here]})
+    rows = rows.groupby(["cell", "known"], as_index=False).sum()
+    total = rows.groupby("cell")[["kwh", "meters"]].cumsum()
+    meter, slot = np.divmod(rows["cell"].to_numpy(int), max(grid.shape[1], 1))
+    return pd.DataFrame(
+        {
+            "meter_id": grid.ids.to_numpy(zero_copy_only=False)[meter],
+            "start_utc": grid.starts[slot],
+            "known_utc": pd.to_datetime(rows["known"].to_numpy("int64"), unit="us", utc=True).as_unit("us"),
+            "energy_kwh": total["kwh"].where(total["meters"] > 0),
+        }
+    )
+
+
+@dataclass(frozen=True)
+class DayVersions:
+    """How a day became known."""
+
+    nodes: pd.DataFrame
+    """Rows of NODE_LOAD_VERSIONS."""
+    readings: pd.DataFrame
+    """Rows of READING_VERSIONS."""
+
+
+def versions_of_day(site: Site, lake: Lake, day: date) -> DayVersions:
+    """Of a day whose readings are made, from its raw rows and what was published of them."""
+    nodes, late = NodeChanges(lake.read(NODES), site.clock.intervals(day), pd.Timedelta(site.clock.interval)), []
     usual = usual_energy(lake.read(METER_DAYS, day, ["meter_id", "usual_kwh"]))
     edited = lake.read(EDITED_READINGS, day)
     for task in tasks_of(site, lake, day):
         grid = shard_grid(task, lake)
         raw = lake.read_between(RAW_READINGS, day, task.lower, task.upper, coded=CODED)
         rows = lake.read_between(READINGS, day, task.lower, task.upper, ["meter_id", "energy_kwh", "quality"], ("meter_id", "quality"))
-        found.add(grid, changes(grid, raw, past_matrix(rows, grid.starts, grid), corrections_in(grid, edited)), _of(grid, usual))
-    return found.versions()
+        found = changes(grid, raw, past_matrix(rows, grid.starts, grid), corrections_in(grid, edited))
+        nodes.add(grid, found, _of(grid, usual))
+        late.append(reading_versions(grid, found, site.clock.issue_time(day)))
+    late = [one for one in late if len(one)]
+    return DayVersions(nodes.versions(), pd.concat(late, ignore_index=True) if late else READING_VERSIONS.empty().to_pandas())
 
 
 def provisional_versions(site: Site, lake: Lake, day: date, files: Sequence[str], until: datetime, usual_of: date) -> pd.DataFrame:

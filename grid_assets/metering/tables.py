@@ -197,6 +197,18 @@ NODE_LOAD_VERSIONS = Table(
     ),
 )  # fmt: skip
 
+READING_VERSIONS = Table(
+    "metering", "reading_versions",
+    "a meter and interval of which something became known or changed after the issue time of its day's run, and what was known from known_utc on", "site_day",
+    ("meter_id", "start_utc", "known_utc"),
+    (
+        text("meter_id", "the meter"),
+        instant("start_utc", "start of the interval"),
+        instant("known_utc", "from when on this was known: when a row arrived or a correction was entered; before the first nothing was"),
+        number("energy_kwh", "the measured or corrected energy; empty where what had been known was refused", nullable=True),
+    ),
+)  # fmt: skip
+
 LOADS_UNDER_WAY = Table(
     "metering", "loads_under_way", "the same for the time since the partition's day, as it was known at an instant in its course; nobody has validated it yet",
     "intraday", ("node_id", "start_utc", "known_utc"), NODE_LOAD_VERSIONS.fields,

@@ -126,5 +126,5 @@ def test_a_forecast_made_again_sees_what_was_known_then():
     known = loads[loads["start_utc"] < pd.Timestamp(CLOCK.bounds(DAY - timedelta(days=3))[1])]
     empty = pd.DataFrame()
     nothing = pd.DataFrame({"plant_id": []})
-    told = accuracy.day_accuracy((empty, empty), loads, empty, nothing, None, CLOCK, DAY, country="DE", known=lambda: known).scores
+    told = accuracy.day_accuracy((empty, empty), loads, empty, nothing, None, CLOCK, DAY, country="DE", known=lambda: (known, empty)).scores
     assert told["mae_kw"].iloc[0] != scored(loads=loads).scores["mae_kw"].iloc[0]

@@ -14,6 +14,7 @@ from grid_assets.forecasting.tables import (
     DEMAND_FORECASTS,
     FORECAST_ACCURACY,
     INTRADAY_FORECASTS,
+    METER_FORECASTS,
     MODELS,
     RENEWABLE_FORECASTS,
     RENEWABLE_MODELS,
@@ -21,7 +22,7 @@ from grid_assets.forecasting.tables import (
 from grid_assets.foundation.dagster.partitions import site_days
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import NODES, PLANTS
-from grid_assets.metering.tables import LOADS_UNDER_WAY, NODE_LOAD_VERSIONS, NODE_LOADS, READINGS
+from grid_assets.metering.tables import LOADS_UNDER_WAY, NODE_LOAD_VERSIONS, NODE_LOADS, READING_VERSIONS, READINGS
 from grid_assets_tests.conftest import SHARED, SITES
 from grid_assets_tests.forecasting import worlds
 
@@ -71,10 +72,11 @@ def test_day_run_publishes_all_tables_with_checks_and_pictures(platform):
     assert platform.lake.read(MODELS, DAY)["beats_naive"].all()
     assert len(platform.lake.read(RENEWABLE_FORECASTS, DAY)) == 78
     assert platform.lake.read(RENEWABLE_MODELS, DAY)["subject_id"].tolist() == ["hydro"]
-    days = inputs.history_of(platform.site, DAY)
     assert set(demand["readings_version"]) == set(platform.lake.read(MODELS, DAY)["readings_version"])
     assert demand["readings_version"].nunique() == 1
-    assert set(platform.lake.read(RENEWABLE_MODELS, DAY)["readings_version"]) == {platform.lake.version_of(READINGS, days)}
+    renewable = set(platform.lake.read(RENEWABLE_FORECASTS, DAY)["readings_version"])
+    assert set(platform.lake.read(RENEWABLE_MODELS, DAY)["readings_version"]) == renewable
+    assert len(renewable) == 1
     scores = platform.lake.read(FORECAST_ACCURACY, DAY).set_index("subject_id")
     assert set(scores.index) == {"system", "feeder", "hydro"}
     assert scores.loc["system", "mae_kw"] < 1.2 * scores.loc["system", "naive_mae_kw"]
@@ -126,6 +128,25 @@ def test_loads_that_arrive_after_the_issue_time_change_nothing_of_a_forecast_mad
     later = {"known_until": (issued + pd.Timedelta(minutes=30)).isoformat()}
     materialise(platform, later)
     assert lake.content_hash(DEMAND_FORECASTS, DAY) != made[DEMAND_FORECASTS]
+
+
+def test_generation_that_arrives_after_the_issue_time_changes_nothing_of_a_forecast_made_again(platform):
+    lake, clock, tables = platform.lake, platform.site.clock, (RENEWABLE_FORECASTS, RENEWABLE_MODELS, METER_FORECASTS)
+    yesterday, issued = DAY - timedelta(days=1), pd.Timestamp(clock.issue_time(DAY))
+    rows = lake.read(READINGS, yesterday)
+    half = rows["start_utc"] < rows["start_utc"].iloc[24]
+    lake.write(READINGS, rows.assign(energy_kwh=rows["energy_kwh"].mask(half), quality=rows["quality"].mask(half, "missing")), yesterday)
+    materialise(platform)
+    made = {table: lake.content_hash(table, DAY) for table in tables}
+    late = rows[half].assign(energy_kwh=7.0)
+    lake.write(READINGS, pd.concat([late, rows[~half]]), yesterday)  # half a day came an hour late
+    late = late[["meter_id", "start_utc", "energy_kwh"]].assign(known_utc=issued + pd.Timedelta(hours=1))
+    lake.write(READING_VERSIONS, late, yesterday)
+    materialise(platform)
+    assert {table: lake.content_hash(table, DAY) for table in tables} == made
+    lake.write(READING_VERSIONS, late.assign(known_utc=issued - pd.Timedelta(hours=1)), yesterday)
+    materialise(platform)
+    assert lake.content_hash(RENEWABLE_FORECASTS, DAY) != made[RENEWABLE_FORECASTS]
 
 
 def test_a_gap_stops_what_comes_after(platform):

@@ -8,7 +8,7 @@ import pandas as pd
 
 from grid_assets.forecasting.inputs import of_meters, with_day
 from grid_assets.foundation.lake import Lake
-from grid_assets.metering.tables import READINGS
+from grid_assets.metering.tables import READING_VERSIONS, READINGS
 
 DAYS = [date(2016, 5, 20), date(2016, 5, 21)]
 
@@ -32,7 +32,7 @@ def test_rows_say_which_partition_they_came_from(lake: Lake):
 def test_only_the_meters_asked_for_are_read(lake: Lake):
     for day in DAYS:
         stored(lake, day)
-    read = of_meters(lake, READINGS, DAYS, ["a", "c"])
+    read = of_meters(lake, (READINGS, READING_VERSIONS), DAYS, ["a", "c"])
     assert read.groupby("meter_id").size().to_dict() == {"a": 4, "c": 4}
     assert read.groupby("meter_id")["energy_kwh"].sum().to_dict() == {"a": 4.0, "c": 12.0}
-    assert of_meters(lake, READINGS, DAYS, []).empty
+    assert of_meters(lake, (READINGS, READING_VERSIONS), DAYS, []).empty

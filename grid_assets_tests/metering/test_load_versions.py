@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grid_assets.forecasting.known_loads import loads_as_of
-from grid_assets.metering.load_versions import Corrected, NodeChanges, changes, corrections_in, usual_energy
-from grid_assets.metering.tables import NODE_LOAD_VERSIONS, RAW_READINGS
+from grid_assets.forecasting.known_loads import loads_as_of, readings_as_of
+from grid_assets.metering.load_versions import Corrected, NodeChanges, changes, corrections_in, reading_versions, usual_energy
+from grid_assets.metering.tables import NODE_LOAD_VERSIONS, RAW_READINGS, READING_VERSIONS
 from grid_assets.metering.vee.day_axes import DayGrid
 
 STARTS = pd.date_range("2021-03-27", periods=3, freq="30min", tz="UTC", name="start_utc").as_unit("us")
@@ -107,6 +107,35 @@ def test_what_arrives_later_is_invisible_earlier(rows, others, until):
     kept = [one[one["node_id"] != "empty"].reset_index(drop=True) for one in seen]
     for other in kept[1:]:
         pd.testing.assert_frame_equal(kept[0], other)
+
+
+@settings(max_examples=150, deadline=None)
+@given(ROWS, st.sampled_from([0, 30, 45, 90, 600]), st.sampled_from([0, 30, 90]))
+def test_a_single_reading_too_is_what_had_arrived_from_the_days_first_issue_on(rows, until, since):
+    instant = NOON + timedelta(minutes=max(until, since))
+    bounds = {"a": (0.0, 5.0), "b": (0.0, 5.0), "c": (-5.0, 5.0), "g": (0.0, 5.0)}
+    good = {}
+    published = pd.DataFrame(
+        [(meter, start, np.nan, "missing") for meter in METERS["meter_id"] for start in STARTS], columns=["meter_id", "start_utc", "energy_kwh", "quality"]
+    ).set_index(["meter_id", "start_utc"])  # fmt: skip
+    for meter, slot, value, minutes in sorted(rows, key=lambda one: one[3]):
+        if meter in bounds:
+            valid = value if bounds[meter][0] <= value <= bounds[meter][1] else np.nan
+            published.loc[(meter, STARTS[slot])] = (valid, "measured" if np.isfinite(valid) else "missing")
+            if NOON + timedelta(minutes=minutes) <= instant:
+                good[meter, STARTS[slot]] = valid
+    late = READING_VERSIONS.conform(reading_versions(GRID, changes(GRID, raw(rows), None), NOON + timedelta(minutes=since))).to_pandas()
+    known = readings_as_of(pa.Table.from_pandas(published.reset_index(), preserve_index=False), late, instant).to_pandas()
+    for one in known.itertuples():
+        assert one.energy_kwh == pytest.approx(good.get((one.meter_id, one.start_utc), np.nan), nan_ok=True)
+        assert one.quality == ("measured" if np.isfinite(one.energy_kwh) else "missing")
+
+
+def test_readings_that_came_in_time_have_no_versions():
+    rows = [("a", 0, 1.0, 0), ("a", 1, 1.0, 40), ("a", 1, 1.0, 90), ("b", 2, 9.0, 90)]  # sent again unchanged, and refused
+    late = reading_versions(GRID, changes(GRID, raw(rows), None), NOON + timedelta(minutes=30))
+    assert late["start_utc"].tolist() == [STARTS[1]]
+    assert late["known_utc"].tolist() == [pd.Timestamp(NOON + timedelta(minutes=40))]
 
 
 def test_a_published_day_counts_what_was_published_and_what_it_replaced():

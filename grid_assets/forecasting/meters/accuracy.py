@@ -32,7 +32,7 @@ def meter_accuracy(forecasts: pd.DataFrame, readings: Mapping[date, pa.Table], c
     if forecasts.empty or len(parts) < 2:
         return FORECAST_ACCURACY.empty().to_pandas()
     meters = pd.Index(forecasts["meter_id"].unique())
-    naive, actual = np.moveaxis(hourly_loads(parts, meters, clock), 1, 0).astype(float)
+    naive, actual = np.moveaxis(hourly_loads(parts, len(parts), meters, clock), 1, 0).astype(float)
     hours = replace(clock, interval_minutes=60).intervals(day)
     place = hours.get_indexer(pd.DatetimeIndex(forecasts["start_utc"]))
     rows, row = forecasts[place >= 0], meters.get_indexer(pd.Index(forecasts["meter_id"]))[place >= 0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -44,9 +44,9 @@ def days_read(day: date) -> list[date]:
     return days_between(day - timedelta(days=READ_DAYS - 1), day)
 
 
-def hourly_loads(parts: Sequence[tuple[date, pa.Table]], meters: pd.Index, clock: SiteCalendar) -> np.ndarray:
-    """[meters, days, hours], kW, on the site's clock from measured and edited READINGS of each day; NaN where there is none."""
-    made = np.full((len(meters), len(parts), HOURS), np.nan, np.float32)
+def hourly_loads(parts: Iterable[tuple[date, pa.Table]], days: int, meters: pd.Index, clock: SiteCalendar) -> np.ndarray:
+    """[meters, days, hours], kW, on the site's clock from measured and edited READINGS of each of so many days; NaN where there is none."""
+    made = np.full((len(meters), days, HOURS), np.nan, np.float32)
     for n, (day, rows) in enumerate(parts):
         starts = clock.intervals(day)
         column = starts.get_indexer(pd.DatetimeIndex(rows["start_utc"].to_pandas()))

@@ -18,7 +18,7 @@ from grid_assets.forecasting.meters.coherent_week import CoherentWeek, coherent_
 from grid_assets.forecasting.tables import COHERENT_FORECASTS, DEMAND_FORECASTS, METER_FORECASTS, MODELS
 from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.lake import Lake
-from grid_assets.metering.tables import READINGS
+from grid_assets.metering.tables import READING_VERSIONS, READINGS
 from grid_assets_tests.forecasting import worlds
 
 CLOCK = replace(worlds.clock_of(30), horizon_days=7)
@@ -41,7 +41,7 @@ def readings(day: date, seed: int = 0) -> pa.Table:
 
 @cache
 def load() -> np.ndarray:
-    return hourly_loads([(day, readings(day)) for day in DAYS], pd.Index(METERS["meter_id"]), CLOCK)
+    return hourly_loads([(day, readings(day)) for day in DAYS], len(DAYS), pd.Index(METERS["meter_id"]), CLOCK)
 
 
 @cache
@@ -66,7 +66,7 @@ def test_hours_are_means_on_the_sites_clock_and_estimates_do_not_count():
     day = date(2016, 3, 27)
     rows = readings(day).to_pandas()
     rows.loc[rows["meter_id"] == "m01", "quality"] = "estimated"
-    found = hourly_loads([(day, pa.Table.from_pandas(rows, preserve_index=False))], pd.Index(METERS["meter_id"]), CLOCK)[:, 0]
+    found = hourly_loads([(day, pa.Table.from_pandas(rows, preserve_index=False))], 1, pd.Index(METERS["meter_id"]), CLOCK)[:, 0]
     assert np.isnan(found[1]).all()
     assert np.isnan(found[0]).tolist() == [hour == 2 for hour in range(24)]  # the hour that does not occur
     first = rows[rows["meter_id"] == "m00"].sort_values("start_utc")["energy_kwh"].to_numpy()
@@ -122,7 +122,9 @@ def test_readings_of_which_none_is_known_give_nothing_and_say_so():
 def test_a_site_without_load_meters_has_no_such_forecasts_and_no_error(tmp_path):
     site = SimpleNamespace(clock=CLOCK, country="DE", seed=1)
     features = worlds.features(replace(CLOCK, study_day_offset=7), DAYS[0], DAY)
-    week = inputs.meter_week(Lake(tmp_path), site, DAY, METERS.iloc[:0], NODES, (READINGS, DEMAND_FORECASTS, MODELS), features)
+    week = inputs.meter_week(
+        Lake(tmp_path), site, DAY, METERS.iloc[:0], NODES, (READINGS, READING_VERSIONS, DEMAND_FORECASTS, MODELS), features
+    )
     assert week.meters.empty
     assert week.nodes.empty
     assert "0 load meters" in week.messages[0]
@@ -140,7 +142,7 @@ def test_a_node_counts_by_the_error_of_the_model_that_is_published(tmp_path):
         row = {name: 0.4 for name in MODELS.columns if name.endswith("_kw")} | {"subject_id": "system", "model": "m", "model_version": "v"}
         row |= {"trained_from_utc": pd.Timestamp(DAY, tz="UTC"), "trained_to_utc": pd.Timestamp(DAY, tz="UTC"), "readings_version": "r"}
         lake.write(MODELS, pd.DataFrame([row | errors]), DAY)
-        return inputs.meter_week(lake, site, DAY, METERS, NODES, (READINGS, DEMAND_FORECASTS, MODELS), None)
+        return inputs.meter_week(lake, site, DAY, METERS, NODES, (READINGS, READING_VERSIONS, DEMAND_FORECASTS, MODELS), None)
 
     sure = week_of(beats_naive=True, backtest_mae_kw=0.1, naive_mae_kw=5.0)
     lost = week_of(beats_naive=False, backtest_mae_kw=5.0, naive_mae_kw=0.1)

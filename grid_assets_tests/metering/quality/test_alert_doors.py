@@ -22,6 +22,7 @@ from grid_assets.metering.tables import (
     NODE_BALANCES,
     NODE_LOAD_VERSIONS,
     NODE_LOADS,
+    READING_VERSIONS,
     READINGS,
     USAGE_ANOMALIES,
     USAGE_SHAPES,
@@ -29,7 +30,7 @@ from grid_assets.metering.tables import (
 from grid_assets_tests.metering.conftest import FIRST, MadeSite
 
 SECOND = FIRST + timedelta(days=1)
-MADE = (NODE_LOADS, NODE_BALANCES, NODE_LOAD_VERSIONS, USAGE_SHAPES, USAGE_ANOMALIES, ALERTS)
+MADE = (NODE_LOADS, NODE_BALANCES, NODE_LOAD_VERSIONS, READING_VERSIONS, USAGE_SHAPES, USAGE_ANOMALIES, ALERTS)
 NOW = datetime(2021, 4, 1, tzinfo=UTC)
 OF_F1 = [f"a{n}" for n in range(8)]
 
