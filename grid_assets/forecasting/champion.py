@@ -129,7 +129,9 @@ def contest(grid: DayGrid, power: np.ndarray, rolls: list[Rolled]) -> Contest:
 
 
 def published(grid: DayGrid, power: np.ndarray, rolls: list[Rolled], models: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean [subjects, intervals] and quantiles [levels, subjects, intervals] of the horizon by each subject's model, kW."""
+    """Mean [subjects, intervals] and quantiles [levels, subjects, intervals] of the horizon by each subject's model, kW; not below zero
+    where ``power`` never was.
+    """
     day, slot = grid.positions(grid.horizon)
     mean = np.full((len(power), len(day)), np.nan)
     bands = np.full((len(QUANTILES), len(power), len(day)), np.nan)
@@ -143,7 +145,13 @@ def published(grid: DayGrid, power: np.ndarray, rolls: list[Rolled], models: Seq
         for name, quantiles in one.quantiles.items():
             own, theirs = quantiles[:, :, slot[here]], (np.asarray(models) == name)[None, :, None]
             bands[:, :, here] = np.where(theirs & np.isfinite(own), own, bands[:, :, here])
-    return mean, np.maximum.accumulate(bands, axis=0)
+    low = floor(power)[:, None]
+    return np.maximum(mean, low), np.maximum(np.maximum.accumulate(bands, axis=0), low)
+
+
+def floor(power: np.ndarray) -> np.ndarray:
+    """The least that may be expected of each subject [subjects], kW: 0, or minus infinity for one that has fed back."""
+    return np.where(np.fmin.reduce(power.reshape(len(power), -1), axis=1) < 0, -np.inf, 0.0)
 
 
 def spread_of(one: Rolled, chosen: np.ndarray, power: np.ndarray, levels: Sequence[float]) -> np.ndarray:

@@ -68,8 +68,9 @@ def reissue(morning: RolledDemand, loads: pd.DataFrame, until: datetime, publish
     place = (day - grid.known) * grid.slots + slot
     correction, narrowing = _corrections(morning, since)
     shift, width = correction[:, place], narrowing[:, place]
-    corrected = mean + shift
-    moved = corrected + (bands - mean) * width
+    low = champion.floor(morning.power)[:, None]
+    corrected = np.maximum(mean + shift, low)
+    moved = np.maximum(corrected + (bands - mean) * width, low)
     frame["mean_kw"] = corrected.reshape(-1)
     for n, name in enumerate(QUANTILE_COLUMNS):
         frame[name] = moved[n].reshape(-1)

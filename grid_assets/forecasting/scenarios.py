@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from grid_assets.forecasting import champion
 from grid_assets.forecasting.demand import RolledDemand
 from grid_assets.forecasting.past_errors import past_errors
 from grid_assets.forecasting.tables import QUANTILE_COLUMNS, QUANTILES, SCENARIOS
@@ -29,8 +30,8 @@ def scenarios(
 
     ``rolled``: all nodes' forecasts of the last days; ``forecasts``: rows of DEMAND_FORECASTS of the run; ``parents``: node -> the node
     above; ``metered``: nodes with load meters of their own. At most as many members as there are past days. A child's samples are moved so that children add up to
-    their parent, in proportion to the squared width of their bands (weighted least squares, Hyndman and others 2011),
-    unless the parent has meters of its own.
+    their parent, in proportion to the squared width of their bands (weighted least squares, Hyndman and others 2011), and
+    not below zero where a node never was; unless the parent has meters of its own.
     """
     grid = rolled.grid
     starts = grid.horizon[grid.horizon < pd.Timestamp(grid.clock.bounds(grid.clock.study_day(grid.day))[1])]
@@ -47,7 +48,8 @@ def scenarios(
     width = quantiles[:, -1] - quantiles[:, 0]
     position = {node: n for n, node in enumerate(rolled.nodes)}
     children = {position[node]: [position[one] for one in below] for node, below in sums(parents, metered, rolled.nodes).items()}
-    samples = coherent(samples, np.maximum(width, 1e-9) ** 2, children)
+    low = champion.floor(rolled.power)
+    samples = coherent(np.maximum(samples, low[:, None, None]), np.maximum(width, 1e-9) ** 2, children, low)
     count, size = len(whole), len(starts)
     return pd.DataFrame(
         {
@@ -115,14 +117,26 @@ def _depth(node: str, parents: Mapping[str, str | None]) -> int:
     return len(seen)
 
 
-def coherent(samples: np.ndarray, variance: np.ndarray, children: Mapping[int, Sequence[int]]) -> np.ndarray:
+def coherent(samples: np.ndarray, variance: np.ndarray, children: Mapping[int, Sequence[int]], floor: np.ndarray) -> np.ndarray:
     """Samples [nodes, members, intervals] whose children add up to their parents, which are kept.
 
-    ``variance`` [nodes, intervals]: in proportion to which children are moved; ``children`` from the top down.
+    ``variance`` [nodes, intervals]: in proportion to which children are moved; ``children`` from the top down. ``floor`` [nodes]: no
+    child is moved below it (0, or minus infinity for one that may feed back) as long as its siblings can take the rest.
     """
     made = samples.copy()
     for parent, below in children.items():
-        lacking = made[parent] - made[list(below)].sum(axis=0)
-        share = variance[list(below)] / variance[list(below)].sum(axis=0)
-        made[list(below)] += share[:, None] * lacking
+        at = list(below)
+        moved, weight = made[at], np.broadcast_to(variance[at][:, None], made[at].shape)
+        low = np.minimum(floor[at][:, None, None], moved)  # one that lies below by itself is not lifted
+        free = np.ones(moved.shape, bool)
+        for _ in at:
+            lacking = made[parent] - moved.sum(axis=0)
+            shares = np.where(free, weight, 0.0)
+            total = shares.sum(axis=0)
+            moved = moved + np.divide(shares, total, out=np.zeros_like(shares), where=total > 0) * lacking
+            under = moved < low
+            if not under.any():
+                break
+            moved, free = np.maximum(moved, low), free & ~under
+        made[at] = moved + weight / weight.sum(axis=0) * (made[parent] - moved.sum(axis=0))
     return made

@@ -202,3 +202,16 @@ def test_bands_hold_the_share_they_promise():
         inside += int(((both["energy_kwh"] >= both["p05_kw"]) & (both["energy_kwh"] <= both["p95_kw"])).sum())
         total += len(both)
     assert 0.84 <= inside / total <= 0.96
+
+
+def test_a_small_load_is_never_forecast_below_zero_and_one_that_feeds_back_may_be():
+    random = np.random.default_rng(4)
+    loads = worlds.node_loads(CLOCK, FIRST, DAY, ("system", "a"))
+    bursts = random.random(len(loads)) < 0.15
+    small = loads.assign(energy_kwh=np.where(bursts, 30.0 * random.random(len(loads)), 0.01))
+    made = forecast_demand(small, None, ["system", "a"], CLOCK, DAY, country="DE").forecasts
+    assert made[["mean_kw", "p05_kw", "p50_kw", "p95_kw"]].to_numpy().min() >= 0
+    sun = small.assign(energy_kwh=small["energy_kwh"] - 5.0 * (small["node_id"] == "a"))
+    net = forecast_demand(sun, None, ["system", "a"], CLOCK, DAY, country="DE").forecasts
+    assert net.loc[net["node_id"] == "a", "mean_kw"].median() < 0
+    assert net.loc[net["node_id"] == "system", "p05_kw"].min() >= 0

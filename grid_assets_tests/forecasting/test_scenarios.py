@@ -147,12 +147,36 @@ def test_any_tree_becomes_coherent_and_its_root_stays(seed, members, intervals):
     generator = np.random.default_rng(seed)
     samples = generator.normal(10, 3, (6, members, intervals))  # 0: root; 1, 2 below it; 3, 4, 5 below 1
     variance = generator.uniform(0.1, 4.0, (6, intervals))
-    made = coherent(samples, variance, {0: [1, 2], 1: [3, 4, 5]})
+    made = coherent(samples, variance, {0: [1, 2], 1: [3, 4, 5]}, np.full(6, -np.inf))
     np.testing.assert_array_equal(made[0], samples[0])
     np.testing.assert_allclose(made[1] + made[2], made[0], atol=1e-9)
     np.testing.assert_allclose(made[3:].sum(axis=0), made[1], atol=1e-9)
     moved = np.abs(made[1:3] - samples[1:3]).mean(axis=1)
     np.testing.assert_allclose(moved[0] * variance[2], moved[1] * variance[1], rtol=1e-6, atol=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.booleans())
+def test_children_that_never_feed_back_are_not_moved_below_zero_while_others_can_give(seed, one_feeds_back):
+    random = np.random.default_rng(seed)
+    samples, variance = random.uniform(0.0, 5.0, (5, 7, 3)), random.uniform(0.1, 3.0, (5, 3))
+    samples[0] = random.uniform(0.0, 6.0, (7, 3))  # often far less than its children's sum
+    floor = np.zeros(5)
+    floor[4] = -np.inf if one_feeds_back else 0.0
+    made = coherent(samples, variance, {0: [1, 2, 3, 4]}, floor)
+    np.testing.assert_allclose(made[1:].sum(axis=0), made[0], atol=1e-9)
+    np.testing.assert_array_equal(made[0], samples[0])
+    assert made[1:4].min() >= -1e-9
+    # where nothing would fall below, it is the plain move in proportion to the variance
+    free = coherent(samples, variance, {0: [1, 2, 3, 4]}, np.full(5, -np.inf))
+    fine = (free[1:] >= 0).all(axis=0)
+    np.testing.assert_allclose(made[:, fine], free[:, fine])
+
+
+def test_a_parent_below_zero_is_met_all_the_same():
+    samples = np.array([-3.0, 1.0, 2.0]).reshape(3, 1, 1)
+    made = coherent(samples, np.ones((3, 1)), {0: [1, 2]}, np.zeros(3))
+    assert made[1:].sum() == -3.0
 
 
 def test_the_picture_shows_samples_of_the_system_and_a_part():
