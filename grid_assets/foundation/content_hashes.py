@@ -60,6 +60,8 @@ def _mixed(columns: list[np.ndarray], rows: int, seed: np.uint64, factor: np.uin
 def _value_codes(values: pa.ChunkedArray) -> np.ndarray:
     """64 bits for every value: the bits of a number, a hash of a text, a constant for null."""
     kind = values.type
+    if pa.types.is_null(kind):  # a column of which nothing is known, as a frame without rows may have
+        return np.full(len(values), _NULL)
     if pa.types.is_decimal(kind):
         values = values.cast(pa.string())
     if pa.types.is_string(values.type):

@@ -91,6 +91,13 @@ def test_null_and_zero_and_empty_text_have_different_hashes():
     assert content_hash(SAMPLES.conform(joined)) != content_hash(SAMPLES.conform(split))
 
 
+def test_a_column_of_nothing_but_nulls_has_a_hash():
+    empty = pa.table({"meter_id": pa.array([], pa.null()), "kw": pa.array([], pa.float64())})
+    assert content_hash(empty) == content_hash(empty)
+    one, two = (pa.table({"meter_id": pa.nulls(n), "kw": [1.0] * n}) for n in (1, 2))
+    assert len({content_hash(rows) for rows in (empty, one, two)}) == 3
+
+
 def test_writing_the_same_rows_again_changes_nothing(lake: Lake):
     first = lake.write(SAMPLES, frame(), "2016-05-24")
     pointer = Path(lake.root, "testing", "samples", "2016-05-24", POINTER)
