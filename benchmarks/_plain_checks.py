@@ -16,10 +16,13 @@ from grid_assets.market.evidence import faults_of_signals, outside_evidence
 from grid_assets.market.tables import PRICE_SIGNALS
 from grid_assets.market.tariffs import price_series, tariff_named
 from grid_assets.market.what_if import market_of
-from grid_assets.metering import accounting
+from grid_assets.metering import accounting, staleness
 from grid_assets.metering import tables as metering
+from grid_assets.metering.entries.corrections import corrections_of
+from grid_assets.metering.entries.outages import outages_of
 from grid_assets.metering.quality import balances
 from grid_assets.metering.quality.quality_suite import judge_profiles
+from grid_assets.metering.raw_days import measurement_rows_of_files
 from grid_assets.network import tables as network
 from grid_assets.network.study import certificate_fault, violations_in_words
 from grid_assets.storage.replay import costs_do_not_add_up, faults_of_schedules, limits_exceeded, not_worth_it
@@ -52,6 +55,14 @@ def _metering(run: PlainDay) -> Found:
     minimum = run.site.validation.minimum_valid_pct
     yield metering.LANDED_FILES, "rows_accounted", accounting.landing_faults(run.lake, run.day)
     yield metering.READINGS, "rows_accounted", accounting.day_faults(run.lake, run.day)
+    measured = accounting.measurement_faults(run.lake, run.day, measurement_rows_of_files(run.lake, run.day))
+    yield metering.MEASUREMENTS, "rows_accounted", measured
+    stale = {one.day: "; ".join(one.reasons) for one in staleness.stale(run.lake, site=run.site)}
+    yield metering.READINGS, staleness.UP_TO_DATE, stale.get(run.day, "")
+    corrected, outages = corrections_of(run.site, run.lake), outages_of(run.site, run.lake)
+    yield metering.CORRECTIONS, "entries_readable", "; ".join(map(str, corrected.refused))
+    forgotten = outages.open_for_long(run.site.clock, run.day, run.site.metering.open_outage_days)
+    yield metering.OUTAGE_EVENTS, "entries_readable", "; ".join([*map(str, outages.refused), *forgotten])
     status = run.read(metering.LANDED_FILES)["status"]
     yield metering.LANDED_FILES, "files_readable", ", ".join(status[status.isin(["unreadable", "refused"])])
     days = run.lake.read(metering.METER_DAYS, run.day, ["expected_intervals", "valid_intervals"])

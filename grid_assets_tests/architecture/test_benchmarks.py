@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import re
 import sys
 from datetime import date
 from pathlib import Path
@@ -12,10 +13,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from benchmarks import _plain_day, platform
+from benchmarks import _plain_checks, _plain_day, platform
 from benchmarks._processes import CommandFailed, measured
 from grid_assets import jobs
 from grid_assets.definitions import build_definitions
+from grid_assets.metering import staleness
 from grid_assets_tests.conftest import PROJECT, SITES, site_in
 
 COLUMNS = {"name", "value", "unit", "reference", "target", "met"}
@@ -70,6 +72,15 @@ def test_memory_of_children_counts_and_a_failed_command_is_no_measurement(tmp_pa
 def test_the_plain_day_writes_every_table_of_the_day_job(tmp_path: Path):
     job = build_definitions(SITES / "demo.toml", site_in(tmp_path, "demo")).resolve_job_def(jobs.DAY)
     assert {dg.AssetKey(table.key) for table in _plain_day.TABLES} == set(job.asset_layer.executable_asset_keys)
+
+
+def test_the_plain_checks_judge_what_the_day_job_judges(tmp_path: Path):
+    job = build_definitions(SITES / "demo.toml", site_in(tmp_path, "demo")).resolve_job_def(jobs.DAY)
+    keys = job.asset_layer.asset_graph.asset_check_keys
+    wanted = {(one.asset_key.path[-1].upper(), one.name) for one in keys if one.name != "schema"}
+    source = inspect.getsource(_plain_checks).replace("staleness.UP_TO_DATE", f'"{staleness.UP_TO_DATE}"')
+    judged = set(re.findall(r"yield \(?\s*(?:\w+\.)?([A-Z_]+),\s*\"(\w+)\"", source))
+    assert judged == wanted
 
 
 def test_a_plain_day_that_leaves_a_table_out_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
