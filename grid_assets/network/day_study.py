@@ -51,7 +51,7 @@ def study_of_day(
     drawn = injections(admitted, clock.intervals(studied), demand_forecasts, renewable_forecasts, present, nodes, plants, meter_days,
                        section.power_factor)  # fmt: skip
     limits = Limits(section.minimum_vm_pu, section.maximum_vm_pu, section.maximum_loading_pct)
-    study = flow_study(admitted, topology, drawn, present, limits, clock.interval_hours)
+    study = flow_study(admitted, topology, drawn, present, limits, clock.interval_hours, day.toordinal())
     zone = str(clock.zone)
     return DayStudy(
         study,

@@ -9,13 +9,15 @@ import pandas as pd
 
 from grid_assets.network.injections import Injections
 from grid_assets.network.topology_tables import feeder_names
+from grid_assets.powerflow.compiled import FlowError
 from grid_assets.powerflow.gate import AdmittedNetwork
-from grid_assets.powerflow.time_series import FlowError, FlowSeries, engine, solve_series
+from grid_assets.powerflow.time_series import FlowSeries, SampleProof, engine, proved_by_sample, solve_series
 from grid_assets.powerflow.topology import Topology, buses_behind
 
 EXPECTED = "expected"
 CRITICAL_DEVIATION, CRITICAL_OVERLOAD = 2.0, 1.2
 ALLOWED_RESIDUAL_MVA = 1e-4
+ALLOWED_DIFFERENCE_PU = 1e-6
 ROUNDING = 1e-9
 """So that a value at a bound counts as there, though twice 0.05 is not exactly 0.1 in floating point."""
 VIOLATION_COLUMNS = ["element_id", "element_kind", "kind", "start_utc", "value", "limit", "severity"]
@@ -49,12 +51,18 @@ class FlowStudy:
 
 
 def flow_study(
-    admitted: AdmittedNetwork, topology: Topology, drawn: Injections, meters: pd.DataFrame, limits: Limits, interval_hours: float
+    admitted: AdmittedNetwork,
+    topology: Topology,
+    drawn: Injections,
+    meters: pd.DataFrame,
+    limits: Limits,
+    interval_hours: float,
+    seed: int = 0,
 ) -> FlowStudy:
     """Solves the intervals of ``drawn`` and holds them against the limits.
 
     ``meters`` are those in force on the study day; they say who is affected and what the feeders are called.
-    Intervals that do not converge have no rows; the certificate counts and names them.
+    Intervals that do not converge have no rows; the certificate counts and names them. ``seed`` draws those that are solved again.
     Raises FlowError when none converges.
     """
     series = solve_series(admitted, drawn.load_mw, drawn.load_mvar)
@@ -64,7 +72,8 @@ def flow_study(
     loadings = branch_loadings(series, drawn.start_utc)
     found = violations(voltages, loadings, limits)
     found = with_customers(found, topology, meters)
-    return FlowStudy(voltages, loadings, found, certificate(series, topology, drawn.start_utc, interval_hours))
+    proof = proved_by_sample(admitted, series, drawn.load_mw, drawn.load_mvar, seed)
+    return FlowStudy(voltages, loadings, found, certificate(series, topology, drawn.start_utc, interval_hours, proof))
 
 
 def bus_voltages(series: FlowSeries, start_utc: pd.DatetimeIndex) -> pd.DataFrame:
@@ -123,7 +132,9 @@ def with_customers(found: pd.DataFrame, topology: Topology, meters: pd.DataFrame
     )
 
 
-def certificate(series: FlowSeries, topology: Topology, start_utc: pd.DatetimeIndex, interval_hours: float) -> pd.DataFrame:
+def certificate(
+    series: FlowSeries, topology: Topology, start_utc: pd.DatetimeIndex, interval_hours: float, proof: SampleProof
+) -> pd.DataFrame:
     """The row of flow_certificates."""
     solved = series.converged
     failures = [f"{start:%Y-%m-%d %H:%M} UTC: {said}" for start, said in zip(start_utc[~solved], series.faults, strict=True)]
@@ -134,7 +145,8 @@ def certificate(series: FlowSeries, topology: Topology, start_utc: pd.DatetimeIn
         "maximum_loading_pct": float(np.max(series.loading_pct[solved], initial=0.0)),
         "losses_mwh": float(series.losses_mw[solved].sum() * interval_hours),
         "unserved_mwh": float(series.unserved_mw[solved].sum() * interval_hours),
-        "failures": "; ".join(failures) or None, "engine": engine(),
+        "sampled_steps": len(proof.steps), "sample_difference_pu": proof.largest_difference_pu,
+        "failures": "; ".join(failures) or None, "engine": engine(series),
     }  # fmt: skip
     return pd.DataFrame([row])
 
@@ -149,6 +161,9 @@ def certificate_fault(certificates: pd.DataFrame) -> str:
             said.append(
                 f"scenario {one.scenario}: a nodal mismatch of {one.residual_max_mva:.3g} MVA is above {ALLOWED_RESIDUAL_MVA:g} MVA"
             )
+        if not one.sample_difference_pu <= ALLOWED_DIFFERENCE_PU:
+            said.append(f"scenario {one.scenario}: another solver's voltages differ by {one.sample_difference_pu:.3g} p.u., more than "
+                        f"{ALLOWED_DIFFERENCE_PU:g}")  # fmt: skip
     return "; ".join(said) if len(certificates) else "there is no certificate; materialise the flow study"
 
 

@@ -35,10 +35,10 @@ BRANCHES = Table(
     (
         text("branch_id", "name of the branch"),
         text("topology_hash", "the switching state"),
-        text("kind", "line or transformer"),
+        text("kind", "line, transformer or impedance"),
         text("from_bus", "bus at its beginning"),
         text("to_bus", "bus at its end"),
-        number("rating_ka", "largest lasting current; of a transformer on its upper side"),
+        number("rating_ka", "largest lasting current; of a transformer on its upper side; empty for an impedance, which has none", nullable=True),
         text("feeder_id", "the feeder it belongs to", nullable=True),
     ),
 )  # fmt: skip
@@ -58,7 +58,7 @@ BRANCH_LOADINGS = Table(
     "network", "branch_loadings", "a branch and interval of the study day", "site_day", ("scenario", "branch_id", "start_utc"),
     (
         text("branch_id", "name of the branch"),
-        text("kind", "line or transformer"),
+        text("kind", "line, transformer or impedance"),
         instant("start_utc", "start of the interval"),
         text("scenario", "expected: all injections at their forecast means"),
         number("loading_pct", "current against the rating"),
@@ -97,6 +97,8 @@ FLOW_CERTIFICATES = Table(
         number("maximum_loading_pct", "highest branch loading"),
         number("losses_mwh", "energy lost over the intervals that converged"),
         number("unserved_mwh", "energy asked for at buses that no supply reaches; their voltages have no rows"),
+        count("sampled_steps", "intervals that another solver solved again from a cold start"),
+        number("sample_difference_pu", "largest difference of a voltage between both"),
         text("failures", "the intervals that did not converge, and what to try", nullable=True),
         text("engine", "library and version"),
     ),

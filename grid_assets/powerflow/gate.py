@@ -12,9 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-STUDIED = ("bus", "line", "trafo", "switch", "load", "sgen", "storage", "gen", "shunt", "ext_grid")
+STUDIED = ("bus", "line", "trafo", "impedance", "switch", "load", "sgen", "storage", "gen", "shunt", "ext_grid")
 NOT_STUDIED = (
-    "trafo3w", "impedance", "dcline", "motor", "ward", "xward", "asymmetric_load", "asymmetric_sgen", "svc", "ssc", "tcsc", "vsc",
+    "trafo3w", "dcline", "motor", "ward", "xward", "asymmetric_load", "asymmetric_sgen", "svc", "ssc", "tcsc", "vsc",
     "bus_dc", "line_dc", "b2b_vsc", "bi_vsc",
 )  # fmt: skip
 TRANSMISSION_KV = 60.0
@@ -46,6 +46,7 @@ def admit(net: Any, source: str) -> AdmittedNetwork:
     _refuse_dangling(net, source)
     repairs = [*_name_elements(net), *_complete_ratings(net)]
     _refuse_bad_lines(net, source)
+    _refuse_bad_impedances(net, source)
     _refuse_bad_transformers(net, source)
     repairs += [*_set_tap_changers(net), *_set_vector_groups(net), *_take_out_isolated_loads(net)]
     return AdmittedNetwork(net, source, tuple(repairs))
@@ -64,7 +65,7 @@ def _refuse_missing_tables(net: Any, source: str) -> None:
 
 def _refuse_dangling(net: Any, source: str) -> None:
     known = set(net.bus.index)
-    ends = {"line": ("from_bus", "to_bus"), "trafo": ("hv_bus", "lv_bus"), "switch": ("bus",)}
+    ends = {"line": ("from_bus", "to_bus"), "impedance": ("from_bus", "to_bus"), "trafo": ("hv_bus", "lv_bus"), "switch": ("bus",)}
     for table in STUDIED[1:]:
         for end in ends.get(table, ("bus",)):
             lost = net[table].loc[~net[table][end].isin(known)]
@@ -85,7 +86,8 @@ def _name_elements(net: Any) -> list[str]:
     repairs = _unique_names(net.bus, "bus", set())
     taken: set[str] = set()
     repairs += _unique_names(net.line, "line", taken)
-    return repairs + _unique_names(net.trafo, "transformer", taken)
+    repairs += _unique_names(net.trafo, "transformer", taken)
+    return repairs + _unique_names(net.impedance, "impedance", taken)
 
 
 def _unique_names(frame: pd.DataFrame, kind: str, taken: set[str]) -> list[str]:
@@ -144,7 +146,12 @@ def _complete_ratings(net: Any) -> list[str]:
         if rating and rating > 0:
             net.line.loc[index, "max_i_ka"] = rating
             done.append(str(net.line["name"][index]))
-    return [f"{len(done)} lines had no rating and took that of their standard type: {_some(done)}"] if done else []
+    said = [f"{len(done)} lines had no rating and took that of their standard type: {_some(done)}"] if done else []
+    if len(net.impedance):
+        said.append(
+            f"{len(net.impedance)} impedances have no current rating, so that their loading is not judged: {_some(list(net.impedance['name']))}"
+        )
+    return said
 
 
 def _refuse_bad_lines(net: Any, source: str) -> None:
@@ -158,6 +165,15 @@ def _refuse_bad_lines(net: Any, source: str) -> None:
     if len(bad):
         raise NetworkError(f"{source}: {_called(bad, bad.index[0], 'line')}: no impedance; give r_ohm_per_km and x_ohm_per_km, or make it a"
                            f" closed bus-to-bus switch ({len(bad)} such lines)")  # fmt: skip
+
+
+def _refuse_bad_impedances(net: Any, source: str) -> None:
+    for ends in ("ft", "tf"):
+        bad = net.impedance[_bad(net.impedance[f"r{ends}_pu"].abs() + net.impedance[f"x{ends}_pu"].abs())]
+        if len(bad):
+            raise NetworkError(
+                f"{source}: {_called(bad, bad.index[0], 'impedance')}: r{ends}_pu and x{ends}_pu are zero or missing; expected an impedance"
+            )
 
 
 def _refuse_bad_transformers(net: Any, source: str) -> None:

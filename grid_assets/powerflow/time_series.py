@@ -1,25 +1,21 @@
-"""AC power flow over the intervals of a day, each solution proved by its own nodal power balance."""
+"""AC power flow over a series of injections, each solution proved by its own nodal power balance and a sample by another solver."""
 
 from __future__ import annotations
 
-import copy
-import logging
-import math
-import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from grid_assets.powerflow.batches import FIXED_POINT, NEWTON, NONE, BatchSolver
+from grid_assets.powerflow.compiled import CompiledNetwork, FlowError, compiled
 from grid_assets.powerflow.gate import AdmittedNetwork
+from grid_assets.powerflow.reference import ReferenceSolver
 
-logging.getLogger("pandapower").setLevel(logging.ERROR)
-TOLERANCE_MVA = 1e-8
 ADVICE = "look for loads in the wrong unit (kW given as MW), a missing supply or an impedance far too large on the way to them"
-
-
-class FlowError(ValueError):
-    """A flow study that cannot be done, or of which nothing converged."""
+REFERENCE = 2
+"""Solved by pandapower, where neither of the batch's methods did."""
+SAMPLED_STEPS = 2
 
 
 @dataclass(frozen=True)
@@ -48,6 +44,17 @@ class FlowSeries:
     """Consumption given for buses that no supply reaches."""
     faults: tuple[str, ...]
     """A sentence per step that failed: which, and what to try."""
+    method: np.ndarray
+    """FIXED_POINT, NEWTON, REFERENCE, or NONE for a step that failed."""
+
+
+@dataclass(frozen=True)
+class SampleProof:
+    """A few steps solved again by pandapower's runpp."""
+
+    steps: tuple[int, ...]
+    largest_difference_pu: float
+    """Of any voltage's magnitude; 0 where nothing was sampled."""
 
 
 def solve_series(admitted: AdmittedNetwork, load_mw: np.ndarray, load_mvar: np.ndarray) -> FlowSeries:
@@ -57,109 +64,107 @@ def solve_series(admitted: AdmittedNetwork, load_mw: np.ndarray, load_mvar: np.n
     A step that does not converge is flagged and said in ``faults``; the others are unaffected.
     Raises FlowError for arrays of another shape or with values that are not finite.
     """
-    net = _emptied(admitted.net)
+    network = compiled(admitted)
     load_mw, load_mvar = np.asarray(load_mw, float), np.asarray(load_mvar, float)
-    _refuse_misfits(net, load_mw, load_mvar)
-    steps, buses, branches = len(load_mw), len(net.bus), len(net.line) + len(net.trafo)
-    at_bus = {name: np.full((steps, buses), np.nan) for name in ("vm_pu", "va_degree")}
-    at_branch = {name: np.full((steps, branches), np.nan) for name in ("loading_pct", "p_mw", "i_ka")}
-    totals = {name: np.full(steps, np.nan) for name in ("residual_max_mva", "supply_mw", "losses_mw", "unserved_mw")}
-    converged, faults, warm = np.zeros(steps, bool), [], False
-    for step in range(steps):
-        warm = _solve(net, load_mw[step], load_mvar[step], warm)
-        if not warm:
-            faults.append(f"step {step} did not converge with {load_mw[step].sum():.3f} MW of load; {ADVICE}")
-            continue
-        converged[step] = True
-        at_bus["vm_pu"][step], at_bus["va_degree"][step] = net.res_bus["vm_pu"], net.res_bus["va_degree"]
-        at_branch["loading_pct"][step], at_branch["p_mw"][step], at_branch["i_ka"][step] = _branch_results(net)
-        totals["residual_max_mva"][step] = _residual_mva(net, load_mw[step], load_mvar[step])
-        totals["supply_mw"][step] = net.res_ext_grid["p_mw"].sum()
-        totals["losses_mw"][step] = net.res_line["pl_mw"].sum() + net.res_trafo["pl_mw"].sum()
-        totals["unserved_mw"][step] = load_mw[step][net.res_bus["vm_pu"].isna().to_numpy()].sum()
-    return FlowSeries(
-        bus_ids=net.bus["name"].to_numpy(object),
-        branch_ids=np.concatenate([net.line["name"].to_numpy(object), net.trafo["name"].to_numpy(object)]),
-        kinds=np.array(["line"] * len(net.line) + ["transformer"] * len(net.trafo), dtype=object),
-        converged=converged, faults=tuple(faults), **at_bus, **at_branch, **totals,
-    )  # fmt: skip
+    refuse_misfits(network, load_mw, load_mvar)
+    return _series(admitted, network, BatchSolver(network), load_mw, load_mvar, 0)
 
 
-def engine() -> str:
-    """Library and version, as certificates name it."""
-    import pandapower
-
-    return f"pandapower {pandapower.__version__} (Newton-Raphson)"
-
-
-def _emptied(net: Any) -> Any:
-    """A copy with one load per bus in place of all loads, static generators and storage units."""
-    from pandapower import create_loads
-
-    net = copy.deepcopy(net)
-    for table in ("load", "sgen", "storage"):
-        net[table].drop(net[table].index, inplace=True)
-    create_loads(net, buses=net.bus.index, p_mw=0.0, q_mvar=0.0)
-    return net
+def solve_chunks(
+    admitted: AdmittedNetwork, load_mw: np.ndarray, load_mvar: np.ndarray, steps: int = 672
+) -> Iterator[tuple[slice, FlowSeries]]:
+    """The same, so many steps at a time, for series whose results would not fit into memory: which steps, and their flows."""
+    network = compiled(admitted)
+    solver = BatchSolver(network)
+    for first in range(0, len(load_mw), steps):
+        part = slice(first, min(first + steps, len(load_mw)))
+        chunk = np.asarray(load_mw[part], float), np.asarray(load_mvar[part], float)
+        refuse_misfits(network, *chunk)
+        yield part, _series(admitted, network, solver, *chunk, first)
 
 
-def _refuse_misfits(net: Any, load_mw: np.ndarray, load_mvar: np.ndarray) -> None:
+def proved_by_sample(
+    admitted: AdmittedNetwork, series: FlowSeries, load_mw: np.ndarray, load_mvar: np.ndarray, seed: int, count: int = SAMPLED_STEPS
+) -> SampleProof:
+    """Solves ``count`` of the solved steps again by runpp, from a cold start; which ones is drawn by ``seed``."""
+    solved = np.flatnonzero(series.converged)
+    steps = np.sort(np.random.default_rng(seed).permutation(solved)[:count])
+    reference, largest = ReferenceSolver(admitted), 0.0
+    for step in steps:
+        net = reference.solve(load_mw[step], load_mvar[step])
+        found = np.full(series.vm_pu.shape[1], np.inf) if net is None else net.res_bus["vm_pu"].to_numpy(float)
+        largest = max(largest, float(np.nanmax(np.abs(found - series.vm_pu[step]))))
+    return SampleProof(tuple(int(step) for step in steps), largest)
+
+
+def engine(series: FlowSeries | None = None) -> str:
+    """What solved the steps, with versions, as certificates name it."""
+    from importlib.metadata import version
+
+    names = {
+        FIXED_POINT: f"fixed point over one factorisation (scipy {version('scipy')})",
+        NEWTON: f"lightsim2grid {version('lightsim2grid')} (Newton-Raphson)",
+        REFERENCE: f"pandapower {version('pandapower')} (Newton-Raphson)",
+    }
+    used = names if series is None else [one for one in names if (series.method == one).any()]
+    return "; ".join(names[one] for one in used) or "none"
+
+
+def refuse_misfits(network: CompiledNetwork, load_mw: np.ndarray, load_mvar: np.ndarray) -> None:
+    """Raises FlowError for arrays that are not steps x buses, or not finite."""
+    buses = len(network.bus_ids)
     for name, values in (("load_mw", load_mw), ("load_mvar", load_mvar)):
-        if values.ndim != 2 or values.shape[1] != len(net.bus):
-            raise FlowError(f"{name} has shape {values.shape}; expected steps x {len(net.bus)} buses")
-        odd = np.argwhere(~np.isfinite(values))
-        if len(odd):
-            step, bus = odd[0]
-            raise FlowError(f"{name}, step {step}, bus {net.bus['name'].iloc[bus]!r}: {values[step, bus]} is not a finite number")
+        if values.ndim != 2 or values.shape[1] != buses:
+            raise FlowError(f"{name} has shape {values.shape}; expected steps x {buses} buses")
+        if not np.isfinite(values).all():
+            step, bus = np.argwhere(~np.isfinite(values))[0]
+            raise FlowError(f"{name}, step {step}, bus {network.bus_ids[bus]!r}: {values[step, bus]} is not a finite number")
     if load_mw.shape != load_mvar.shape:
         raise FlowError(f"load_mw has shape {load_mw.shape}, load_mvar {load_mvar.shape}; expected the same")
 
 
-def _solve(net: Any, load_mw: np.ndarray, load_mvar: np.ndarray, warm: bool) -> bool:
-    """Solves one step, from the step before where that one converged, else (and again if that fails) from a DC solution."""
-    from pandapower import LoadflowNotConverged, runpp
-
-    net.load["p_mw"], net.load["q_mvar"] = load_mw, load_mvar
-    for start in ("results", "dc") if warm else ("dc", "flat"):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                runpp(net, numba=False, init=start, calculate_voltage_angles=True, tolerance_mva=TOLERANCE_MVA)
-        except (LoadflowNotConverged, FloatingPointError, np.linalg.LinAlgError):
-            continue
-        supplied = net.res_bus["vm_pu"].notna()
-        if net.converged and supplied.any() and np.isfinite(net.res_ext_grid["p_mw"]).all():
-            return True
-    return False
-
-
-def _branch_results(net: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Loading in %, active power at the beginning in MW, current in kA; a branch without supply carries nothing."""
-    line, trafo = net.res_line, net.res_trafo
-    ratio = (net.trafo["vn_lv_kv"] / net.trafo["vn_hv_kv"]).to_numpy()
-    upper = np.fmax(trafo["i_hv_ka"].to_numpy(), trafo["i_lv_ka"].to_numpy() * ratio)
-    loading = np.concatenate([line["loading_percent"], trafo["loading_percent"]])
-    power = np.concatenate([line["p_from_mw"], trafo["p_hv_mw"]])
-    current = np.concatenate([np.fmax(line["i_from_ka"], line["i_to_ka"]), upper])
-    return np.nan_to_num(loading), np.nan_to_num(power), np.nan_to_num(current)
+def _series(
+    admitted: AdmittedNetwork, network: CompiledNetwork, solver: BatchSolver, load_mw: np.ndarray, load_mvar: np.ndarray, first: int
+) -> FlowSeries:
+    wanted = network.injections(load_mw, load_mvar)
+    found = solver.solve(wanted)
+    voltage, method = found.voltage, found.method
+    left = np.flatnonzero(method == NONE)
+    reference = ReferenceSolver(admitted) if len(left) else None
+    for step in left:
+        if reference and (again := reference.voltage(load_mw[step], load_mvar[step])) is not None:
+            voltage[step], method[step] = again, REFERENCE
+    failed = np.flatnonzero(method == NONE)
+    faults = [f"step {first + step} did not converge with {load_mw[step].sum():.3f} MW of load; {ADVICE}" for step in failed]
+    at_bus = np.where(network.supplied, voltage[:, np.maximum(network.place, 0)], np.nan)
+    dark = np.where(method == NONE, np.nan, load_mw[:, ~network.supplied].sum(axis=1))
+    return FlowSeries(
+        bus_ids=network.bus_ids, branch_ids=network.branch_ids, kinds=network.kinds, vm_pu=np.abs(at_bus),
+        va_degree=np.degrees(np.angle(at_bus)), converged=method != NONE, unserved_mw=dark, faults=tuple(faults), method=method,
+        **_branch_flows(network, voltage), **_balance(network, voltage, wanted),
+    )  # fmt: skip
 
 
-def _residual_mva(net: Any, load_mw: np.ndarray, load_mvar: np.ndarray) -> float:
-    """The largest nodal power mismatch, from the admittance matrix, the voltages and the injections that were asked for.
+def _branch_flows(network: CompiledNetwork, voltage: np.ndarray) -> dict[str, np.ndarray]:
+    """Loading, power at the beginning, current of each branch [steps, branches], and the losses [steps]."""
+    columns = np.ascontiguousarray(voltage.T)
+    begin, end = network.from_admittance @ columns, network.to_admittance @ columns
+    there = (network.ends[:, 0] >= 0)[:, None]
+    at = np.maximum(network.ends, 0)
+    power = [np.real(columns[at[:, side]] * np.conj(current)) * network.base_mva * there for side, current in enumerate((begin, end))]
+    amperes = np.maximum(np.abs(begin) * network.current_ka[:, :1], np.abs(end) * network.current_ka[:, 1:])
+    loading = 100.0 * amperes / network.rating_ka[:, None]
+    return {"loading_pct": loading.T, "p_mw": power[0].T, "i_ka": amperes.T, "losses_mw": (power[0] + power[1]).sum(axis=0)}
+
+
+def _balance(network: CompiledNetwork, voltage: np.ndarray, wanted: np.ndarray) -> dict[str, np.ndarray]:
+    """The largest nodal mismatch and what the supply gives [steps].
 
     At buses that hold their voltage only the active power is known beforehand; at the supply nothing is.
     """
-    solved = net._ppc["internal"]
-    voltage, admittance = solved["V"], solved["Ybus"]
-    place = net._pd2ppc_lookups["bus"]
-    supplied = net.res_bus["vm_pu"].notna().to_numpy()
-    wanted = np.zeros(len(voltage), complex)
-    np.subtract.at(wanted, place[net.bus.index[supplied]], (load_mw + 1j * load_mvar)[supplied])
-    held = net.gen[net.gen["in_service"].astype(bool) & net.gen["bus"].isin(net.bus.index[supplied])]
-    np.add.at(wanted, place[held["bus"]], (held["p_mw"] * held["scaling"]).to_numpy(complex))
-    mismatch = voltage * np.conj(admittance @ voltage) * solved["baseMVA"] - wanted
-    reference, controlled = np.asarray(solved["ref"], int), np.asarray(solved["pv"], int)
-    mismatch[controlled] = mismatch[controlled].real
-    mismatch[reference] = 0
-    largest = float(np.abs(mismatch).max())
-    return largest if math.isfinite(largest) else math.inf
+    drawn = voltage * np.conj((network.admittance @ np.ascontiguousarray(voltage.T)).T)
+    mismatch = (drawn - wanted) * network.base_mva
+    supply = np.real(mismatch[:, network.reference]).sum(axis=1)
+    mismatch[:, network.controlled] = np.real(mismatch[:, network.controlled])
+    mismatch[:, network.reference] = 0
+    return {"residual_max_mva": np.abs(mismatch).max(axis=1), "supply_mw": supply}

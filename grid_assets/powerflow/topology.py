@@ -127,6 +127,7 @@ def _branches(net: Any) -> pd.DataFrame:
         [
             rows(lines, "line", ("from_bus", "to_bus"), "l", rating),
             rows(trafos, "transformer", ("hv_bus", "lv_bus"), "t", upper),
+            rows(net.impedance, "impedance", ("from_bus", "to_bus"), "i", pd.Series(np.nan, net.impedance.index)),
         ],
         ignore_index=True,
     )
@@ -144,6 +145,7 @@ HASHED = {
     "line": ("name", "from_bus", "to_bus", "length_km", "r_ohm_per_km", "x_ohm_per_km", "c_nf_per_km", "max_i_ka", "parallel", "in_service"),
     "trafo": ("name", "hv_bus", "lv_bus", "sn_mva", "vn_hv_kv", "vn_lv_kv", "vk_percent", "vkr_percent", "pfe_kw", "i0_percent",
               "shift_degree", "tap_pos", "tap_changer_type", "parallel", "in_service"),
+    "impedance": ("name", "from_bus", "to_bus", "rft_pu", "xft_pu", "rtf_pu", "xtf_pu", "sn_mva", "in_service"),
     "switch": ("bus", "element", "et", "closed"),
     "shunt": ("bus", "p_mw", "q_mvar", "step", "in_service"),
     "ext_grid": ("bus", "vm_pu", "in_service"),

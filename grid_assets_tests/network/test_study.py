@@ -137,4 +137,7 @@ def test_the_certificate_holds_the_residual_against_its_bound():
     assert "nodal mismatch" in study.certificate_fault(proof.assign(residual_max_mva=1.1e-4))
     assert "nodal mismatch" in study.certificate_fault(proof.assign(residual_max_mva=np.nan))
     assert study.certificate_fault(proof.assign(residual_max_mva=0.9e-4)) == ""
+    assert "another solver" in study.certificate_fault(proof.assign(sample_difference_pu=1e-5))
+    assert "another solver" in study.certificate_fault(proof.assign(sample_difference_pu=np.nan))
+    assert proof["sampled_steps"].iloc[0] == 1
     assert "no certificate" in study.certificate_fault(proof.iloc[:0])

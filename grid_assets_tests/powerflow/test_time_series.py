@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grid_assets.powerflow import time_series
+from grid_assets.powerflow.batches import FIXED_POINT, NEWTON, NONE, BatchSolver
+from grid_assets.powerflow.compiled import FlowError
 from grid_assets.powerflow.gate import admit
 from grid_assets.powerflow.networks import load_network
-from grid_assets.powerflow.time_series import FlowError, engine, solve_series
+from grid_assets.powerflow.time_series import engine, proved_by_sample, solve_chunks, solve_series
 from grid_assets_tests.conftest import SHARED
 from grid_assets_tests.powerflow.made import feeder, nominal, two_buses
 
@@ -57,7 +58,7 @@ def test_a_day_on_the_demo_network_agrees_with_runpp(semiurban):
 
 
 @needs_cases
-@pytest.mark.parametrize("case", ["case9", "case14", "case33bw"])
+@pytest.mark.parametrize("case", ["case9", "case14", "case33bw", "case118", "case1354pegase"])
 def test_reference_vectors_of_another_engine(case: str):
     from pandapower.converter.pypower import from_ppc
 
@@ -84,6 +85,66 @@ def test_reference_vectors_of_the_benchmark_with_generation():
     np.testing.assert_allclose(solved.vm_pu[0], expected["bus"]["vm_pu"], atol=1e-9)
     both = pd.concat([expected["line"]["loading_percent"], expected["trafo"]["loading_percent"]]).fillna(0.0)
     np.testing.assert_allclose(solved.loading_pct[0], both, atol=1e-6)
+
+
+@needs_cases
+@pytest.mark.parametrize(
+    ("case", "code"),
+    [("sb_mv_rural", "1-MV-rural--0-sw"), ("sb_lv_urban6", "1-LV-urban6--0-sw"), ("sb_mvlv_semiurb_5220", "1-MVLV-semiurb-5.220-0-sw")],
+)
+def test_reference_vectors_of_distribution_networks(case: str, code: str):
+    import simbench
+
+    admitted = admit(simbench.get_simbench_net(code), code)
+    solved = solve_series(admitted, *nominal(admitted, np.ones(1)))
+    expected = {name: pd.read_parquet(CASES / "expected" / f"{case}__{name}.parquet") for name in ("bus", "line", "trafo")}
+    np.testing.assert_allclose(solved.vm_pu[0], expected["bus"]["vm_pu"], atol=2e-6)
+    both = pd.concat([expected["line"]["loading_percent"], expected["trafo"]["loading_percent"]]).fillna(0.0)
+    np.testing.assert_allclose(solved.loading_pct[0], both, atol=1e-3)
+
+
+@needs_cases
+def test_reference_vectors_of_the_low_voltage_benchmark():
+    from pandapower.networks import create_cigre_network_lv
+
+    admitted = admit(create_cigre_network_lv(), "cigre_lv")
+    solved = solve_series(admitted, *nominal(admitted, np.ones(1)))
+    np.testing.assert_allclose(solved.vm_pu[0], pd.read_parquet(CASES / "expected" / "cigre_lv__bus.parquet")["vm_pu"], atol=1e-7)
+
+
+def test_a_year_in_chunks_is_the_same_as_at_once():
+    admitted = load_network("cigre_mv")
+    load_mw, load_mvar = nominal(admitted, np.linspace(0.1, 1.0, 11))
+    whole, seen = solve_series(admitted, load_mw, load_mvar), []
+    for part, chunk in solve_chunks(admitted, load_mw, load_mvar, 4):
+        np.testing.assert_allclose(chunk.vm_pu, whole.vm_pu[part], atol=1e-11)
+        np.testing.assert_allclose(chunk.losses_mw, whole.losses_mw[part], atol=1e-9)
+        seen.append(part)
+    assert [(one.start, one.stop) for one in seen] == [(0, 4), (4, 8), (8, 11)]
+
+
+def test_where_the_fixed_point_gives_up_newton_goes_on_to_the_nose_of_the_curve():
+    """R = 1 ohm at 10 kV: 2 V^2 = V0^2 at the most, 25 MW. The fixed point does not get there."""
+    admitted = two_buses()
+    loads = np.array([[0.0, mw] for mw in (1.0, 20.0, 24.9, 25.1)])
+    solved = solve_series(admitted, loads, np.zeros_like(loads))
+    assert solved.method[[0, 2, 3]].tolist() == [FIXED_POINT, NEWTON, NONE]
+    volts = 5 + np.sqrt(25 - loads[:3, 1])
+    np.testing.assert_allclose(solved.vm_pu[:3, 1], volts / 10, atol=1e-7)
+    assert "lightsim2grid" in engine(solved)
+    assert solved.residual_max_mva[:3].max() < 1e-7
+
+
+def test_a_sample_is_solved_again_by_another_solver_and_finds_a_difference():
+    admitted = load_network("cigre_mv")
+    load_mw, load_mvar = nominal(admitted, np.linspace(0.2, 1.0, 6))
+    solved = solve_series(admitted, load_mw, load_mvar)
+    proof = proved_by_sample(admitted, solved, load_mw, load_mvar, seed=3)
+    assert len(proof.steps) == 2
+    assert proof.largest_difference_pu < 1e-8
+    assert proof == proved_by_sample(admitted, solved, load_mw, load_mvar, seed=3)
+    other = proved_by_sample(admitted, solved, 1.2 * load_mw, load_mvar, seed=3)
+    assert other.largest_difference_pu > 1e-4
 
 
 @given(
@@ -150,8 +211,8 @@ def test_load_without_a_supply_is_counted_and_not_solved():
 
 def test_the_residual_finds_a_wrong_solution(monkeypatch: pytest.MonkeyPatch):
     """The certificate is not taken from the solver: one that solves for other loads than were given is found out."""
-    solve = time_series._solve
-    monkeypatch.setattr(time_series, "_solve", lambda net, p, q, warm: solve(net, p * 0.99, q, warm))
+    solve = BatchSolver.solve
+    monkeypatch.setattr(BatchSolver, "solve", lambda self, injections: solve(self, 0.99 * injections))
     solved = solve_series(admit(feeder(3), "row"), np.full((1, 4), 0.5), np.zeros((1, 4)))
     assert solved.residual_max_mva[0] == pytest.approx(0.005, rel=1e-3)
 
@@ -167,4 +228,6 @@ def test_arrays_that_do_not_fit_are_refused():
 
 
 def test_the_engine_is_named_with_its_version():
-    assert engine().startswith("pandapower 3.")
+    assert "pandapower 3." in engine()
+    solved = solve_series(two_buses(), np.zeros((1, 2)), np.zeros((1, 2)))
+    assert engine(solved).startswith("fixed point over one factorisation (scipy 1.")

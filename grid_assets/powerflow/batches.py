@@ -1,0 +1,146 @@
+"""AC power flow of many injections on one compiled network: one factorisation, many right-hand sides.
+
+Where no generator holds a voltage the nodal equations are Y V = conj(S / V); with the supply's columns moved to the right they are
+V = w + Z conj(S / V) with Z the inverse of Y at the free buses and w the voltages without load: a fixed point that contracts as long
+as voltages stay near w (the Z-bus or implicit Gauss method: Stott 1974; its convergence: Bolognani, Zampieri 2016). What it does not solve, and networks with
+generators that hold their voltage, go to Newton-Raphson (lightsim2grid).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import scipy.sparse as sp
+import scipy.sparse.linalg as linalg
+
+from grid_assets.powerflow.compiled import TOLERANCE_MVA, CompiledNetwork
+
+FIXED_POINT, NEWTON, NONE = 0, 1, -1
+MOST_ITERATIONS, NEWTON_ITERATIONS = 60, 25
+STALLED = 0.9
+"""An iteration that leaves more than this of the mismatch will not get there: Newton-Raphson is quicker."""
+CHUNK_BYTES = 4 << 20
+"""A chunk's voltages stay in the processor's cache: larger ones are slower, and take memory."""
+
+
+class HeldBuses(Protocol):
+    """Which buses hold which voltage."""
+
+    @property
+    def start(self) -> np.ndarray: ...
+    @property
+    def reference(self) -> np.ndarray: ...
+    @property
+    def controlled(self) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Solved:
+    """Voltages of a batch; steps without a solution hold NaN."""
+
+    voltage: np.ndarray
+    """[steps, solved], complex per unit"""
+    method: np.ndarray
+    """[steps]: FIXED_POINT, NEWTON, or NONE without a solution."""
+
+
+class BatchSolver:
+    """Solves batches on one network; keeps its factorisation."""
+
+    def __init__(self, network: CompiledNetwork, tolerance_mva: float = TOLERANCE_MVA):
+        self.network = network
+        self.tolerance = tolerance_mva / network.base_mva
+        if not len(network.controlled):
+            free, reference = network.free, network.reference
+            self.factors = factorised(network.admittance[free][:, free])
+            self._no_load = self.factors.solve(-(network.admittance[free][:, reference] @ network.start[reference]))
+
+    @property
+    def chunk(self) -> int:
+        """How many steps are solved at a time."""
+        return int(np.clip(CHUNK_BYTES // (16 * max(len(self.network.start), 1)), 8, 256))
+
+    def solve(self, injections: np.ndarray) -> Solved:
+        """``injections`` [steps, solved], complex per unit, as CompiledNetwork.injections makes them."""
+        steps = len(injections)
+        voltage = np.full((steps, len(self.network.start)), np.nan, complex)
+        method = np.full(steps, NONE)
+        if not len(self.network.controlled):
+            for first in range(0, steps, self.chunk):
+                part = slice(first, first + self.chunk)
+                found, good = self._fixed_point(injections[part])
+                voltage[part][good] = found[good]
+                method[part][good] = FIXED_POINT
+        left = np.flatnonzero(method == NONE)
+        if len(left):
+            self._newton(injections, left, voltage, method)
+        return Solved(voltage, method)
+
+    def _fixed_point(self, injections: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Voltages [steps, solved], and which of the steps have converged."""
+        network, free = self.network, self.network.free
+        power = np.ascontiguousarray(injections[:, free].T)
+        voltage = np.repeat(self._no_load[:, None], power.shape[1], axis=1)
+        size, missed, before = np.abs(power), np.inf, np.full(power.shape[1], np.inf)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            for _ in range(MOST_ITERATIONS):
+                new = self.factors.solve(np.conj(power / voltage)) + self._no_load[:, None]
+                # the mismatch of the new voltages: what they draw is conj(S / V) of the old ones
+                missed = np.nan_to_num((size * np.abs(new / voltage - 1.0)).max(axis=0, initial=0.0), nan=np.inf)
+                voltage = new
+                going = missed > self.tolerance
+                if not going.any() or not (going & (missed < STALLED * before)).any():
+                    break
+                before = missed
+        made = np.empty((power.shape[1], len(network.start)), complex)
+        made[:, network.reference] = network.start[network.reference]
+        made[:, free] = voltage.T
+        return made, missed <= self.tolerance
+
+    def _newton(self, injections: np.ndarray, steps: np.ndarray, voltage: np.ndarray, method: np.ndarray) -> None:
+        """Solves the steps one by one, in place, each from the last that was solved, else from the network without load."""
+        network, last = self.network, None
+        solver = newton_solver()
+        loaded = np.setdiff1d(network.free, network.controlled)
+        for step in steps:
+            for begin in (last, network.start):
+                if begin is None:
+                    continue
+                if (found := newton(solver, network, network.admittance, injections[step], begin, loaded, self.tolerance)) is not None:
+                    voltage[step], method[step], last = found, NEWTON, found
+                    break
+
+
+def factorised(matrix: sp.spmatrix) -> linalg.SuperLU:
+    """Factors of a matrix whose pattern is symmetric, in an order of few new entries: hardly any where the network is a tree."""
+    return linalg.splu(
+        sp.csc_matrix(matrix), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
+    )  # fmt: skip
+
+
+def newton_solver():
+    """lightsim2grid's Newton-Raphson; with KLU where its build has it."""
+    from lightsim2grid import algorithm
+
+    return getattr(algorithm, "NR_KLU", algorithm.NR_SparseLU)()
+
+
+def newton(
+    solver, network: HeldBuses, admittance: sp.csc_matrix, power: np.ndarray, begin: np.ndarray, loaded: np.ndarray, tolerance: float
+) -> np.ndarray | None:
+    """Voltages [solved], or None without a solution. ``power`` [solved], per unit; ``loaded``: the buses with given power only."""
+    reference = network.reference.astype(np.int32)
+    weights = np.zeros(len(power))
+    weights[reference] = 1.0 / len(reference)
+    start = begin.copy()
+    start[reference] = network.start[reference]
+    held = network.controlled
+    start[held] = np.abs(network.start[held]) * np.exp(1j * np.angle(start[held]))
+    solver.reset()
+    good = solver.compute_pf(
+        admittance, start, power, reference, weights, held.astype(np.int32), loaded.astype(np.int32), NEWTON_ITERATIONS, tolerance
+    )
+    found = np.array(solver.get_V()) if good else None
+    return found if found is not None and np.isfinite(found).all() else None

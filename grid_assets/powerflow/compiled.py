@@ -1,0 +1,191 @@
+"""A network compiled once into arrays: admittances, the supply, lookups back to the elements. Everything that is solved in batches
+starts from here.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from grid_assets.powerflow.gate import AdmittedNetwork
+
+logging.getLogger("pandapower").setLevel(logging.ERROR)
+TOLERANCE_MVA = 1e-8
+BRANCH_TABLES = {"line": "line", "trafo": "transformer", "impedance": "impedance"}
+"""pandapower's tables of branches, and what their rows are called; the order of all results by branch."""
+
+
+class FlowError(ValueError):
+    """A flow study that cannot be done, or of which nothing converged."""
+
+
+@dataclass(frozen=True)
+class CompiledNetwork:
+    """What a solver needs. Solved buses are those of pandapower's internal numbering: joined by closed switches, with a supply.
+
+    Admittances and powers are per unit of ``base_mva``.
+    """
+
+    bus_ids: np.ndarray
+    """Names [buses], in the order of ``net.bus``."""
+    branch_ids: np.ndarray
+    """Names [branches]: lines, then transformers, then impedances."""
+    kinds: np.ndarray
+    place: np.ndarray
+    """[buses]: the solved bus of each; -1 without a supply."""
+    admittance: sp.csc_matrix
+    """[solved, solved]"""
+    from_admittance: sp.csr_matrix
+    """[branches, solved]: currents into each branch at its beginning; no entry for a branch out of service."""
+    to_admittance: sp.csr_matrix
+    ends: np.ndarray
+    """[branches, 2]: solved buses at the beginning and the end; -1 out of service."""
+    branch_admittance: np.ndarray
+    """[branches, 2, 2]: what each branch in service adds to the admittances of its ends."""
+    start: np.ndarray
+    """Voltages of the network without load, or with its own [solved], complex; those of supplies and generators hold."""
+    reference: np.ndarray
+    """The solved buses that the supply holds."""
+    controlled: np.ndarray
+    """Those whose voltage a generator holds."""
+    generation: np.ndarray
+    """Active power of the generators that hold their voltage [solved]."""
+    base_mva: float
+    current_ka: np.ndarray
+    """[branches, 2]: kA for a current of 1 per unit at either end; of a transformer referred to its upper side, as its rating is."""
+    rating_ka: np.ndarray
+    """[branches]"""
+
+    @cached_property
+    def free(self) -> np.ndarray:
+        """The solved buses that no supply holds."""
+        return np.setdiff1d(np.arange(len(self.start)), self.reference)
+
+    @cached_property
+    def supplied(self) -> np.ndarray:
+        return self.place >= 0
+
+    def injections(self, load_mw: np.ndarray, load_mvar: np.ndarray) -> np.ndarray:
+        """Complex power into each solved bus [steps, solved] for loads [steps, buses], MW and Mvar; loads without a supply are left out."""
+        load = (load_mw + 1j * load_mvar)[:, self.supplied] / self.base_mva
+        made = np.zeros((len(load), len(self.start)), complex)
+        places = self.place[self.supplied]
+        once = len(np.unique(places)) == len(places)
+        if once:
+            made[:, places] = -load
+        else:
+            np.subtract.at(made.T, places, load.T)
+        return made + self.generation
+
+
+def compiled(admitted: AdmittedNetwork) -> CompiledNetwork:
+    """The arrays of a network that passed the gate, without its own loads, static generators and storage units.
+
+    pandapower builds them while it solves the network without load, or, where its generators cannot do without, with the network's own.
+    Raises FlowError where neither has a solution.
+    """
+    net = _solved(admitted.net)
+    inside, lookup = net._ppc["internal"], net._pd2ppc_lookups
+    voltage = np.asarray(inside["V"])
+    supplied = net.res_bus["vm_pu"].notna().to_numpy()
+    place = np.where(supplied, lookup["bus"][net.bus.index], -1)
+    rows = _branch_rows(net)
+    there = rows >= 0
+    currents = [_rows(sp.csr_matrix(inside[name]), rows) for name in ("Yf", "Yt")]
+    branch = np.asarray(inside["branch"])
+    ends = np.where(there[:, None], np.real(branch[np.maximum(rows, 0), :2]).astype(int), -1)
+    controlled = np.asarray(inside["pv"], int)
+    return CompiledNetwork(
+        bus_ids=net.bus["name"].to_numpy(object),
+        branch_ids=np.concatenate([net[table]["name"].to_numpy(object) for table in BRANCH_TABLES]),
+        kinds=np.repeat(np.array(list(BRANCH_TABLES.values()), dtype=object), [len(net[table]) for table in BRANCH_TABLES]),
+        place=place, admittance=sp.csc_matrix(inside["Ybus"]), from_admittance=currents[0], to_admittance=currents[1], ends=ends,
+        branch_admittance=_blocks(currents, ends), start=voltage, reference=np.asarray(inside["ref"], int), controlled=controlled,
+        generation=_generation(net, place, len(voltage)), base_mva=float(inside["baseMVA"]),
+        current_ka=_current_scale(net, inside, ends), rating_ka=_ratings(net),
+    )  # fmt: skip
+
+
+def emptied(net: Any) -> Any:
+    """A copy with one load per bus, of nothing, in place of all loads, static generators and storage units."""
+    from pandapower import create_loads
+
+    net = copy.deepcopy(net)
+    for table in ("load", "sgen", "storage"):
+        net[table].drop(net[table].index, inplace=True)
+    create_loads(net, buses=net.bus.index, p_mw=0.0, q_mvar=0.0)
+    return net
+
+
+def _solved(net: Any) -> Any:
+    from pandapower import LoadflowNotConverged, runpp
+
+    for given in (emptied(net), copy.deepcopy(net)):
+        for start in ("dc", "flat"):
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    runpp(given, numba=False, init=start, calculate_voltage_angles=True, tolerance_mva=TOLERANCE_MVA)
+            except (LoadflowNotConverged, FloatingPointError, np.linalg.LinAlgError):
+                continue
+            if np.isfinite(np.asarray(given._ppc["internal"]["V"])).all():
+                return given
+    raise FlowError(
+        "the network has no solution, neither without load nor with its own; look for impedances or voltages far too large or small, "
+        "or generators that hold voltages far apart"
+    )
+
+
+def _branch_rows(net: Any) -> np.ndarray:
+    """The row of each line and transformer among the solved branches; -1 out of service."""
+    alive = np.asarray(net._ppc["internal"]["branch_is"], bool)
+    row = np.where(alive, np.cumsum(alive) - 1, -1)
+    lookup = net._pd2ppc_lookups["branch"]
+    return np.concatenate([row[slice(*lookup[table])] if table in lookup else np.empty(0, int) for table in BRANCH_TABLES])
+
+
+def _rows(matrix: sp.csr_matrix, rows: np.ndarray) -> sp.csr_matrix:
+    there = (rows >= 0).astype(float)
+    return sp.csr_matrix(sp.diags(there) @ matrix[np.maximum(rows, 0)]) if len(rows) else matrix[:0]
+
+
+def _blocks(currents: list[sp.csr_matrix], ends: np.ndarray) -> np.ndarray:
+    made = np.zeros((len(ends), 2, 2), complex)
+    alive = np.flatnonzero(ends[:, 0] >= 0)
+    for side, matrix in enumerate(currents):
+        for other in (0, 1):
+            made[alive, side, other] = np.asarray(matrix[alive, ends[alive, other]]).ravel()
+    return made
+
+
+def _generation(net: Any, place: np.ndarray, solved: int) -> np.ndarray:
+    made = np.zeros(solved, complex)
+    at = dict(zip(net.bus.index, place, strict=True))
+    held = net.gen[net.gen["in_service"].astype(bool) & net.gen["bus"].map(at).ge(0)]
+    np.add.at(
+        made, held["bus"].map(at).to_numpy(int), (held["p_mw"] * held["scaling"]).to_numpy(complex) / float(net._ppc["internal"]["baseMVA"])
+    )
+    return made
+
+
+def _current_scale(net: Any, inside: Any, ends: np.ndarray) -> np.ndarray:
+    from pandapower.pypower.idx_bus import BASE_KV
+
+    base_kv = np.real(np.asarray(inside["bus"])[:, BASE_KV]).astype(float)
+    made = float(inside["baseMVA"]) / (math.sqrt(3) * base_kv[np.maximum(ends, 0)])
+    made[len(net.line) : len(net.line) + len(net.trafo), 1] *= (net.trafo["vn_lv_kv"] / net.trafo["vn_hv_kv"]).to_numpy(float)
+    return made
+
+
+def _ratings(net: Any) -> np.ndarray:
+    line = net.line["max_i_ka"] * net.line["df"] * net.line["parallel"]
+    trafo = net.trafo["sn_mva"] * net.trafo["df"] * net.trafo["parallel"] / (math.sqrt(3) * net.trafo["vn_hv_kv"])
+    return np.concatenate([line.to_numpy(float), trafo.to_numpy(float), np.full(len(net.impedance), np.inf)])

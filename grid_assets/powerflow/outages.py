@@ -1,0 +1,183 @@
+"""AC power flow after outages of branches: many outages at once on the factorisation of the intact network.
+
+An outage of m branches changes the admittances by a matrix of rank 2 m, so that (Y + U C U')^-1 b = Z b - Z U (I + C G)^-1 C U' Z b with
+G = U' Z U (Woodbury; for contingencies Alsac, Stott, Tinney 1983). Buses that lose their supply draw nothing; where they begin they are tied
+to the ground, which keeps the matrix regular and their voltages at zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from grid_assets.powerflow.batches import FIXED_POINT, MOST_ITERATIONS, NEWTON, NONE, STALLED, BatchSolver, newton, newton_solver
+from grid_assets.powerflow.compiled import CompiledNetwork
+from grid_assets.powerflow.supply_graph import SupplyGraph, dark_without, supply_graph
+
+
+@dataclass(frozen=True)
+class OutageFlows:
+    """Some outages on one state of loads."""
+
+    outages: tuple[tuple[int, ...], ...]
+    """Positions of the branches that are out."""
+    voltage: np.ndarray
+    """[outages, solved], complex per unit; 0 where dark, NaN without a solution."""
+    dark: np.ndarray
+    """[outages, solved]: buses that lose their supply."""
+    method: np.ndarray
+    """[outages]: FIXED_POINT, NEWTON or NONE."""
+
+    def loading_pct(self, network: CompiledNetwork) -> np.ndarray:
+        """[outages, branches]; 0 for what is out or dark."""
+        columns = np.ascontiguousarray(self.voltage.T)
+        begin, end = (np.abs(matrix @ columns) for matrix in (network.from_admittance, network.to_admittance))
+        made = np.maximum(begin * network.current_ka[:, :1], end * network.current_ka[:, 1:]) * (100.0 / network.rating_ka[:, None])
+        for n, branches in enumerate(self.outages):
+            made[list(branches), n] = 0.0
+            if self.dark[n].any():  # an end in the dark: what opened it carries nothing
+                made[self.dark[n][np.maximum(network.ends, 0)].any(axis=1), n] = 0.0
+        return made.T
+
+
+def solve_outages(
+    solver: BatchSolver, injections: np.ndarray, outages: Sequence[tuple[int, ...]], base: np.ndarray | None = None
+) -> Iterator[OutageFlows]:
+    """Flows after each of the outages, some at a time. ``injections`` [solved], complex per unit; ``base``: voltages before, if known.
+
+    ``outages``: tuples of branch positions; branches that are out of service already change nothing.
+    """
+    network, graph = solver.network, supply_graph(solver.network)
+    before = base if base is not None else solver.solve(injections[None]).voltage[0]
+    begin = before if np.isfinite(before).all() else network.start
+    live = [tuple(branch for branch in one if network.ends[branch, 0] >= 0) for one in outages]
+    size = max(solver.chunk // 2, 8)
+    for first in range(0, len(outages), size):
+        part = live[first : first + size]
+        dark = np.stack([_dark(network, graph, one) for one in part])
+        power = np.where(dark, 0.0, injections)
+        voltage = np.full(dark.shape, np.nan, complex)
+        method = np.full(len(part), NONE)
+        if not len(network.controlled):
+            found, good = _fixed_point(solver, part, dark, power, begin)
+            voltage[good], method[good] = found[good], FIXED_POINT
+        newtons = newton_solver() if (method == NONE).any() else None
+        for n in np.flatnonzero(method == NONE):
+            again = _newton(newtons, network, part[n], dark[n], power[n], begin, solver.tolerance)
+            if again is not None:
+                voltage[n], method[n] = again, NEWTON
+        yield OutageFlows(tuple(outages[first : first + size]), voltage, dark, method)
+
+
+def _dark(network: CompiledNetwork, graph: SupplyGraph, branches: Sequence[int]) -> np.ndarray:
+    if not branches:
+        return np.zeros(len(network.start), bool)
+    return graph.dark(branches[0]) if len(branches) == 1 else dark_without(network, branches)
+
+
+def _changes(network: CompiledNetwork, branches: Sequence[int], dark: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The ends [2 m] and the change of their admittances [2 m, 2 m] when the branches open and their dark ends are tied to the ground."""
+    ends, change = network.ends[list(branches)].ravel(), np.zeros((2 * len(branches), 2 * len(branches)), complex)
+    for n, branch in enumerate(branches):
+        change[2 * n : 2 * n + 2, 2 * n : 2 * n + 2] = -network.branch_admittance[branch]
+    grounded = np.flatnonzero(dark[ends])
+    change[grounded, grounded] += 1.0 + np.abs(change[grounded, grounded])
+    return ends, change
+
+
+def _fixed_point(
+    solver: BatchSolver, outages: Sequence[tuple[int, ...]], dark: np.ndarray, power: np.ndarray, begin: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Voltages [outages, solved] and which have converged."""
+    network, free, count = solver.network, solver.network.free, len(outages)
+    at_free = np.full(len(network.start), -1)
+    at_free[free] = np.arange(len(free))
+    width = max(2 * max(map(len, outages)), 2)
+    ends, change = np.full((count, width), -1), np.zeros((count, width, width), complex)
+    given = np.zeros((count, width), complex)  # what opened branches to the supply no longer bring, at their free ends
+    for n, branches in enumerate(outages):
+        if branches:
+            where, how = _changes(network, branches, dark[n])
+            ends[n, : len(where)] = at_free[where]
+            held = np.isin(where, network.reference)
+            given[n, : len(where)] = -(how[:, held] @ network.start[where[held]])
+            how[held], how[:, held] = 0.0, 0.0
+            change[n, : len(where), : len(where)] = how
+    units = np.zeros((len(free), count * width), complex)
+    slot = np.arange(count * width)
+    known = ends.ravel() >= 0
+    units[ends.ravel()[known], slot[known]] = 1.0
+    spread = solver.factors.solve(units).reshape(len(free), count, width)  # Z U
+    picked, rows = np.maximum(ends, 0), np.arange(count)[:, None]
+    between = np.where(known.reshape(count, width)[:, :, None], spread[picked, rows], 0.0)  # G = U' Z U
+    with np.errstate(all="ignore"):
+        middle = np.linalg.solve(np.eye(width) + change @ between, change)
+
+    def inverse(right: np.ndarray) -> np.ndarray:
+        """The changed networks' inverses times right-hand sides [free, outages]."""
+        found = solver.factors.solve(right)
+        seen = np.where(known.reshape(count, width), found[picked, rows], 0.0)
+        told = np.einsum("kij,kj->ki", middle, seen)
+        for one in range(width):
+            found -= spread[:, :, one] * told[:, one]
+        return found
+
+    right = np.repeat(-(network.admittance[free][:, network.reference] @ network.start[network.reference])[:, None], count, axis=1)
+    np.add.at(right, (picked.ravel(), np.repeat(np.arange(count), width)), np.where(known, given.ravel(), 0.0))
+    no_load = inverse(right)
+    load = np.ascontiguousarray(power[:, free].T)
+    hidden = dark[:, free].T
+    voltage = np.where(hidden, 1.0, begin[free][:, None])
+    size, missed, earlier = np.abs(load), np.full(count, np.inf), np.full(count, np.inf)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        for _ in range(MOST_ITERATIONS):
+            new = inverse(np.conj(load / voltage)) + no_load
+            new[hidden] = 1.0
+            missed = np.nan_to_num((size * np.abs(new / voltage - 1.0)).max(axis=0, initial=0.0), nan=np.inf)
+            voltage = new
+            going = missed > solver.tolerance
+            if not going.any() or not (going & (missed < STALLED * earlier)).any():
+                break
+            earlier = missed
+    made = np.empty((count, len(network.start)), complex)
+    made[:, network.reference] = network.start[network.reference]
+    made[:, free] = voltage.T
+    made[dark] = 0.0
+    return made, (missed <= solver.tolerance) & np.isfinite(made).all(axis=1)
+
+
+def _newton(
+    solver, network: CompiledNetwork, branches: Sequence[int], dark: np.ndarray, power: np.ndarray, begin: np.ndarray, tolerance: float
+) -> np.ndarray | None:
+    """One outage by Newton-Raphson on the buses that keep their supply."""
+    ends, change = _changes(network, branches, dark) if branches else (np.empty(0, int), np.empty((0, 0)))
+    rows, columns = np.repeat(ends, len(ends)), np.tile(ends, len(ends))
+    shape = network.admittance.shape
+    whole = sp.csc_matrix(network.admittance + sp.coo_matrix((change.ravel(), (rows, columns)), shape))
+    kept = np.flatnonzero(~dark)
+    rest = _part(network, kept)
+    loaded = np.setdiff1d(rest.free, rest.controlled)
+    found = newton(solver, rest, sp.csc_matrix(whole[kept][:, kept]), power[kept], begin[kept], loaded, tolerance)
+    if found is None:
+        return None
+    made = np.zeros(len(network.start), complex)
+    made[kept] = found
+    return made
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The buses of a network that keep their supply, as Newton-Raphson asks for them."""
+
+    start: np.ndarray
+    reference: np.ndarray
+    controlled: np.ndarray
+    free: np.ndarray
+
+
+def _part(network: CompiledNetwork, kept: np.ndarray) -> _Part:
+    reference, controlled = (np.flatnonzero(np.isin(kept, one)) for one in (network.reference, network.controlled))
+    return _Part(network.start[kept], reference, controlled, np.setdiff1d(np.arange(len(kept)), reference))
