@@ -21,7 +21,6 @@ from grid_assets.figures.storage import storage_day
 from grid_assets.figures.weather import weather_picture
 from grid_assets.forecasting import accuracy, demand, drift, inputs, known_loads, renewables
 from grid_assets.forecasting import tables as forecasting
-from grid_assets.forecasting.ensemble.kept_models import kept_models_in
 from grid_assets.forecasting.meters import coherent_week
 from grid_assets.forecasting.promotions import promotions
 from grid_assets.forecasting.scenarios import scenarios
@@ -225,14 +224,14 @@ def forecast_demand(run: PlainDay) -> None:
     nodes = sorted(set(registered["node_id"]) | set(loads["node_id"]))
     known, before = inputs.with_day(run.lake, weather.FEATURES, days), inputs.champions_before(run.lake, forecasting.MODELS, day)
     rolled = demand.roll_demand(
-        loads, known, nodes, clock, day, country=site.country, region=site.forecasting.holiday_region, known_until=clock.issue_time(day),
-        recent_days=max(site.calendar.history_days, 1), fitted_of=kept_models_in(site.state / "models"),
-        champions=before, parents=inputs.parents_of(registered), refits=drift.retrainings(run.lake.read(forecasting.DRIFT, days)),
+        loads, known, nodes, clock, day, **inputs.forecast_settings(site, registered), known_until=clock.issue_time(day),
+        champions=before, refits=drift.retrainings(run.lake.read(forecasting.DRIFT, days)),
     )  # fmt: skip
     made = demand.published(rolled)
     version = content_hash(pa.Table.from_pandas(loads, preserve_index=False))
     run.write(forecasting.DEMAND_FORECASTS, made.forecasts.assign(readings_version=version))
-    run.write(forecasting.MODELS, made.models.assign(readings_version=version))
+    coverage = inputs.recent_coverage(run.lake, forecasting.FORECAST_ACCURACY, day, made.models["subject_id"])
+    run.write(forecasting.MODELS, made.models.assign(readings_version=version, recent_coverage_pct=coverage))
     parents, metered = inputs.node_tree(run.lake, clock, day, (NODES, METERS))
     drawn = scenarios(rolled, made.forecasts, parents, metered, site.forecasting.scenario_members, site.seed + day.toordinal())
     run.write(forecasting.SCENARIOS, drawn)
@@ -264,7 +263,8 @@ def forecast_renewables(run: PlainDay) -> None:
     made = renewables.forecast_renewables(generation, plants, known, clock, day, country=site.country, known_until=until)
     version = content_hash(pa.Table.from_pandas(generation, preserve_index=False))
     run.write(forecasting.RENEWABLE_FORECASTS, made.forecasts.assign(readings_version=version))
-    run.write(forecasting.RENEWABLE_MODELS, made.models.assign(readings_version=version))
+    coverage = inputs.recent_coverage(run.lake, forecasting.FORECAST_ACCURACY, day, made.models["subject_id"])
+    run.write(forecasting.RENEWABLE_MODELS, made.models.assign(readings_version=version, recent_coverage_pct=coverage))
     renewable_fan(renewables.totals_by_kind(made.forecasts, plants), clock, day, site.title)
 
 
@@ -284,8 +284,8 @@ def score_forecasts(run: PlainDay) -> None:
         told = inputs.of_meters(run.lake, tables, kept, plants["meter_id"].tolist(), clock.issue_time(issued))
         return known_loads.loads_as_of(versions, clock.issue_time(issued)), told
 
-    parents = inputs.parents_of(run.lake.read(NODES, columns=["node_id", "parent_id"]))
-    made = accuracy.day_accuracy(stored, loads, generation, plants, known, clock, day, country=site.country, known=then, parents=parents)
+    settings = inputs.forecast_settings(site, run.lake.read(NODES, columns=["node_id", "parent_id"]))
+    made = accuracy.day_accuracy(stored, loads, generation, plants, known, clock, day, known=then, **settings)
     earlier = {one: run.lake.read(forecasting.DEMAND_FORECASTS, one) for one in accuracy.earlier_runs(clock, day)}
     again = run.lake.read(forecasting.INTRADAY_FORECASTS, day - timedelta(days=1))
     scores = accuracy.with_other_horizons(made.scores, earlier, again, loads, clock, day, country=site.country)

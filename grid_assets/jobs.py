@@ -286,18 +286,8 @@ def backtest_of_lake(site: Site, first: date, last: date, begins: Callable[[date
     registered = lake.read(NODES, columns=["node_id", "parent_id"])
     nodes = sorted(set(registered["node_id"]) | set(loads["node_id"]))
     versions = load_versions(lake, NODE_LOAD_VERSIONS, NODE_LOADS, days, site.clock.interval)
-    return backtest.backtest(
-        site,
-        versions,
-        loads,
-        features,
-        nodes,
-        first,
-        last,
-        models=site.state / "models",
-        parents=inputs.parents_of(registered),
-        begins=begins,
-    )
+    settings = inputs.forecast_settings(site, registered)
+    return backtest.backtest(site, versions, loads, features, nodes, first, last, settings=settings, begins=begins)
 
 
 @dg.job(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,14 @@ from grid_assets.forecasting.tables import FORECAST_ACCURACY, QUANTILE_COLUMNS, 
 from grid_assets.foundation.calendar import SiteCalendar, days_between
 
 DAY_AHEAD, INTRADAY = "day_ahead", "intraday"
-LATER_CLASSES = {"days_2_3": (2, 3), "days_4_7": (4, 5, 6, 7)}
-"""Classes of horizon by the days between the day of issue and the day that was forecast; day_ahead is one."""
+CLASSES = {"same_day": (0,), DAY_AHEAD: (1,), "days_2_3": (2, 3), "days_4_7": (4, 5, 6, 7)}
+"""Classes of horizon by the days between the day of issue and the day that was forecast."""
 LONGEST_AHEAD_DAYS = 7
+
+
+def class_of(ahead: int) -> str:
+    """The class of a forecast issued so many days before the day it speaks of."""
+    return next((name for name, aheads in CLASSES.items() if ahead in aheads), "days_4_7")
 
 
 def pinball(actual: np.ndarray, forecast: np.ndarray, level: float) -> np.ndarray:
@@ -47,9 +53,9 @@ def demand_compared(forecasts: pd.DataFrame, node_loads: pd.DataFrame, clock: Si
 
 
 def earlier_runs(clock: SiteCalendar, day: date) -> list[date]:
-    """The runs before the one whose study day is ``day`` that may have forecast it."""
-    last = day - timedelta(days=clock.study_day_offset + 1)
-    return days_between(day - timedelta(days=1 + LONGEST_AHEAD_DAYS), last)
+    """The runs but the one whose study day is ``day`` that may have forecast it."""
+    every = days_between(day - timedelta(days=1 + LONGEST_AHEAD_DAYS), day - timedelta(days=1))
+    return [one for one in every if one != day - timedelta(days=clock.study_day_offset)]
 
 
 def with_other_horizons(
@@ -71,13 +77,13 @@ def joined(scores: pd.DataFrame, *more: pd.DataFrame) -> pd.DataFrame:
 def later_accuracy(
     issued: Mapping[date, pd.DataFrame], node_loads: pd.DataFrame, clock: SiteCalendar, day: date, *, country: str
 ) -> pd.DataFrame:
-    """Scores of ``day`` by the runs before the last one, in the classes of LATER_CLASSES.
+    """Scores of ``day`` by other runs than the one that studies it, in CLASSES.
 
     ``issued``: the stored demand forecasts by their run's day; what was never stored is not made again.
     """
     parts = []
-    for name, aheads in LATER_CLASSES.items():
-        runs = [day - timedelta(days=ahead + 1) for ahead in aheads]
+    for name, aheads in CLASSES.items():
+        runs = [day - timedelta(days=ahead + 1) for ahead in aheads if ahead + 1 != clock.study_day_offset]
         rows = [issued[run] for run in runs if run in issued and len(issued[run])]
         if rows:
             parts.append(demand_accuracy(pd.concat(rows, ignore_index=True), node_loads, clock, day, country=country, horizon_class=name))
@@ -99,8 +105,9 @@ def recently_compared(
 
 
 def renewable_accuracy(
-    forecasts: pd.DataFrame, generation: pd.DataFrame, plants: pd.DataFrame, clock: SiteCalendar, day: date, *, country: str
-) -> pd.DataFrame:
+    forecasts: pd.DataFrame, generation: pd.DataFrame, plants: pd.DataFrame, clock: SiteCalendar, day: date, *, country: str,
+    horizon_class: str = DAY_AHEAD,
+) -> pd.DataFrame:  # fmt: skip
     """The same per kind of plants: each plant's intervals are scored, and the scores are means over all of them."""
     measured = generation[["meter_id", "start_utc"]].assign(kw=generation["energy_kwh"].astype(float) / clock.interval_hours)
     actual = measured.merge(plants[["plant_id", "meter_id", "kind"]], on="meter_id")
@@ -108,7 +115,7 @@ def renewable_accuracy(
     if compared.empty:
         return _table([])
     compared = compared.merge(plants[["plant_id", "kind"]], on="plant_id")
-    return _table([score(str(kind), day, rows) for kind, rows in compared.groupby("kind")])
+    return _table([score(str(kind), day, rows, horizon_class) for kind, rows in compared.groupby("kind")])
 
 
 def score(subject: str, day: date, rows: pd.DataFrame, horizon_class: str = DAY_AHEAD) -> Mapping[str, object]:
@@ -193,12 +200,12 @@ def day_accuracy(
     *,
     country: str,
     known: Callable[[], tuple[pd.DataFrame, pd.DataFrame]] | None = None,
-    parents: Mapping[str, str | None] | None = None,
+    **settings: Any,
 ) -> DayAccuracy:
     """Day-ahead scores of all nodes and kinds of plants for ``day``.
 
     ``stored``: the published demand and renewable forecasts of the run whose study day is ``day``; an empty one is made
-    again from what was known then: ``known`` gives the loads and generation, None: those before the run's end; ``parents``: node -> the node above. Without any history before
+    again from what was known then: ``known`` gives the loads and generation, None: those before the run's end; ``settings``: further arguments of ``forecast_demand``. Without any history before
     that run there is nothing to score.
     """
     issued = date.fromordinal(day.toordinal() - clock.study_day_offset)
@@ -209,15 +216,17 @@ def day_accuracy(
     if demand.empty:
         nodes = sorted(node_loads["node_id"].unique())
         demand, demand_from = _again(
-            lambda: forecast_demand(known_loads, features, nodes, clock, issued, country=country, parents=parents),
+            lambda: forecast_demand(known_loads, features, nodes, clock, issued, country=country, **settings),
             issued,
         )
     if renewable.empty and len(plants):
         renewable, renewable_from = _again(
             lambda: forecast_renewables(known_generation, plants, features, clock, issued, country=country), issued
         )
-    parts = [demand_accuracy(demand, node_loads, clock, day, country=country)] if len(demand) else []
-    parts += [renewable_accuracy(renewable, generation, plants, clock, day, country=country)] if len(renewable) else []
+    of_study = class_of(clock.study_day_offset - 1)
+    parts = [demand_accuracy(demand, node_loads, clock, day, country=country, horizon_class=of_study)] if len(demand) else []
+    if len(renewable):
+        parts.append(renewable_accuracy(renewable, generation, plants, clock, day, country=country, horizon_class=of_study))
     parts = [part for part in parts if len(part)]
     return DayAccuracy(pd.concat(parts, ignore_index=True) if parts else _table([]), demand_from, renewable_from)
 

@@ -65,7 +65,6 @@ def features_of(platform: Platform, days: list[date]) -> pd.DataFrame | None:
 def demand_forecasts(context: dg.AssetExecutionContext, platform: Platform, config: ForecastConfig) -> Iterator[dg.MaterializeResult]:
     from grid_assets.figures.forecasts import demand_fan, scenario_picture
     from grid_assets.forecasting import demand
-    from grid_assets.forecasting.ensemble.kept_models import kept_models_in
     from grid_assets.forecasting.scenarios import scenarios
 
     day, clock = days_of(context, platform)[0], platform.site.clock
@@ -78,18 +77,20 @@ def demand_forecasts(context: dg.AssetExecutionContext, platform: Platform, conf
     nodes = sorted(set(registered["node_id"]) | set(loads["node_id"]))
     before = inputs.champions_before(platform.lake, MODELS, day)
     rolled = demand.roll_demand(
-        loads, features_of(platform, days), nodes, clock, day, country=site.country, region=site.forecasting.holiday_region,
-        known_until=until, recent_days=max(site.calendar.history_days, 1), fitted_of=kept_models_in(site.state / "models"),
-        champions=before, parents=inputs.parents_of(registered), refits=retrainings(platform.lake.read(DRIFT, days)),
+        loads, features_of(platform, days), nodes, clock, day, **inputs.forecast_settings(site, registered), known_until=until,
+        champions=before, refits=retrainings(platform.lake.read(DRIFT, days)),
     )  # fmt: skip
     made = demand.published(rolled)
+    coverage = inputs.recent_coverage(platform.lake, FORECAST_ACCURACY, day, made.models["subject_id"])
+    models = made.models.assign(readings_version=version, recent_coverage_pct=coverage)
     written = platform.lake.write(DEMAND_FORECASTS, made.forecasts.assign(readings_version=version), day)
-    chosen = platform.lake.write(MODELS, made.models.assign(readings_version=version), day)
+    chosen = platform.lake.write(MODELS, models, day)
     picture = demand_fan(made.forecasts, loads.merge(registered, "left", on="node_id"), clock, day, site.title)
     said = {"messages": "\n".join(made.messages) or "none", "known_until": until.isoformat()}
+    said |= {"recent_coverage_pct": f"{coverage.mean():.1f} of 90, mean of the nodes" if coverage.notna().any() else "none scored yet"}
     read = {NODE_LOAD_VERSIONS: days}
     yield report(platform, DEMAND_FORECASTS, written, made.forecasts, inputs=read, picture=picture, figures=said)
-    yield report(platform, MODELS, chosen, made.models, inputs=read, figures=said)
+    yield report(platform, MODELS, chosen, models, inputs=read, figures=said)
     parents, metered = inputs.node_tree(platform.lake, clock, day, (NODES, METERS))
     drawn = scenarios(rolled, made.forecasts, parents, metered, site.forecasting.scenario_members, site.seed + day.toordinal())
     spread = scenario_picture(made.forecasts, drawn, parents, clock, day, site.title) if len(drawn) else None
@@ -141,7 +142,6 @@ def intraday_forecasts(context: dg.AssetExecutionContext, platform: Platform, co
     from grid_assets.figures.forecasts import intraday_fan
     from grid_assets.forecasting import demand
     from grid_assets.forecasting.day_cubes import load_kw
-    from grid_assets.forecasting.ensemble.kept_models import kept_models_in
     from grid_assets.forecasting.intraday import reissue
 
     site, lake, day = platform.site, platform.lake, days_of(context, platform)[0]
@@ -156,10 +156,8 @@ def intraday_forecasts(context: dg.AssetExecutionContext, platform: Platform, co
         features = inputs.brought_up_to_date(features, lake.read(FEATURES_UNDER_WAY, day), day)
     published = lake.read(DEMAND_FORECASTS, day)
     morning = demand.roll_demand(
-        loads, features, nodes, clock, day, country=site.country, region=site.forecasting.holiday_region,
-        recent_days=max(site.calendar.history_days, 1), fitted_of=kept_models_in(site.state / "models"),
-        champions=inputs.champions_before(lake, MODELS, day), parents=inputs.parents_of(registered),
-        refits=retrainings(lake.read(DRIFT, days)),
+        loads, features, nodes, clock, day, **inputs.forecast_settings(site, registered),
+        champions=inputs.champions_before(lake, MODELS, day), refits=retrainings(lake.read(DRIFT, days)),
     )  # fmt: skip
     made = reissue(morning, since.assign(kw=load_kw(since, clock.interval_hours)), until, published)
     version = content_hash(pa.Table.from_pandas(pd.concat([loads, since], ignore_index=True), preserve_index=False))
@@ -178,8 +176,8 @@ def intraday_forecasts(context: dg.AssetExecutionContext, platform: Platform, co
 
 @dg.multi_asset(
     specs=[
-        spec_of(RENEWABLE_FORECASTS, deps=[READINGS, READING_VERSIONS, PLANTS, FEATURES]),
-        spec_of(RENEWABLE_MODELS, deps=[READINGS, READING_VERSIONS, PLANTS, FEATURES]),
+        spec_of(RENEWABLE_FORECASTS, deps=[READINGS, READING_VERSIONS, PLANTS, FEATURES, FORECAST_ACCURACY]),
+        spec_of(RENEWABLE_MODELS, deps=[READINGS, READING_VERSIONS, PLANTS, FEATURES, FORECAST_ACCURACY]),
     ],
     can_subset=False,
 )
@@ -194,11 +192,13 @@ def renewable_forecasts(context: dg.AssetExecutionContext, platform: Platform, c
     version = content_hash(pa.Table.from_pandas(generation, preserve_index=False))
     made = renewables.forecast_renewables(generation, plants, features, site.clock, day, country=site.country, known_until=until)
     written = platform.lake.write(RENEWABLE_FORECASTS, made.forecasts.assign(readings_version=version), day)
-    chosen = platform.lake.write(RENEWABLE_MODELS, made.models.assign(readings_version=version), day)
+    coverage = inputs.recent_coverage(platform.lake, FORECAST_ACCURACY, day, made.models["subject_id"])
+    models = made.models.assign(readings_version=version, recent_coverage_pct=coverage)
+    chosen = platform.lake.write(RENEWABLE_MODELS, models, day)
     picture = renewable_fan(renewables.totals_by_kind(made.forecasts, plants), site.clock, day, site.title) if len(plants) else None
     said = {"messages": "\n".join(made.messages) or "none", "known_until": until.isoformat()}
     yield report(platform, RENEWABLE_FORECASTS, written, made.forecasts, inputs={READINGS: days}, picture=picture, figures=said)
-    yield report(platform, RENEWABLE_MODELS, chosen, made.models, inputs={READINGS: days}, figures=said)
+    yield report(platform, RENEWABLE_MODELS, chosen, models, inputs={READINGS: days}, figures=said)
 
 
 @dg.asset(**asset_of(FORECAST_ACCURACY, deps=[NODE_LOADS, READINGS, PLANTS, FEATURES]))
@@ -222,8 +222,8 @@ def forecast_accuracy(context: dg.AssetExecutionContext, platform: Platform) -> 
         told = inputs.of_meters(lake, (READINGS, READING_VERSIONS), before, plants["meter_id"].tolist(), until)
         return loads_as_of(versions, until), told
 
-    parents = inputs.parents_of(lake.read(NODES, columns=["node_id", "parent_id"]))
-    made = accuracy.day_accuracy(stored, loads, generation, plants, features, clock, day, country=country, known=known, parents=parents)
+    settings = inputs.forecast_settings(site, lake.read(NODES, columns=["node_id", "parent_id"]))
+    made = accuracy.day_accuracy(stored, loads, generation, plants, features, clock, day, known=known, **settings)
     earlier = {one: lake.read(DEMAND_FORECASTS, one) for one in accuracy.earlier_runs(clock, day)}
     again = lake.read(INTRADAY_FORECASTS, day - timedelta(days=1))
     scores = accuracy.with_other_horizons(made.scores, earlier, again, loads, clock, day, country=country)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from grid_assets.forecasting.accuracy import demand_compared, score
-from grid_assets.forecasting.day_cubes import NoHistoryError
+from grid_assets.forecasting.day_cubes import NoHistoryError, first_of_year_before
 from grid_assets.forecasting.demand import forecast_demand
 from grid_assets.forecasting.drift import drift, retrainings
-from grid_assets.forecasting.ensemble.kept_models import kept_models_in
 from grid_assets.forecasting.known_loads import loads_as_of
 from grid_assets.forecasting.tables import DRIFT, FORECAST_ACCURACY
 from grid_assets.foundation.calendar import days_between
@@ -46,8 +45,7 @@ def backtest(
     first: date,
     last: date,
     *,
-    models: Path | None = None,
-    parents: Mapping[str, str | None] | None = None,
+    settings: Mapping[str, Any] | None = None,
     begins: Callable[[date], None] = lambda day: None,
 ) -> Backtest:
     """Forecasts each day first..last as its run would have (so many days before as the site studies ahead), and compares.
@@ -56,7 +54,7 @@ def backtest(
     ``features``: weather/features with their partition in ``day`` (None without weather). All as far back as there is: every
     forecast sees only what was known at its issue time. The model of the day before stays until it is clearly beaten, and an alarm of
     drift has a node's models fitted anew, as live; both begin with the range, so that its first 35 days raise no alarm.
-    ``models``: folder of kept models. ``parents``: node -> the node above. ``begins`` is told each day. Raises NothingToTest.
+    ``settings``: as ``inputs.forecast_settings`` gives them. ``begins`` is told each day. Raises NothingToTest.
     """
     clock, parts, left_out = site.clock, [], {}
     champions: dict[str, str] = {}
@@ -64,15 +62,14 @@ def backtest(
     for day in days_between(first, last):
         begins(day)
         issued = day - timedelta(days=clock.study_day_offset)
-        earliest = pd.Timestamp(clock.midnight(issued - timedelta(days=site.forecasting.history_days)))
+        earliest = pd.Timestamp(clock.midnight(first_of_year_before(issued, site.forecasting.history_days)))
         known = loads_as_of(versions, clock.issue_time(issued))
         known = known[(known["start_utc"] >= earliest) & (known["start_utc"] < pd.Timestamp(clock.bounds(issued)[1]))]
         watched = _joined(watched, drift(scores, issued, retrainings(watched)))
         try:
             made = forecast_demand(
-                known, features, nodes, clock, issued, country=site.country, region=site.forecasting.holiday_region,
-                recent_days=max(site.calendar.history_days, 1), fitted_of=kept_models_in(models) if models else None,
-                champions=champions, parents=parents, refits=retrainings(watched),
+                known, features, nodes, clock, issued, **{"country": site.country, **(settings or {})}, champions=champions,
+                refits=retrainings(watched),
             )  # fmt: skip
         except NoHistoryError as error:
             left_out[day] = str(error)

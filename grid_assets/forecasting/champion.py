@@ -125,6 +125,10 @@ def contest(grid: DayGrid, power: np.ndarray, rolls: list[Rolled]) -> Contest:
     errors = np.where(there & (count > 0), sums / np.where(count, count, 1), np.nan)
     days = grid.known - TRAINING_DAYS
     best = np.argmin(np.where(np.isnan(errors), np.inf, errors), axis=0) if days >= MINIMUM_BACKTEST_DAYS else np.zeros(len(power), int)
+    if PARENTS_SHARE in names:  # a few days tell a share; a model of the node's own that was judged on one or two of them was lucky
+        judged_days = np.isfinite(power[:, rolls[0].targets[:-1]]).any(axis=2).sum(axis=1)
+        borrows = np.isfinite(rolls[0].forecasts[PARENTS_SHARE][:, -1]).any(axis=1)
+        best = np.where((judged_days < MINIMUM_BACKTEST_DAYS) & borrows, names.index(PARENTS_SHARE), best)
     return Contest(np.array(names)[best], dict(zip(names, errors, strict=True)), min(BACKTEST_DAYS, max(days, 0)))
 
 

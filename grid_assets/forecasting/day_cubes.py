@@ -101,20 +101,25 @@ class DayGrid:
         return cube[..., day, slot]
 
 
-def day_grid(clock: SiteCalendar, first: date, day: date, country: str, last: date | None = None) -> DayGrid:
+def day_grid(clock: SiteCalendar, first: date, day: date, country: str, last: date | None = None, region: str | None = None) -> DayGrid:
     """The grid from the first day of history to ``last``, the study day of ``day`` where none is named."""
     days = tuple(days_between(min(first, day), last or clock.study_day(day)))
-    return DayGrid(clock, day, days, day_kinds(days, country))
+    return DayGrid(clock, day, days, day_kinds(days, country, region))
 
 
-def day_kinds(days: Sequence[date], country: str) -> np.ndarray:
-    """Type of each day; public holidays of the country (ISO code) count as Sundays. Unknown countries have none."""
+def day_kinds(days: Sequence[date], country: str, region: str | None = None) -> np.ndarray:
+    """Type of each day; public holidays of the country (ISO code) and region count as Sundays. Unknown countries have none, an unknown
+    region has the country's.
+    """
     import holidays
 
-    try:
-        public = holidays.country_holidays(country, years=sorted({day.year for day in days}))
-    except NotImplementedError:
-        public = {}
+    public, years = {}, sorted({day.year for day in days})
+    for one in (region, None):
+        try:
+            public = holidays.country_holidays(country, subdiv=one, years=years)
+            break
+        except NotImplementedError:
+            continue
     return np.array([2 if day in public or day.weekday() == 6 else 1 if day.weekday() == 5 else 0 for day in days])
 
 
@@ -177,6 +182,19 @@ def weather_cubes(grid: DayGrid, features: pd.DataFrame | None, known_until: dat
     return WeatherCubes(_weather(grid, seen), forecast)
 
 
+def features_as_of(features: pd.DataFrame | None, clock: SiteCalendar, day: date, until: datetime) -> pd.DataFrame | None:
+    """weather/features as a run of ``day`` may see them at ``until``: where that lies before the run's issue time, the forecast of the last run
+    that had been issued by then stands for its own.
+    """
+    if features is None or features.empty or until >= clock.issue_time(day):
+        return features
+    expected = features["basis"] == "forecast"
+    runs = sorted({one for one in features.loc[expected, "day"] if one < day and clock.issue_time(one) <= until})
+    latest = features[expected & (features["day"] == runs[-1])].assign(day=day) if runs else features.iloc[:0]
+    kept = features[~expected | features["day"].isin(runs)]
+    return pd.concat([kept, latest[latest["start_utc"] >= pd.Timestamp(until)]], ignore_index=True) if len(latest) else kept
+
+
 def single_forecast(grid: DayGrid, observed: pd.DataFrame, expected: pd.DataFrame) -> WeatherCubes:
     """Weather of a script: one frame as observed, one as expected for the horizon; both with ``start_utc``."""
     return WeatherCubes(_weather(grid, observed), {grid.known - 1: _weather(grid, expected)})
@@ -194,6 +212,13 @@ def _plausible(rows: pd.DataFrame) -> np.ndarray:
             column, (low, high) = pd.to_numeric(rows[name], errors="coerce").to_numpy(float), PLAUSIBLE[name]
             values[n] = np.where((column >= low) & (column <= high), column, np.nan)
     return values
+
+
+def first_of_year_before(day: date, days: int) -> date:
+    """Where a long history begins: on the first of January of the year that lies so many days back, so that it moves once a year and kept models
+    of the same data stay the same.
+    """
+    return date((day - timedelta(days=days)).year, 1, 1)
 
 
 def first_day(frame: pd.DataFrame, clock: SiteCalendar, day: date, longest: int) -> date:

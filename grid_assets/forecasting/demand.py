@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -11,7 +12,18 @@ import pandas as pd
 
 from grid_assets.forecasting import champion
 from grid_assets.forecasting.champion import CALENDAR_WEATHER, ENSEMBLE, PARENTS_SHARE, TRAINING_DAYS, WEEKLY_NAIVE
-from grid_assets.forecasting.day_cubes import DayGrid, NoHistoryError, WeatherCubes, day_grid, first_day, known_cube, load_kw, weather_cubes
+from grid_assets.forecasting.day_cubes import (
+    DayGrid,
+    NoHistoryError,
+    WeatherCubes,
+    day_grid,
+    features_as_of,
+    first_day,
+    first_of_year_before,
+    known_cube,
+    load_kw,
+    weather_cubes,
+)
 from grid_assets.forecasting.ensemble.candidates import candidates
 from grid_assets.forecasting.ensemble.node_models import MINIMUM_TRAINING_DAYS, Fitted, NodeHistory
 from grid_assets.forecasting.ensemble.trees import unavailable
@@ -24,7 +36,7 @@ from grid_assets.foundation.calendar import SiteCalendar
 LONGEST_HISTORY = 400
 """Days that the like-day model looks at, at most."""
 ENSEMBLE_HISTORY = 5 * 366
-"""Days that the ensemble looks at."""
+"""Days that the ensemble looks at, from the first of January before them on."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +62,27 @@ class RolledDemand:
     rolls: list[champion.Rolled]
     verdict: champion.Contest
     messages: tuple[str, ...]
+    until: datetime
+    """Nothing later was looked at."""
+    begins: date
+    """The first day that the ensemble looked at."""
+    histories: list[np.ndarray] | None
+    """A hash of what each node's ensemble was told; None where nobody has one."""
+    above: list[int]
+    """Each node's parent (position), -1 for none."""
 
     def model_names(self) -> list[str]:
         return [str(name) for name in self.verdict.chosen]
 
     def versions(self, *more: np.ndarray) -> list[str]:
         """Each node's model_version; ``more``: what else its forecast was made from."""
-        seen = champion.weather_digest(self.weather)
-        return [champion.model_version(self.grid, name, self.power[n], seen, *more) for n, name in enumerate(self.model_names())]
+        seen, names = champion.weather_digest(self.weather), self.model_names()
+
+        def told(node: int) -> tuple[np.ndarray, ...]:
+            own = self.histories[node] if names[node] == ENSEMBLE and self.histories else self.power[node]
+            return (own, *told(self.above[node])) if names[node] == PARENTS_SHARE and self.above[node] >= 0 else (own,)
+
+        return [champion.model_version(self.grid, name, *told(n), seen, *more) for n, name in enumerate(names)]
 
 
 def forecast_demand(
@@ -98,7 +123,10 @@ def published(rolled: RolledDemand) -> ForecastMade:
     mean, bands = champion.published(rolled.grid, rolled.power, rolled.rolls, rolled.verdict.chosen)
     model, versions = rolled.model_names(), rolled.versions()
     forecasts = champion.forecast_rows(rolled.grid, "node_id", rolled.nodes, mean, bands, model, versions)
+    forecasts["issued_utc"] = pd.Timestamp(rolled.until).tz_convert("UTC")
     models = model_rows(rolled.grid, rolled.nodes, model, versions, rolled.verdict)
+    first = pd.Timestamp(rolled.grid.clock.midnight(rolled.begins))
+    models["trained_from_utc"] = models["trained_from_utc"].where(models["model"] != ENSEMBLE, first)
     return ForecastMade(forecasts, models, (*rolled.messages, *_lost_to_naive(rolled, models)))
 
 
@@ -120,7 +148,9 @@ def roll_demand(
 ) -> RolledDemand:
     """What ``forecast_demand`` publishes from; its arguments and errors."""
     until = known_until or clock.issue_time(day)
-    whole = day_grid(clock, first_day(node_loads, clock, day, ENSEMBLE_HISTORY), day, country, clock.horizon_day(day))
+    features = features_as_of(features, clock, day, until)
+    begin = max(first_day(node_loads, clock, day, 2 * ENSEMBLE_HISTORY), first_of_year_before(day, ENSEMBLE_HISTORY))
+    whole = day_grid(clock, begin, day, country, clock.horizon_day(day), region)
     loads = node_loads[["node_id", "start_utc"]].assign(kw=load_kw(node_loads, clock.interval_hours))
     power = known_cube(whole, loads, "node_id", "kw", nodes, until)
     grid = whole.since(max(whole.days[0], day - timedelta(days=recent_days)))
@@ -141,12 +171,15 @@ def roll_demand(
     )  # fmt: skip
     if found:
         rolls = [one.with_model(ENSEMBLE, own.mean, own.quantiles) for one, own in zip(rolls, found, strict=True)]
+    above = [kept.index(parent) if (parent := (parents or {}).get(node)) in kept else -1 for node in kept]
     rolls, verdict = with_parents_shares(
-        grid, recent, rolls, [kept.index(parent) if (parent := (parents or {}).get(node)) in kept else -1 for node in kept],
+        grid, recent, rolls, above,
         lambda made: held(champion.contest(grid, recent, made), [(champions or {}).get(node) for node in kept]),
     )  # fmt: skip
     odd = remarks(node_loads, features, grid, kept, recent, until, country=country, region=region)
-    return RolledDemand(grid, kept, recent, weather, rolls, verdict, (*_messages(whole, nodes, known), *odd))
+    said = (*_messages(whole, nodes, known), *_young(kept, recent, verdict), *odd)
+    seen = _histories_seen(whole, kept, power[known], features, until, region, refits) if found else None
+    return RolledDemand(grid, kept, recent, weather, rolls, verdict, said, until, whole.days[0], seen, above)
 
 
 def model_rows(grid: DayGrid, subjects: Sequence[str], model: list[str], versions: list[str], verdict: champion.Contest) -> pd.DataFrame:
@@ -161,6 +194,7 @@ def model_rows(grid: DayGrid, subjects: Sequence[str], model: list[str], version
             "backtest_mae_kw": verdict.error_of_chosen(),
             "naive_mae_kw": next(iter(verdict.errors.values())),
             **{f"{name}_mae_kw": verdict.errors.get(name, np.nan) for name in (ENSEMBLE, CALENDAR_WEATHER, PARENTS_SHARE)},
+            "recent_coverage_pct": np.nan,  # the door knows how the bands of the last days held
             "beats_naive": verdict.beats_naive(),
         }
     )
@@ -178,6 +212,35 @@ def _messages(grid: DayGrid, nodes: Sequence[str], known: np.ndarray) -> list[st
             f"the model needs {TRAINING_DAYS + champion.MINIMUM_BACKTEST_DAYS} days"
         )
     return said
+
+
+def _young(nodes: Sequence[str], power: np.ndarray, verdict: champion.Contest) -> list[str]:
+    """Nodes of which too little is known for a model of their own, where others have one."""
+    days, least = np.isfinite(power).any(axis=2).sum(axis=1), TRAINING_DAYS + champion.MINIMUM_BACKTEST_DAYS
+    return [
+        f"{node}: only {count} days of it are known; {model} is published until there are {least}"
+        for node, count, model in zip(nodes, days, verdict.chosen, strict=True)
+        if count < least <= days.max()
+    ]
+
+
+def _histories_seen(
+    grid: DayGrid, nodes: Sequence[str], power: np.ndarray, features: pd.DataFrame | None, until: datetime,
+    region: str | None, refits: Mapping[str, Sequence[date]] | None,
+) -> list[np.ndarray]:  # fmt: skip
+    """A hash of what each node's ensemble was told: its whole history, the temperatures, the region, when it was fitted anew."""
+    told = pd.DataFrame()
+    if features is not None and len(features):
+        seen = (features["day"] <= grid.day) & ((features["basis"] == "forecast") | (features["start_utc"] < pd.Timestamp(until)))
+        told = features.loc[seen, ["start_utc", "day", "basis", "temperature_degc"]].astype({"day": str})
+    weather = pd.util.hash_pandas_object(told, index=False).to_numpy() if len(told) else np.empty(0, np.uint64)
+    shared = hashlib.sha256(f"{grid.days[0]};{region}".encode() + np.sort(weather).tobytes())
+    made = []
+    for node, load in zip(nodes, power, strict=True):
+        digest = shared.copy()
+        digest.update(repr(sorted((refits or {}).get(node, ()))).encode() + np.ascontiguousarray(load).tobytes())
+        made.append(np.frombuffer(digest.digest(), np.uint8))
+    return made
 
 
 def _lost_to_naive(rolled: RolledDemand, models: pd.DataFrame) -> list[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from grid_assets.forecasting.day_cubes import first_of_year_before
+from grid_assets.forecasting.ensemble.kept_models import kept_models_in
 from grid_assets.forecasting.known_loads import readings_as_of
 from grid_assets.foundation.calendar import SiteCalendar, days_between
 from grid_assets.foundation.lake import Lake
@@ -26,10 +28,29 @@ def history_of(site: Site, day: date) -> list[date]:
     return [*site.clock.history(day, site.calendar.history_days), day]
 
 
+def recent_coverage(lake: Lake, accuracy: Table, day: date, subjects: pd.Series, days: int = 28) -> pd.Series:
+    """How much of the last scored days each subject's published 90 % bands held, per cent, in the order of ``subjects``; NaN for none."""
+    recent = days_between(day - timedelta(days=days - 1), day)
+    scores = lake.read(accuracy, recent, columns=["subject_id", "horizon_class", "coverage_90_pct"])
+    held = scores[scores["horizon_class"] == "day_ahead"].groupby("subject_id")["coverage_90_pct"].mean()
+    return subjects.map(held).astype(float)
+
+
+def forecast_settings(site: Site, nodes: pd.DataFrame) -> dict[str, Any]:
+    """What a site's demand forecasts are made with, live, made again and in back-tests: arguments of ``forecast_demand``.
+
+    ``nodes``: rows of the register of nodes.
+    """
+    return {
+        "country": site.country, "region": site.forecasting.holiday_region, "recent_days": max(site.calendar.history_days, 1),
+        "fitted_of": kept_models_in(site.state / "models"), "parents": parents_of(nodes),
+    }  # fmt: skip
+
+
 def learned_days(lake: Lake, node_loads: Table, site: Site, day: date) -> list[date]:
     """The days that the ensemble learns from: the history, and what the lake has of the days before it."""
     history = history_of(site, day)
-    earliest = day - timedelta(days=site.forecasting.history_days)
+    earliest = first_of_year_before(day, site.forecasting.history_days)
     older = [date.fromisoformat(key) for key in lake.partitions(node_loads)]
     return [*(one for one in older if earliest <= one < history[0]), *history]
 
@@ -111,7 +132,7 @@ def meter_week(
     missed = chosen["backtest_mae_kw"].where(chosen["beats_naive"].astype(bool), chosen["naive_mae_kw"])
     return week.coherent_week(
         load, meters, nodes, lake.read(forecasts, day), missed, week.hourly_temperature(features, site.clock, day, days), site.clock, day,
-        country=site.country, seed=site.seed,
+        country=site.country, region=site.forecasting.holiday_region, seed=site.seed,
     )  # fmt: skip
 
 

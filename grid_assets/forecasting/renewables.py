@@ -9,7 +9,16 @@ import pandas as pd
 
 from grid_assets.forecasting import champion
 from grid_assets.forecasting.champion import PERSISTENCE
-from grid_assets.forecasting.day_cubes import DayGrid, NoHistoryError, WeatherCubes, day_grid, first_day, known_cube, weather_cubes
+from grid_assets.forecasting.day_cubes import (
+    DayGrid,
+    NoHistoryError,
+    WeatherCubes,
+    day_grid,
+    features_as_of,
+    first_day,
+    known_cube,
+    weather_cubes,
+)
 from grid_assets.forecasting.demand import LONGEST_HISTORY, ForecastMade, model_rows
 from grid_assets.forecasting.like_days import PERSISTENT, PV, WIND, Recipe
 from grid_assets.forecasting.tables import QUANTILE_COLUMNS, RENEWABLE_FORECASTS, RENEWABLE_MODELS
@@ -56,9 +65,9 @@ def forecast_renewables(
         for plant, has in zip(ordered["plant_id"], known, strict=True)
         if not has
     ]
-    weather = weather_cubes(grid, features, until)
+    weather = weather_cubes(grid, features_as_of(features, clock, day, until), until)
     made = [_kind(grid, str(kind), rows, power[rows.index.to_numpy()], weather) for kind, rows in ordered[known].groupby("kind", sort=True)]
-    forecasts = pd.concat([one.forecasts for one in made], ignore_index=True)
+    forecasts = pd.concat([one.forecasts for one in made], ignore_index=True).assign(issued_utc=pd.Timestamp(until).tz_convert("UTC"))
     models = pd.concat([one.models for one in made], ignore_index=True)
     messages += [f"{row.subject_id}: persistence did better and is published" for row in models[~models["beats_naive"]].itertuples()]
     return ForecastMade(forecasts, models, tuple(messages))

@@ -55,7 +55,7 @@ def scenarios(
         {
             "member": np.tile(np.repeat(np.arange(1, count + 1), size), len(rolled.nodes)),
             "node_id": np.repeat(rolled.nodes, count * size),
-            "issued_utc": pd.Timestamp(grid.clock.issue_time(grid.day)),
+            "issued_utc": pd.Timestamp(rolled.until).tz_convert("UTC"),
             "start_utc": starts[np.tile(np.arange(size), len(rolled.nodes) * count)],
             "value_kw": samples.reshape(-1),
         }

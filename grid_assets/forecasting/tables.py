@@ -140,9 +140,10 @@ _CHOICE = (
     instant("trained_to_utc", "end of the training data"),
     number("backtest_mae_kw", "mean absolute error of the model on the last days, each forecast from what was known before; empty: none could be made", nullable=True),
     number("naive_mae_kw", "the same of the naive", nullable=True),
-    number("ensemble_mae_kw", "the same of the ensemble; empty: less than a year of history", nullable=True),
+    number("ensemble_mae_kw", "the same of the ensemble; empty: too short a history, about 14 months", nullable=True),
     number("calendar_weather_mae_kw", "the same of the like-day model", nullable=True),
     number("parents_share_mae_kw", "the same of the node's share of its parent's forecast; empty: it has no parent", nullable=True),
+    number("recent_coverage_pct", "of the actuals of the last 28 days that were scored, inside the 90 % bands published for them; empty: none was scored", nullable=True),
     flag("beats_naive", "whether the model was kept"),
     text("readings_version", "hash of the loads or generation, as they were known then, that it was trained on"),
 )  # fmt: skip

@@ -121,6 +121,21 @@ def test_classes_of_horizon_have_the_naive_of_their_own_horizon():
     assert made.loc["days_4_7", "mae_kw"] == pytest.approx(np.mean([np.abs(own - actual).mean(), np.abs(far - actual).mean()]))
 
 
+def test_where_the_study_day_is_the_day_of_issue_the_morning_before_is_still_the_day_ahead():
+    clock = replace(CLOCK, horizon_days=7, study_day_offset=1)
+    loads = worlds.node_loads(clock, FIRST, DAY)
+    runs = accuracy.earlier_runs(clock, DAY)
+    assert DAY - timedelta(days=2) in runs
+    assert DAY - timedelta(days=1) not in runs
+    run = DAY - timedelta(days=2)
+    known = loads[loads["start_utc"] < pd.Timestamp(clock.bounds(run)[1])]
+    issued = {run: forecast_demand(known, None, ["system"], clock, run, country="DE").forecasts}
+    assert accuracy.later_accuracy(issued, loads, clock, DAY, country="DE")["horizon_class"].tolist() == ["day_ahead"]
+    empty, nothing = pd.DataFrame(), pd.DataFrame({"plant_id": []})
+    own = accuracy.day_accuracy((empty, empty), loads, empty, nothing, None, clock, DAY, country="DE").scores
+    assert own["horizon_class"].tolist() == ["same_day"]
+
+
 def test_a_forecast_made_again_sees_what_was_known_then():
     loads = worlds.node_loads(CLOCK, FIRST, DAY)
     known = loads[loads["start_utc"] < pd.Timestamp(CLOCK.bounds(DAY - timedelta(days=3))[1])]

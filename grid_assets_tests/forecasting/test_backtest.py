@@ -15,6 +15,7 @@ from grid_assets.figures.backtests import error_map
 from grid_assets.forecasting.backtest import NothingToTest, backtest, drift_alarms, largest_node, summary, worst_days
 from grid_assets.forecasting.demand import forecast_demand
 from grid_assets.forecasting.drift import drift
+from grid_assets.forecasting.ensemble.kept_models import kept_models_in
 from grid_assets.forecasting.known_loads import with_ends
 from grid_assets_tests.forecasting import worlds
 
@@ -33,6 +34,9 @@ class Settings:
     forecasting = SimpleNamespace(history_days=1000, holiday_region=None)
 
 
+SETTINGS = {"country": "DE", "recent_days": 45}
+
+
 def versions(loads: pd.DataFrame) -> pd.DataFrame:
     """All known at the end of their intervals."""
     known = loads["start_utc"] + CLOCK.interval
@@ -41,7 +45,7 @@ def versions(loads: pd.DataFrame) -> pd.DataFrame:
 
 
 def run_of(loads: pd.DataFrame, features: pd.DataFrame, *asked, **more):
-    return backtest(Settings(), versions(loads), loads, features, *asked, **more)
+    return backtest(Settings(), versions(loads), loads, features, *asked, **({"settings": SETTINGS} | more))
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +121,7 @@ def test_a_change_of_the_load_raises_an_alarm_and_has_the_models_fitted_anew_as_
         range(8, 20)
     )
     loads["energy_kwh"] *= np.where(changed, 0.8, 1.0)
-    found = run_of(loads, features, ["system"], first, last, models=tmp_path)
+    found = run_of(loads, features, ["system"], first, last, settings={**SETTINGS, "fitted_of": kept_models_in(tmp_path)})
     assert set(found.scores["model"]) == {"ensemble"}
     asked = found.drift[found.drift["retrain"]]
     assert len(asked) == 1  # the next fortnight rests
@@ -130,3 +134,30 @@ def test_a_change_of_the_load_raises_an_alarm_and_has_the_models_fitted_anew_as_
     assert live["evidence"].iloc[0] == asked["evidence"].iloc[0]
     fitted = {path.name for path in tmp_path.rglob("*") if path.is_file()}
     assert any((day + timedelta(days=1)).isoformat() in name for name in fitted), sorted(fitted)
+
+
+def test_rows_that_arrived_after_a_days_issue_change_nothing_of_its_back_test(world):
+    """Late rows, and resends with other values: of every day, an hour after the issue time of its run."""
+    loads, features = world
+    on_time = versions(loads).drop(columns="replaced_utc")
+    days = CLOCK.days_of(on_time["start_utc"])
+    late = np.random.default_rng(5).random(len(on_time)) < 0.3
+    after = pd.to_datetime([CLOCK.issue_time(day) + timedelta(hours=1) for day in days[late]], utc=True).as_unit("us")
+    resent = on_time[late].assign(energy_kwh=lambda rows: 1.3 * rows["energy_kwh"], known_utc=after)
+    both = pd.concat([on_time, resent]).sort_values(["node_id", "start_utc", "known_utc"], ignore_index=True)
+    missing = pd.concat([on_time[~late], on_time[late].assign(known_utc=after)]).sort_values(
+        ["node_id", "start_utc", "known_utc"], ignore_index=True
+    )
+
+    def told(known: pd.DataFrame, last: date) -> pd.DataFrame:
+        return backtest(Settings(), with_ends(known), loads, features, ["system", "a"], FIRST, last, settings=SETTINGS).compared
+
+    # the newest day of history of each run is known as it stood at the issue; of older days the resends had come by then
+    for known, first_known in ((both, on_time), (missing, on_time[~late])):
+        issued = FIRST - timedelta(days=CLOCK.study_day_offset)
+        before = pd.Timestamp(CLOCK.issue_time(issued))
+        as_it_stood = known[known["known_utc"] <= before]
+        pd.testing.assert_frame_equal(told(known, FIRST), told(as_it_stood, FIRST))
+        assert len(as_it_stood) < len(known)
+        other = told(first_known.assign(known_utc=first_known["start_utc"] + CLOCK.interval), FIRST)
+        assert not np.allclose(told(known, FIRST)["mean_kw"], other["mean_kw"])  # so that the test could fail

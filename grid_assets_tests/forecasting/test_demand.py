@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from grid_assets.forecasting import faults
-from grid_assets.forecasting.day_cubes import NoHistoryError
+from grid_assets.forecasting.day_cubes import NoHistoryError, features_as_of
 from grid_assets.forecasting.demand import forecast_demand
 from grid_assets.forecasting.tables import DEMAND_FORECASTS, MODELS, QUANTILE_COLUMNS
 from grid_assets_tests.forecasting import worlds
@@ -202,6 +203,51 @@ def test_bands_hold_the_share_they_promise():
         inside += int(((both["energy_kwh"] >= both["p05_kw"]) & (both["energy_kwh"] <= both["p95_kw"])).sum())
         total += len(both)
     assert 0.84 <= inside / total <= 0.96
+
+
+def test_weather_forecast_that_was_issued_after_known_until_is_not_seen():
+    """Twenty hours before the issue time the run before had been issued: its weather stands."""
+    loads, features = worlds.node_loads(CLOCK, FIRST, DAY), worlds.features(replace(CLOCK, study_day_offset=4), FIRST, DAY)
+    until = CLOCK.issue_time(DAY) - timedelta(hours=20)
+    degrees = [name for name in features if name.startswith("temperature")]
+
+    def colder(of: date, by: float = 10.0) -> pd.DataFrame:
+        here = (features["day"] == of) & (features["basis"] == "forecast")
+        return features.assign(**{name: features[name] - by * here for name in degrees})
+
+    before = run(loads, features, known_until=until).forecasts
+    pd.testing.assert_frame_equal(run(loads, colder(DAY), known_until=until).forecasts, before)
+    moved = run(loads, colder(DAY - timedelta(days=1)), known_until=until).forecasts
+    assert (moved["mean_kw"] - before["mean_kw"]).abs().max() > 1.0
+    assert features_as_of(features, CLOCK, DAY, CLOCK.issue_time(DAY)) is features
+    early = features_as_of(features[features["day"] == DAY], CLOCK, DAY, until)
+    assert set(early["basis"]) == {"observed"}
+
+
+@pytest.mark.parametrize("hours", [-20, 3])
+def test_a_forecast_says_until_when_it_looked(hours):
+    until = CLOCK.issue_time(DAY) + timedelta(hours=hours)
+    made = run(worlds.node_loads(CLOCK, FIRST, DAY), known_until=until).forecasts
+    assert set(made["issued_utc"]) == {pd.Timestamp(until)}
+
+
+def test_a_regional_holiday_is_a_holiday_of_every_model():
+    """Corpus Christi, 26 May 2016: a holiday in Bavaria, not in Berlin."""
+    loads = worlds.node_loads(CLOCK, FIRST, DAY)
+    there, elsewhere = (run(loads, region=one).forecasts for one in ("BY", "BE"))
+    holiday = there["start_utc"] < pd.Timestamp(CLOCK.bounds(date(2016, 5, 26))[1])
+    assert not np.allclose(there.loc[holiday, "mean_kw"], elsewhere.loc[holiday, "mean_kw"])
+    unknown = run(loads, region="nowhere").forecasts
+    np.testing.assert_array_equal(unknown["mean_kw"], elsewhere["mean_kw"])
+
+
+def test_a_young_node_among_others_is_told():
+    loads = worlds.node_loads(CLOCK, FIRST, DAY, ("system", "a"))
+    born = pd.Timestamp(CLOCK.midnight(DAY - timedelta(days=1)))
+    young = loads[(loads["node_id"] == "system") | (loads["start_utc"] >= born)]
+    made = run(young, nodes=("system", "a"), parents={"a": "system"})
+    assert made.models.set_index("subject_id").loc["a", "model"] == "parents_share"
+    assert any(one.startswith("a: only 2 days of it are known; parents_share") for one in made.messages)
 
 
 def test_a_small_load_is_never_forecast_below_zero_and_one_that_feeds_back_may_be():

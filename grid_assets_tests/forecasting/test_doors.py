@@ -84,8 +84,11 @@ def test_day_run_publishes_all_tables_with_checks_and_pictures(platform):
     assert found[("demand_forecasts", "no_gap")]
     assert found[("models", "beats_naive")]
     assert found[("renewable_forecasts", "all_plants")]
+    models = platform.lake.read(MODELS, DAY).set_index("subject_id")
+    assert models["recent_coverage_pct"].to_dict() == scores.loc[models.index, "coverage_90_pct"].to_dict()
     reports = {one.asset_key.path[-1]: one.metadata for one in result.get_asset_materialization_events() for one in [one.materialization]}
     assert "data:image/png" in reports["demand_forecasts"]["picture"].value
+    assert "of 90" in reports["demand_forecasts"]["recent_coverage_pct"].value
     assert str(reports["forecast_accuracy"]["demand_forecast_from"].value).startswith("made again")
 
 
@@ -222,6 +225,28 @@ def test_issues_of_a_day_are_kept_beside_each_other_and_made_again_alike(platfor
     reissued(platform, until="2009-04-21T16:00:00+01:00", only_after_a_miss=True)
     newest = lake.read(INTRADAY_FORECASTS, DAY).query("issued_utc == '2009-04-21T15:00Z'")
     assert set(newest["reason"]) == {"missed"}
+
+
+def test_an_issue_in_the_day_corrects_the_mornings_forecast_by_what_the_morning_knew(platform):
+    """What arrived of yesterday between the morning and the issue is no part of the morning's forecast."""
+    lake, clock = platform.lake, platform.site.clock
+    issued = pd.Timestamp(clock.issue_time(DAY))
+    for day in inputs.history_of(platform.site, DAY):
+        loads = lake.read(NODE_LOADS, day)
+        rows = loads[["node_id", "start_utc", "energy_kwh"]].assign(
+            known_pct=loads["published_pct"], known_utc=issued - pd.Timedelta(hours=1)
+        )
+        later = rows.assign(energy_kwh=3.0 * rows["energy_kwh"], known_utc=issued + pd.Timedelta(minutes=30))
+        lake.write(NODE_LOAD_VERSIONS, rows, day)
+        if day == DAY:
+            after = pd.concat([rows, later])
+    materialise(platform)
+    lake.write(LOADS_UNDER_WAY, LOADS_UNDER_WAY.empty().to_pandas(), DAY)
+    reissued(platform, until="2009-04-21T12:00:00+01:00")
+    before = lake.content_hash(INTRADAY_FORECASTS, DAY)
+    lake.write(NODE_LOAD_VERSIONS, after, DAY)
+    reissued(platform, until="2009-04-21T12:00:00+01:00")
+    assert lake.content_hash(INTRADAY_FORECASTS, DAY) == before
 
 
 def test_the_verdict_on_the_day_ahead_error_says_why_it_does_not_apply():

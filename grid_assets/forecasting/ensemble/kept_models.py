@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +16,10 @@ import numpy as np
 from grid_assets.forecasting.ensemble.node_models import NodeHistory, NodeTrees, Regression
 from grid_assets.foundation.atomic_files import put_atomically
 
+NEAR = timedelta(days=7)
+"""So far ahead a day looks for the holidays beside it."""
+KEPT_OF_ONE = 3
+"""Models of the same period, fitted to other data: the newest stay, for runs as of different instants take turns."""
 CONFIGURATION = "ensemble 1"
 """Another one when what is fitted from the same data is another."""
 
@@ -24,7 +28,7 @@ class KeptModels(MutableMapping[tuple[str, date], Regression | NodeTrees]):
     """The models of one node by kind and first day of use, as files below ``folder``.
 
     A file's name holds a hash of the configuration, the library versions and every value that the model is fitted to: of
-    changed readings another model is fitted, and the earlier file stays. The files are Python pickles: whoever may write
+    changed readings another model is fitted; the last few earlier ones stay. The files are Python pickles: whoever may write
     into the site's state folder may run code as the site, as with its configuration.
     """
 
@@ -46,7 +50,9 @@ class KeptModels(MutableMapping[tuple[str, date], Regression | NodeTrees]):
             history.known_hours,
             past.days[:1],
             len(past.days),
-            sorted(history.holidays.names.items()),
+            sorted(
+                (day, name) for day, name in history.holidays.names.items() if past.days and past.days[0] <= day - NEAR <= past.days[-1]
+            ),
         )
         digest = hashlib.sha256(repr(told).encode())
         for values in (past.load, *((past.temperature.observed,) if past.temperature else ())):
@@ -64,7 +70,11 @@ class KeptModels(MutableMapping[tuple[str, date], Regression | NodeTrees]):
         return pickle.loads(data)  # noqa: S301 - our own file in the site's state folder
 
     def __setitem__(self, key: tuple[str, date], model: Regression | NodeTrees) -> None:
-        put_atomically(self.file_of(key), pickle.dumps(model))
+        file = self.file_of(key)
+        put_atomically(file, pickle.dumps(model))
+        alike = sorted(self.folder.glob(f"{key[0]}-{key[1]}-*.pickle"), key=lambda one: (one == file, one.stat().st_mtime_ns))
+        for old in alike[:-KEPT_OF_ONE]:
+            old.unlink(missing_ok=True)
 
     def __delitem__(self, key: tuple[str, date]) -> None:
         self.file_of(key).unlink()

@@ -90,6 +90,7 @@ def coherent_week(
     *,
     country: str,
     seed: int,
+    region: str | None = None,
 ) -> CoherentWeek:
     """The 168 hours after ``day``, from the issue time on.
 
@@ -104,7 +105,7 @@ def coherent_week(
         said = f"{load.shape[1]} days of known readings of {len(meters)} load meters: too few for forecasts of single meters"
         return CoherentWeek(METER_FORECASTS.empty().to_pandas(), COHERENT_FORECASTS.empty().to_pandas(), (said,))
     days = days_between(day - timedelta(days=load.shape[1] - 1), day + timedelta(days=HORIZON_DAYS))
-    made = forecast_meters(load, day_kinds(days, country), temperature, seed)
+    made = forecast_meters(load, day_kinds(days, country, region), temperature, seed)
     unknown = ~np.isfinite(made.mean).any(axis=(1, 2))
     made = _with_unknown(made, unknown)
     index = pd.Index(nodes["node_id"])

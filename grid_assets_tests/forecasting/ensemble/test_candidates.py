@@ -72,6 +72,33 @@ def test_less_than_a_year_leaves_it_to_the_like_days(world):
     assert made.models["ensemble_mae_kw"].isna().all()
 
 
+def test_the_version_of_an_ensemble_tells_all_that_it_was_made_from(world):
+    loads, features = world
+    made = run(loads, features).models.set_index("subject_id")
+    old = pd.Timestamp(CLOCK.midnight(DAY - timedelta(days=300)))
+    changed = loads.assign(energy_kwh=np.where((loads["node_id"] == "a") & (loads["start_utc"] == old), 5.0, loads["energy_kwh"]))
+    other = run(changed, features).models.set_index("subject_id")
+    assert made.loc["a", "model_version"] != other.loc["a", "model_version"]
+    assert made.loc["system", "model_version"] == other.loc["system", "model_version"]
+    assert set(made["trained_from_utc"]) == {pd.Timestamp(CLOCK.midnight(FIRST))}
+    for more in ({"region": "BY"}, {"refits": {"system": [DAY - timedelta(days=5)], "a": [DAY - timedelta(days=5)]}}):
+        assert (run(loads, features, **more).models.set_index("subject_id")["model_version"] != made["model_version"]).all()
+    warmer = features.assign(temperature_degc=features["temperature_degc"] + (features["day"] == DAY - timedelta(days=300)))
+    assert (run(loads, warmer).models.set_index("subject_id")["model_version"] != made["model_version"]).all()
+
+
+def test_the_version_of_a_share_tells_its_parents(world):
+    loads, features = world
+    young = pd.Timestamp(CLOCK.midnight(DAY - timedelta(days=14)))
+    known = loads[(loads["node_id"] == "system") | (loads["start_utc"] >= young)]
+    made = run(known, features, parents={"a": "system"}).models.set_index("subject_id")
+    assert made["model"].to_dict() == {"system": "ensemble", "a": "parents_share"}
+    old = pd.Timestamp(CLOCK.midnight(DAY - timedelta(days=300)))
+    changed = known.assign(energy_kwh=np.where(known["start_utc"] == old, 5.0, known["energy_kwh"]))
+    other = run(changed, features, parents={"a": "system"}).models.set_index("subject_id")
+    assert (made["model_version"] != other["model_version"]).all()
+
+
 def test_a_node_that_began_late_does_not_hold_the_others_back(world):
     loads, features = world
     since = pd.Timestamp(CLOCK.midnight(DAY - timedelta(days=50)))

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from grid_assets.forecasting.ensemble import trees
+from grid_assets.forecasting.ensemble.calendar_terms import PublicHolidays
 from grid_assets.forecasting.ensemble.kept_models import KeptModels
-from grid_assets.forecasting.ensemble.node_models import NodeHistory, roll
+from grid_assets.forecasting.ensemble.node_models import NodeHistory, fit_regression, roll
 from grid_assets_tests.forecasting.ensemble.worlds import world
 
 WORLD = world(420)
@@ -45,3 +46,24 @@ def test_changed_readings_of_the_training_days_have_another_model_later_ones_hav
     assert len(later) == 1
     with pytest.raises(KeyError):
         later[REGRESSION]
+
+
+def test_a_model_keeps_its_name_when_the_horizon_reaches_a_new_year_and_old_ones_of_other_data_go(tmp_path):
+    key = ("regression", WORLD.days[330])
+    kept = KeptModels(tmp_path, "system", WORLD, (1,))
+    far = NodeHistory(
+        WORLD.days,
+        WORLD.load,
+        WORLD.temperature,
+        PublicHolidays({**WORLD.holidays.names, date(2031, 1, 1): "New Year"}, True),
+        WORLD.known_hours,
+    )
+    assert KeptModels(tmp_path, "system", far, (1,)).file_of(key) == kept.file_of(key)
+    model = fit_regression(WORLD, 330, (1,))
+    for factor in (1.0, 2.0, 3.0, 4.0, 5.0):
+        other = NodeHistory(WORLD.days, factor * WORLD.load, WORLD.temperature, WORLD.holidays, WORLD.known_hours)
+        one = KeptModels(tmp_path, "system", other, (1,))
+        one[key] = model
+    assert len(list(tmp_path.rglob("*.pickle"))) == 3
+    assert key in one
+    assert key not in kept

@@ -120,7 +120,7 @@ def test_readings_of_which_none_is_known_give_nothing_and_say_so():
 
 
 def test_a_site_without_load_meters_has_no_such_forecasts_and_no_error(tmp_path):
-    site = SimpleNamespace(clock=CLOCK, country="DE", seed=1)
+    site = SimpleNamespace(clock=CLOCK, country="DE", seed=1, forecasting=SimpleNamespace(holiday_region=None))
     features = worlds.features(replace(CLOCK, study_day_offset=7), DAYS[0], DAY)
     week = inputs.meter_week(
         Lake(tmp_path), site, DAY, METERS.iloc[:0], NODES, (READINGS, READING_VERSIONS, DEMAND_FORECASTS, MODELS), features
@@ -132,14 +132,19 @@ def test_a_site_without_load_meters_has_no_such_forecasts_and_no_error(tmp_path)
 
 def test_a_node_counts_by_the_error_of_the_model_that_is_published(tmp_path):
     """Where the naive is, by the naive's: the model that lost to it says nothing of the forecast."""
-    lake, site = Lake(tmp_path), SimpleNamespace(clock=CLOCK, country="DE", seed=1)
+    lake, site = Lake(tmp_path), SimpleNamespace(clock=CLOCK, country="DE", seed=1, forecasting=SimpleNamespace(holiday_region=None))
     for day in DAYS:
         rows = readings(day).to_pandas().assign(method=None, rule_failures=None, quality_code="3.0.0", error_kwh=None)
         lake.write(READINGS, rows, day)
     lake.write(DEMAND_FORECASTS, node_forecasts().assign(readings_version="made"), DAY)
 
     def week_of(**errors) -> CoherentWeek:
-        row = {name: 0.4 for name in MODELS.columns if name.endswith("_kw")} | {"subject_id": "system", "model": "m", "model_version": "v"}
+        row = {name: 0.4 for name in MODELS.columns if name.endswith("_kw")} | {
+            "subject_id": "system",
+            "model": "m",
+            "model_version": "v",
+            "recent_coverage_pct": None,
+        }
         row |= {"trained_from_utc": pd.Timestamp(DAY, tz="UTC"), "trained_to_utc": pd.Timestamp(DAY, tz="UTC"), "readings_version": "r"}
         lake.write(MODELS, pd.DataFrame([row | errors]), DAY)
         return inputs.meter_week(lake, site, DAY, METERS, NODES, (READINGS, READING_VERSIONS, DEMAND_FORECASTS, MODELS), None)
