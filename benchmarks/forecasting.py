@@ -187,21 +187,27 @@ def openstef_rows(measured: Sequence[Scored], say: Callable[[str], None]) -> lis
             return [*rows, row("OpenSTEF", "-", "", found)]
         ours, theirs = one.mape(one.made.mean, chosen), mape(found.mean, one.actual[chosen])
         rows.append(row(f"{one.name}: MAPE below OpenSTEF's, {len(chosen)} days", 100 * (1 - ours / theirs), "%", f"{ours:.2f} and {theirs:.2f} %", ">= 35", ours <= 0.65 * theirs))  # fmt: skip
-        seconds = live_seconds(one)
-        ratio = found.seconds_per_forecast / seconds
-        rows.append(row(f"{one.name}: a day's forecast, loaded, against OpenSTEF", ratio, "x faster", f"{1000 * seconds:.0f} and {1000 * found.seconds_per_forecast:.0f} ms", ">= 2.5", ratio >= 2.5))  # fmt: skip
+        without, seconds = live_seconds(one)
+        ratio, said = found.seconds_per_forecast / seconds, f"{1000 * seconds:.0f} and {1000 * found.seconds_per_forecast:.0f} ms"
+        said += f"; {1000 * without:.0f} ms when the seven months of past errors, which OpenSTEF's stored model holds as a table, are made again"
+        rows.append(row(f"{one.name}: a day's forecast, models and past errors loaded, against OpenSTEF", ratio, "x faster", said, ">= 2.5", ratio >= 2.5))  # fmt: skip
     return rows
 
 
-def live_seconds(one: Scored) -> float:
-    """The last forecast day again with models and past errors at hand: features, both models, combination, quantiles."""
+def live_seconds(one: Scored) -> tuple[float, float]:
+    """The last forecast day again with the models at hand: seven months forecast again for weights and bands, features, both models,
+    combination, quantiles; and the same with those months' forecasts at hand too.
+    """
     fitted: dict = {}
     issued = int(one.positions[-1]) - 1
     past = forecast(one.history, [issued - 1], (1,), QUANTILES, fitted)[1].rolled
-    began = time.perf_counter()
-    for _ in range(LIVE_REPETITIONS):
-        forecast(one.history, [issued], (1,), QUANTILES, fitted, {1: past})
-    return (time.perf_counter() - began) / LIVE_REPETITIONS
+    seconds = []
+    for known in (None, {1: past}):
+        began = time.perf_counter()
+        for _ in range(LIVE_REPETITIONS):
+            forecast(one.history, [issued], (1,), QUANTILES, fitted, known)
+        seconds.append((time.perf_counter() - began) / LIVE_REPETITIONS)
+    return seconds[0], seconds[1]
 
 
 def floor_rows() -> list[Row]:
