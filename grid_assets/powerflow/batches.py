@@ -18,7 +18,7 @@ import scipy.sparse.linalg as linalg
 from grid_assets.powerflow.compiled import TOLERANCE_MVA, CompiledNetwork
 
 FIXED_POINT, NEWTON, NONE = 0, 1, -1
-MOST_ITERATIONS, NEWTON_ITERATIONS = 60, 25
+MOST_ITERATIONS, FEW_ITERATIONS, NEWTON_ITERATIONS = 60, 25, 25
 STALLED = 0.9
 """An iteration that leaves more than this of the mismatch will not get there: Newton-Raphson is quicker."""
 CHUNK_BYTES = 4 << 20
@@ -62,30 +62,33 @@ class BatchSolver:
         """How many steps are solved at a time."""
         return int(np.clip(CHUNK_BYTES // (16 * max(len(self.network.start), 1)), 8, 256))
 
-    def solve(self, injections: np.ndarray) -> Solved:
-        """``injections`` [steps, solved], complex per unit, as CompiledNetwork.injections makes them."""
+    def solve(self, injections: np.ndarray, *, persistent: bool = True) -> Solved:
+        """``injections`` [steps, solved], complex per unit, as CompiledNetwork.injections makes them.
+
+        Not ``persistent``: what the fixed point does not solve is left without a solution; its voltages would be far below any limit.
+        """
         steps = len(injections)
         voltage = np.full((steps, len(self.network.start)), np.nan, complex)
         method = np.full(steps, NONE)
         if not len(self.network.controlled):
             for first in range(0, steps, self.chunk):
                 part = slice(first, first + self.chunk)
-                found, good = self._fixed_point(injections[part])
+                found, good = self._fixed_point(injections[part], MOST_ITERATIONS if persistent else FEW_ITERATIONS)
                 voltage[part][good] = found[good]
                 method[part][good] = FIXED_POINT
         left = np.flatnonzero(method == NONE)
-        if len(left):
+        if len(left) and (persistent or len(self.network.controlled)):
             self._newton(injections, left, voltage, method)
         return Solved(voltage, method)
 
-    def _fixed_point(self, injections: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _fixed_point(self, injections: np.ndarray, iterations: int) -> tuple[np.ndarray, np.ndarray]:
         """Voltages [steps, solved], and which of the steps have converged."""
         network, free = self.network, self.network.free
         power = np.ascontiguousarray(injections[:, free].T)
         voltage = np.repeat(self._no_load[:, None], power.shape[1], axis=1)
         size, missed, before = np.abs(power), np.inf, np.full(power.shape[1], np.inf)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            for _ in range(MOST_ITERATIONS):
+            for _ in range(iterations):
                 new = self.factors.solve(np.conj(power / voltage)) + self._no_load[:, None]
                 # the mismatch of the new voltages: what they draw is conj(S / V) of the old ones
                 missed = np.nan_to_num((size * np.abs(new / voltage - 1.0)).max(axis=0, initial=0.0), nan=np.inf)
