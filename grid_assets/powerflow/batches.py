@@ -84,23 +84,27 @@ class BatchSolver:
     def _fixed_point(self, injections: np.ndarray, iterations: int) -> tuple[np.ndarray, np.ndarray]:
         """Voltages [steps, solved], and which of the steps have converged."""
         network, free = self.network, self.network.free
-        power = np.ascontiguousarray(injections[:, free].T)
-        voltage = np.repeat(self._no_load[:, None], power.shape[1], axis=1)
-        size, missed, before = np.abs(power), np.inf, np.full(power.shape[1], np.inf)
+        power = injections[:, free]
+        voltage = np.repeat(self._no_load[None], len(power), axis=0)
+        size, missed, before = np.abs(power), np.inf, np.full(len(power), np.inf)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             for _ in range(iterations):
-                new = self.factors.solve(np.conj(power / voltage)) + self._no_load[:, None]
+                new = self.inverse(np.conj(power / voltage)) + self._no_load
                 # the mismatch of the new voltages: what they draw is conj(S / V) of the old ones
-                missed = np.nan_to_num((size * np.abs(new / voltage - 1.0)).max(axis=0, initial=0.0), nan=np.inf)
+                missed = np.nan_to_num((size * np.abs(new / voltage - 1.0)).max(axis=1, initial=0.0), nan=np.inf)
                 voltage = new
                 going = missed > self.tolerance
                 if not going.any() or not (going & (missed < STALLED * before)).any():
                     break
                 before = missed
-        made = np.empty((power.shape[1], len(network.start)), complex)
+        made = np.empty((len(power), len(network.start)), complex)
         made[:, network.reference] = network.start[network.reference]
-        made[:, free] = voltage.T
+        made[:, free] = voltage
         return made, missed <= self.tolerance
+
+    def inverse(self, right: np.ndarray) -> np.ndarray:
+        """The inverse of the admittances at the free buses times right-hand sides [some, free]; a row each, for so SuperLU copies nothing."""
+        return self.factors.solve(right.T).T
 
     def _newton(self, injections: np.ndarray, steps: np.ndarray, voltage: np.ndarray, method: np.ndarray) -> None:
         """Solves the steps one by one, in place, each from the last that was solved, else from the network without load."""

@@ -106,37 +106,37 @@ def _fixed_point(
             given[n, : len(where)] = -(how[:, held] @ network.start[where[held]])
             how[held], how[:, held] = 0.0, 0.0
             change[n, : len(where), : len(where)] = how
-    units = np.zeros((len(free), count * width), complex)
+    units = np.zeros((count * width, len(free)), complex)
     slot = np.arange(count * width)
     known = ends.ravel() >= 0
-    units[ends.ravel()[known], slot[known]] = 1.0
-    spread = solver.factors.solve(units).reshape(len(free), count, width)  # Z U
-    picked, rows = np.maximum(ends, 0), np.arange(count)[:, None]
-    between = np.where(known.reshape(count, width)[:, :, None], spread[picked, rows], 0.0)  # G = U' Z U
+    units[slot[known], ends.ravel()[known]] = 1.0
+    spread = solver.inverse(units).reshape(count, width, len(free))  # Z U
+    picked, rows, there = np.maximum(ends, 0), np.arange(count)[:, None], known.reshape(count, width)
+    # G = U' Z U: [outage, seen at, sent from]
+    between = np.where(there[:, :, None], spread[rows[:, :, None], np.arange(width)[None, None, :], picked[:, :, None]], 0.0)
     with np.errstate(all="ignore"):
         middle = np.linalg.solve(np.eye(width) + change @ between, change)
 
     def inverse(right: np.ndarray) -> np.ndarray:
-        """The changed networks' inverses times right-hand sides [free, outages]."""
-        found = solver.factors.solve(right)
-        seen = np.where(known.reshape(count, width), found[picked, rows], 0.0)
+        """The changed networks' inverses times right-hand sides [outages, free]."""
+        found = solver.inverse(right)
+        seen = np.where(there, found[rows, picked], 0.0)
         told = np.einsum("kij,kj->ki", middle, seen)
         for one in range(width):
-            found -= spread[:, :, one] * told[:, one]
+            found -= spread[:, one] * told[:, one, None]
         return found
 
-    right = np.repeat(-(network.admittance[free][:, network.reference] @ network.start[network.reference])[:, None], count, axis=1)
-    np.add.at(right, (picked.ravel(), np.repeat(np.arange(count), width)), np.where(known, given.ravel(), 0.0))
+    right = np.repeat(-(network.admittance[free][:, network.reference] @ network.start[network.reference])[None], count, axis=0)
+    np.add.at(right, (np.repeat(np.arange(count), width), picked.ravel()), np.where(known, given.ravel(), 0.0))
     no_load = inverse(right)
-    load = np.ascontiguousarray(power[:, free].T)
-    hidden = dark[:, free].T
-    voltage = np.where(hidden, 1.0, begin[free][:, None])
+    load, hidden = power[:, free], dark[:, free]
+    voltage = np.where(hidden, 1.0, begin[free])
     size, missed, earlier = np.abs(load), np.full(count, np.inf), np.full(count, np.inf)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for _ in range(MOST_ITERATIONS):
             new = inverse(np.conj(load / voltage)) + no_load
             new[hidden] = 1.0
-            missed = np.nan_to_num((size * np.abs(new / voltage - 1.0)).max(axis=0, initial=0.0), nan=np.inf)
+            missed = np.nan_to_num((size * np.abs(new / voltage - 1.0)).max(axis=1, initial=0.0), nan=np.inf)
             voltage = new
             going = missed > solver.tolerance
             if not going.any() or not (going & (missed < STALLED * earlier)).any():
@@ -144,7 +144,7 @@ def _fixed_point(
             earlier = missed
     made = np.empty((count, len(network.start)), complex)
     made[:, network.reference] = network.start[network.reference]
-    made[:, free] = voltage.T
+    made[:, free] = voltage
     made[dark] = 0.0
     return made, (missed <= solver.tolerance) & np.isfinite(made).all(axis=1)
 
