@@ -121,7 +121,7 @@ DRIFT = Table(
         text("subject_id", "node_id, the kind of plants, or meters"),
         calendar_day("day", "the last day that was looked at"),
         count("reference_days", "days that the last fortnight is compared with"),
-        number("cusum_up", "cumulative sum of days on which the load was higher than forecast, in standard deviations; an alarm above 5", unit="-", nullable=True),
+        number("cusum_up", "cumulative sum of days on which the load was higher against its forecast than usual, in standard deviations; an alarm above 5", unit="-", nullable=True),
         number("cusum_down", "the same of days on which it was lower", unit="-", nullable=True),
         number("deviation_pct", "standard deviation of a usual day's mean miss", nullable=True),
         number("coverage_pct", "the fortnight inside the 90 % band", nullable=True),
