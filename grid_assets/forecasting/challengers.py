@@ -71,9 +71,7 @@ def challenge(
                 fitted.update(known[new], X=None if weather is None else weather[new], update_params=False)
             cutoff = known.index[-1]
             ahead = pd.date_range(cutoff + clock.interval, starts[-1], freq=clock.interval)
-            coming = (
-                None if observed is None else (observed if expected is None else expected.combine_first(observed[:cutoff])).reindex(ahead)
-            )
+            coming = None if observed is None else _coming(observed, expected, issued, clock).reindex(ahead)
             parts.append(_rows(fitted, starts, coming).assign(model=name, day=day, issued_utc=issued))
     made = pd.concat(parts, ignore_index=True)
     made["actual_kw"] = power.reindex(made["start_utc"]).to_numpy()
@@ -88,6 +86,14 @@ def _known(power: pd.Series, issued: pd.Timestamp, day: date) -> pd.Series:
         raise NoHistoryError(f"no load is known before {issued.isoformat()}, when {day} is forecast; choose a later first day")
     known = known[known.first_valid_index() : known.last_valid_index()]
     return known.fillna(known.shift(freq=WEEK).reindex(known.index)).ffill().asfreq(power.index.freq)
+
+
+def _coming(observed: pd.DataFrame, expected: pd.DataFrame | None, issued: pd.Timestamp, clock: SiteCalendar) -> pd.DataFrame:
+    """The weather as it was measured up to the issue time, and as it was expected from there on.
+
+    The horizon begins before the issue time where the last loads are missing: the weather of those hours is known all the same.
+    """
+    return observed if expected is None else observed[observed.index + clock.interval <= issued].combine_first(expected)
 
 
 def _rows(fitted: Any, starts: pd.DatetimeIndex, coming: pd.DataFrame | None) -> pd.DataFrame:

@@ -27,12 +27,14 @@ BAND_PCT, STANDARD_ERRORS, LEAST_SHORTFALL_PCT = 90.0, 3.0, 10.0
 REST_DAYS = 14
 """After a retraining the next one waits."""
 DAY_AHEAD = "day_ahead"
+ENSEMBLE = "ensemble"
+"""The only model that outlives a day: the others are fitted anew each morning as it is."""
 
 
 def drift(accuracy: pd.DataFrame, day: date, retrained: Mapping[str, Collection[date]]) -> pd.DataFrame:
     """Rows of DRIFT of ``day``, a subject each, from rows of forecasting/forecast_accuracy of it and the days before.
 
-    Day-ahead forecasts count. Their daily mean misses in standard deviations of the reference days' go into two one-sided
+    Day-ahead forecasts count. Their daily mean misses, less the reference days' median and in their standard deviations, go into two one-sided
     cumulative sums (Page 1954) over the last fortnight; coverage is compared as a mean of days. ``retrained``: days from which
     on a subject's models were fitted anew already.
     """
@@ -53,8 +55,9 @@ def _subject(name: str, rows: pd.DataFrame, day: date, retrained: Collection[dat
     made = {"subject_id": name, "day": day, "reference_days": int((reference & np.isfinite(missed)).sum()), "retrain": False}
     if made["reference_days"] < MINIMUM_REFERENCE_DAYS:
         return made | _nothing("learning", f"{made['reference_days']} days to compare with; {MINIMUM_REFERENCE_DAYS} are needed")
-    deviation = _deviation(missed[reference & np.isfinite(missed)])
-    scores = np.clip(np.nan_to_num(missed[recent]) / deviation, -LARGEST_MISS, LARGEST_MISS)
+    usual, deviation = _usual(missed[reference & np.isfinite(missed)])
+    # against the usual miss: a forecast that is always too low is biased, which has a check of its own, but nothing has changed
+    scores = np.clip(np.nan_to_num(missed[recent] - usual) / deviation, -LARGEST_MISS, LARGEST_MISS)
     up, began_up = cumulative_sum(scores)
     down, began_down = cumulative_sum(-scores)
     coverage = float(np.nanmean(held[recent]))
@@ -64,8 +67,8 @@ def _subject(name: str, rows: pd.DataFrame, day: date, retrained: Collection[dat
         alarm, began = ("level_up", began_up) if up > down else ("level_down", began_down)
         since = days[recent][began]
         evidence = (
-            f"since {since} the load is {'higher' if up > down else 'lower'} than forecast: {np.nanmean(missed[recent][began:]):+.1f} % "
-            f"in the mean, a usual day's deviation is {deviation:.1f} %"
+            f"since {since} the load is {'higher' if up > down else 'lower'} against its forecast than usual: "
+            f"{np.nanmean(missed[recent][began:]):+.1f} % in the mean, before it was {usual:+.1f} %, a usual day's deviation is {deviation:.1f} %"
         )
     elif coverage < bound:
         alarm, since = "coverage", first
@@ -73,7 +76,7 @@ def _subject(name: str, rows: pd.DataFrame, day: date, retrained: Collection[dat
     rested = all(day + timedelta(days=1) - one >= timedelta(days=REST_DAYS) for one in retrained)
     return made | {
         "cusum_up": up, "cusum_down": down, "deviation_pct": deviation, "coverage_pct": coverage, "coverage_bound_pct": bound,
-        "alarm": alarm, "since": since, "evidence": evidence, "retrain": alarm != "none" and rested,
+        "alarm": alarm, "since": since, "evidence": evidence, "retrain": alarm != "none" and rested and rows["model"].iloc[-1] == ENSEMBLE,
     }  # fmt: skip
 
 
@@ -82,9 +85,10 @@ def _nothing(alarm: str, evidence: str) -> dict:
     return empty | {"alarm": alarm, "since": None, "evidence": evidence}
 
 
-def _deviation(missed: np.ndarray) -> float:
-    """Robust standard deviation of the reference days' misses, per cent; their own median is no drift of theirs."""
-    return max(float(1.4826 * np.median(np.abs(missed - np.median(missed)))), SMALLEST_DEVIATION_PCT)
+def _usual(missed: np.ndarray) -> tuple[float, float]:
+    """Median and robust standard deviation of the reference days' misses [days], per cent."""
+    usual = float(np.median(missed))
+    return usual, max(float(1.4826 * np.median(np.abs(missed - usual))), SMALLEST_DEVIATION_PCT)
 
 
 def cumulative_sum(scores: np.ndarray) -> tuple[float, int]:

@@ -131,9 +131,12 @@ def day_ahead_verdict(
         return Verdict("not judged: no system node was forecast", "")
     mape, naive = float(rows["mape_pct"].mean()), float(rows["naive_mape_pct"].mean())
     mean_mw = float(loads.loc[loads["node_id"] == system, "energy_kwh"].mean()) / interval_hours / 1000.0
-    told = f"{system}: MAPE {mape:.2f} % over {len(rows)} days (weekly naive {naive:.2f} %), mean load {mean_mw:.3g} MW"
+    scored = f"{system}: MAPE {mape:.2f} % over {len(rows)} days (weekly naive {naive:.2f} %)"
+    told = f"{scored}, mean load {mean_mw:.3g} MW"
     if not np.isfinite(mape):
         return Verdict(f"not judged: {system} had no load at times, so that a percentage means nothing", "")
+    if not np.isfinite(mean_mw):
+        return Verdict(f"{scored}: not judged, for the load of the newest day, by which its size is told, is not known", "")
     if mean_mw < section.mape_judged_from_mw:
         return Verdict(
             f"{told}: not judged, for {section.mape_target_pct:g} % is asked of systems of {section.mape_judged_from_mw:g} MW and more", ""

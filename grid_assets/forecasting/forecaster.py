@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from datetime import date, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -25,6 +25,8 @@ from grid_assets.forecasting.like_days import DEMAND
 from grid_assets.forecasting.odd_input import absurd_weather, unknown_country
 from grid_assets.forecasting.regular_series import interval_of
 from grid_assets.foundation.calendar import SiteCalendar
+
+Values = TypeVar("Values", pd.Series, pd.DataFrame)
 
 
 class CalendarWeatherForecaster(BaseForecaster):
@@ -60,17 +62,24 @@ class CalendarWeatherForecaster(BaseForecaster):
 
     def _fit(self, y: pd.Series, X: pd.DataFrame | None, fh) -> CalendarWeatherForecaster:
         self._name = y.name
-        self._power = utc(y)
-        self._seen = None if X is None else X.set_axis(utc_index(X.index))
-        step = interval_of(y.index)
-        self._interval_minutes = int(step.total_seconds() // 60)
-        self._step = step
-        end = (self._power.index[-1] + step).tz_convert(self.zone)
-        self._day = end.date() - timedelta(days=1)
-        if not self._power[self._power.index < end.normalize()].notna().any():
-            raise NoHistoryError(f"no value is known before {end.normalize().isoformat()}; expected at least one whole local day")
+        self._learn(utc(y), None if X is None else X.set_axis(utc_index(X.index)))
         tell([*unknown_country([self._day], self.country, None), *absurd(X)])
         return self
+
+    def _update(self, y: pd.Series, X: pd.DataFrame | None = None, update_params: bool = True) -> CalendarWeatherForecaster:
+        """All that is learnt is learnt when a forecast is made, so that after an update it is that of a fit on all data, either way."""
+        seen = None if X is None else X.set_axis(utc_index(X.index))
+        self._learn(with_new(self._power, utc(y)), seen if self._seen is None else with_new(self._seen, seen))
+        tell(absurd(X))
+        return self
+
+    def _learn(self, power: pd.Series, seen: pd.DataFrame | None) -> None:
+        step = interval_of(pd.DatetimeIndex(power.index))
+        end = (power.index[-1] + step).tz_convert(self.zone)
+        if not power[power.index < end.normalize()].notna().any():
+            raise NoHistoryError(f"no value is known before {end.normalize().isoformat()}; expected at least one whole local day")
+        self._power, self._seen, self._step, self._interval_minutes = power, seen, step, int(step.total_seconds() // 60)
+        self._day = end.date() - timedelta(days=1)
 
     def _predict(self, fh, X: pd.DataFrame | None) -> pd.Series:
         tell(absurd(X))
@@ -144,23 +153,37 @@ class EnsembleForecaster(BaseForecaster):
 
     def _fit(self, y: pd.Series, X: pd.DataFrame | None, fh) -> EnsembleForecaster:
         self._name = y.name
-        self._power = utc(y)
-        self._seen = None if X is None else X.set_axis(utc_index(X.index))[TEMPERATURE]
-        step = interval_of(y.index)
-        self._minutes = int(step.total_seconds() // 60)
-        self._step = step
-        self._end = (self._power.index[-1] + step).tz_convert(self.zone)
-        quarter = self._end.date().replace(month=(self._end.month - 1) // 3 * 3 + 1, day=1)  # the trees learn from the days before it
-        known = self._power[self._power.index < pd.Timestamp(quarter, tz=self.zone)].dropna()
-        days = len(set(known.index.tz_convert(self.zone).date))
+        self._learn(utc(y), None if X is None else X.set_axis(utc_index(X.index))[TEMPERATURE])
+        self._fitted: dict[tuple[tuple[int, ...], int], dict] = {}
+        tell([*unknown_country([self._end.date()], self.country, self.region), *absurd(X)])
+        return self
+
+    def _update(self, y: pd.Series, X: pd.DataFrame | None = None, update_params: bool = True) -> EnsembleForecaster:
+        """The forecast is issued where the new values end, and past errors, levels and surprises know them.
+
+        Without ``update_params`` the models that are fitted stay, and only those of a new month or quarter are fitted: they learn from
+        the days before it, so that values that follow those known so far change nothing of them. With it nothing is kept.
+        """
+        seen = None if X is None else X.set_axis(utc_index(X.index))[TEMPERATURE]
+        seen = seen if self._seen is None else with_new(self._seen, seen)
+        if update_params or (self._seen is None) != (seen is None):  # models that know no weather are no use beside it
+            self._fitted = {}
+        self._learn(with_new(self._power, utc(y)), seen)
+        tell(absurd(X))
+        return self
+
+    def _learn(self, power: pd.Series, seen: pd.Series | None) -> None:
+        step = interval_of(pd.DatetimeIndex(power.index))
+        end = (power.index[-1] + step).tz_convert(self.zone)
+        quarter = end.date().replace(month=(end.month - 1) // 3 * 3 + 1, day=1)  # the trees learn from the days before it
+        known = pd.DatetimeIndex(power[power.index < pd.Timestamp(quarter, tz=self.zone)].dropna().index)
+        days = len(set(known.tz_convert(self.zone).date))
         if days < MINIMUM_TRAINING_DAYS:
             raise NoHistoryError(
                 f"{days} days are known before {quarter}, where the quarter begins; expected {MINIMUM_TRAINING_DAYS}: "
                 "CalendarWeatherForecaster does with less"
             )
-        self._fitted: dict[tuple[int, ...], dict] = {}
-        tell([*unknown_country([self._end.date()], self.country, self.region), *absurd(X)])
-        return self
+        self._power, self._seen, self._step, self._minutes, self._end = power, seen, step, int(step.total_seconds() // 60), end
 
     def _predict(self, fh, X: pd.DataFrame | None) -> pd.Series:
         tell(absurd(X))
@@ -189,7 +212,8 @@ class EnsembleForecaster(BaseForecaster):
             forecasts_degc=coming, known_hours=self._end.hour,
         )  # fmt: skip
         issued = history.days.index(issue_day)
-        made = forecast(history, [issued], offsets, levels, self._fitted.setdefault(tuple(offsets), {}))
+        # a model is told how many hours of its issue day are known, so that another end of the series is another model
+        made = forecast(history, [issued], offsets, levels, self._fitted.setdefault((tuple(offsets), self._end.hour), {}))
         grid = DayGrid(clock, issue_day, history.days, day_kinds(history.days, self.country))
         power = grid.cube(self._power.to_numpy(float)[None], pd.DatetimeIndex(self._power.index))[0]
         day, slot = grid.positions(asked)
@@ -199,6 +223,11 @@ class EnsembleForecaster(BaseForecaster):
             mean[here] = at_interval(one.mean[target], grid, power, target, offset + 1)[slot[here]]
             bands[:, here] = at_interval(one.quantiles[:, target], grid, power, target, offset + 1)[:, slot[here]]
         return index, mean, bands
+
+
+def with_new(known: Values, new: Values | None) -> Values:
+    """What was known with what came by ``update``, by instant; of an instant that is in both the new value counts, unless it is missing."""
+    return known if new is None else new.combine_first(known)
 
 
 def tell(messages: list[str]) -> None:

@@ -130,9 +130,10 @@ def meter_week(
     load = week.hourly_loads(parts, len(days), pd.Index(meters["meter_id"]), site.clock)
     chosen = lake.read(models, day, columns=["subject_id", "backtest_mae_kw", "naive_mae_kw", "beats_naive"]).set_index("subject_id")
     missed = chosen["backtest_mae_kw"].where(chosen["beats_naive"].astype(bool), chosen["naive_mae_kw"])
+    temperature, without_weather = week.hourly_temperature(features, site.clock, day, days)
     return week.coherent_week(
-        load, meters, nodes, lake.read(forecasts, day), missed, week.hourly_temperature(features, site.clock, day, days), site.clock, day,
-        country=site.country, region=site.forecasting.holiday_region, seed=site.seed,
+        load, meters, nodes, lake.read(forecasts, day), missed, temperature, site.clock, day,
+        country=site.country, region=site.forecasting.holiday_region, seed=site.seed, without_weather=without_weather,
     )  # fmt: skip
 
 

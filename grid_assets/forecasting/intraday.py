@@ -48,7 +48,8 @@ def reissue(morning: RolledDemand, loads: pd.DataFrame, until: datetime, publish
 
     ``morning``: what the morning's forecast was made from, with the weather as it is forecast by now. ``published``: the morning's
     forecast as it was issued, which a miss is told by; None or empty: as ``morning`` has it. ``loads``: node_id, start_utc, kw of the days since, as they were
-    known at ``until``; what lies after it is not looked at. Nodes of which nothing is known since keep the morning's forecast.
+    known at ``until``; what lies after it is not looked at. Nodes of which nothing is known since, or
+    nothing of the last LATEST_HOURS, keep the morning's forecast.
     Raises ValueError where ``until`` lies before the issue time or after the horizon.
     """
     grid = morning.grid
@@ -66,7 +67,7 @@ def reissue(morning: RolledDemand, loads: pd.DataFrame, until: datetime, publish
     missed = _missed(issued, known, now, grid.clock.interval)
     day, slot = grid.positions(grid.horizon)
     place = (day - grid.known) * grid.slots + slot
-    correction, narrowing = _corrections(morning, since)
+    correction, narrowing = _corrections(morning, np.where(_heard_of(morning, known, now)[:, None], since, np.nan))
     shift, width = correction[:, place], narrowing[:, place]
     low = champion.floor(morning.power)[:, None]
     corrected = np.maximum(mean + shift, low)
@@ -87,6 +88,16 @@ def _since(morning: RolledDemand, known: pd.DataFrame) -> np.ndarray:
     wide = ours.pivot_table(index="node_id", columns="start_utc", values="kw", aggfunc="mean", sort=True).reindex(nodes)
     cube = grid.cube(wide.to_numpy(float), pd.DatetimeIndex(wide.columns))
     return cube[:, grid.known :].reshape(len(nodes), -1)
+
+
+def _latest(known: pd.DataFrame, now: pd.Timestamp) -> pd.DataFrame:
+    """The rows of the last LATEST_HOURS that have a load."""
+    return known[(known["start_utc"] >= now - pd.Timedelta(hours=LATEST_HOURS)) & np.isfinite(known["kw"].astype(float))]
+
+
+def _heard_of(morning: RolledDemand, known: pd.DataFrame, now: pd.Timestamp) -> np.ndarray:
+    """Nodes whose last known load is recent enough to tell of the present [nodes]."""
+    return np.isin(morning.nodes, _latest(known, now)["node_id"].unique().astype(str))
 
 
 def _corrections(morning: RolledDemand, since: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -143,8 +154,7 @@ def _smooth(values: np.ndarray) -> np.ndarray:
 
 def _missed(morning: pd.DataFrame, known: pd.DataFrame, now: pd.Timestamp, interval: pd.Timedelta) -> frozenset[str]:
     """Nodes whose last known hour lay outside the morning's 90 % band for the most part."""
-    recent = known[known["start_utc"] >= now - pd.Timedelta(hours=LATEST_HOURS)].dropna(subset=["kw"])
-    last = recent.sort_values("start_utc").groupby("node_id").tail(max(round(pd.Timedelta(hours=1) / interval), 1))
+    last = _latest(known, now).sort_values("start_utc").groupby("node_id").tail(max(round(pd.Timedelta(hours=1) / interval), 1))
     both = last.merge(morning, on=["node_id", "start_utc"])
     low, high = QUANTILE_COLUMNS[QUANTILES.index(0.05)], QUANTILE_COLUMNS[QUANTILES.index(0.95)]
     outside = (both["kw"] < both[low]) | (both["kw"] > both[high])

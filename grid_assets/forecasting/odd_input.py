@@ -112,7 +112,13 @@ def absurd_weather(frame: pd.DataFrame) -> list[str]:
 
 def unknown_country(days: Sequence[date], country: str, region: str | None) -> list[str]:
     """A message where the country's or region's public holidays are not known."""
-    if PublicHolidays.of(country, region, days[0], days[-1]).known:
+    found = PublicHolidays.of(country, region, days[0], days[-1])
+    if found.known and not found.region_known:
+        return [
+            f"region {region!r} of country {country!r} is not known: the country's public holidays stand in; expected an ISO 3166-2 code "
+            "without the country, such as ENG of GB"
+        ]
+    if found.known:
         return []
     place = f"country {country!r}" + (f", region {region!r}" if region else "")
     return [

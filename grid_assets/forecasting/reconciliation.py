@@ -2,7 +2,7 @@
 
 Weighted least squares over the tree (Hyndman, Ahmed, Athanasopoulos, Shang 2011; with error variances as weights it is MinT of a
 diagonal covariance, Wickramasuriya, Athanasopoulos, Hyndman 2019), solved exactly by one pass up and one down the tree instead of a
-matrix; not below zero where a meter cannot be (Wickramasuriya, Turlach, Hyndman 2020) by an active set.
+matrix; not below zero where a meter cannot be (Wickramasuriya, Turlach, Hyndman 2020) by an active set, which only grows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MOST_ROUNDS = 60
 TOLERANCE = 1e-9
 
 
@@ -37,6 +36,14 @@ class Hierarchy:
             here[inside] = self.parent[here[inside]]
         raise ValueError("the nodes lie in a loop; expected a tree")
 
+    def summed(self, leaves: np.ndarray) -> np.ndarray:
+        """Of each node the sum of what hangs below it; ``leaves`` [leaves]."""
+        made = np.zeros(len(self.parent))
+        np.add.at(made, self.node_of, leaves)
+        for level in reversed(self.levels()[1:]):
+            np.add.at(made, self.parent[level], made[level])
+        return made
+
 
 def reconciled(
     leaves: np.ndarray,
@@ -56,14 +63,15 @@ def reconciled(
     variance = np.repeat(np.asarray(leaf_variance, float)[:, None], leaves.shape[1], axis=1)
     free = np.zeros(leaves.shape, bool) if signed is None else np.repeat(np.asarray(signed, bool)[:, None], leaves.shape[1], axis=1)
     fixed = np.zeros(leaves.shape, bool)
-    for _ in range(MOST_ROUNDS):
-        made, sums = _solved(np.where(fixed, 0.0, leaves), np.where(fixed, 0.0, variance), nodes, node_variance, tree, levels)
-        pull = _pull(sums, nodes, node_variance, tree, levels)[tree.node_of] + (made - leaves) / variance
-        scale = TOLERANCE * (1.0 + np.abs(leaves) / variance)
-        negative, released = ~fixed & ~free & (made < -TOLERANCE), fixed & (pull < -scale)
-        if not (negative.any() or released.any()):
+    # What is held at zero is never let go, so each round holds more leaves and there is a last one. For the matrix of the squares is
+    # ultrametric (two leaves share the nodes above both), hence its inverse an M-matrix (Martinez, Michon, San Martin 1994): to raise
+    # a leaf to zero pushes all others down, and those held at zero further against it.
+    while True:
+        made = _solved(np.where(fixed, 0.0, leaves), np.where(fixed, 0.0, variance), nodes, node_variance, tree, levels)
+        negative = ~fixed & ~free & (made < -TOLERANCE)
+        if not negative.any():
             break
-        fixed = (fixed | negative) & ~released
+        fixed |= negative
     made = np.where(free, made, np.maximum(made, 0.0))
     return made, node_sums(made, tree, levels)
 
@@ -80,8 +88,8 @@ def node_sums(leaves: np.ndarray, tree: Hierarchy, levels: Sequence[np.ndarray] 
 
 def _solved(
     mean: np.ndarray, variance: np.ndarray, nodes: np.ndarray, node_variance: np.ndarray, tree: Hierarchy, levels: Sequence[np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Least squares without bounds: what children say of their sum meets what is said of it, going up; what was decided goes down."""
+) -> np.ndarray:
+    """Least squares without bounds [leaves, times]: what children say of their sum meets what is said of it, going up; what was decided goes down."""
     size = (len(tree.parent), mean.shape[1])
     said, unsure = np.zeros(size), np.zeros(size)
     np.add.at(said, tree.node_of, mean)
@@ -106,18 +114,9 @@ def _solved(
         up = tree.parent[inner]
         decided[inner] = said[inner] + _part(unsure[inner], spread[up]) * (decided[up] - summed[up])
     here = tree.node_of
-    return mean + _part(variance, spread[here]) * (decided - summed)[here], decided
+    return mean + _part(variance, spread[here]) * (decided - summed)[here]
 
 
 def _part(one: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Its share of the variance; 0 where nothing can be moved."""
     return np.where(whole > 0, one / np.where(whole > 0, whole, 1.0), 0.0)
-
-
-def _pull(sums: np.ndarray, nodes: np.ndarray, node_variance: np.ndarray, tree: Hierarchy, levels: Sequence[np.ndarray]) -> np.ndarray:
-    """[nodes, times]: half the derivative of the squares of a node and all above it by one of its leaves."""
-    made = np.where(np.isfinite(nodes), (sums - np.nan_to_num(nodes)) / np.asarray(node_variance, float)[:, None], 0.0)
-    for level in levels:
-        inner = level[tree.parent[level] >= 0]
-        made[inner] += made[tree.parent[inner]]
-    return made

@@ -62,6 +62,9 @@ COHERENT_FORECASTS = Table(
         instant("issued_utc", "when the forecast was issued"),
         instant("start_utc", "start of the hour"),
         number("mean_kw", "expected mean power: the sum of meter_forecasts below the node"),
+        number("p05_kw", "the mean power stays below this with 5 % probability, about the sum as the node's own forecast has it"),
+        number("p50_kw", "the same with 50 %"),
+        number("p95_kw", "the same with 95 %"),
         number("forecast_kw", "the node's own forecast (demand_forecasts), before all were made to add up; empty where it has none", nullable=True),
     ),
 )  # fmt: skip
@@ -121,7 +124,7 @@ DRIFT = Table(
         text("subject_id", "node_id, the kind of plants, or meters"),
         calendar_day("day", "the last day that was looked at"),
         count("reference_days", "days that the last fortnight is compared with"),
-        number("cusum_up", "cumulative sum of days on which the load was higher than forecast, in standard deviations; an alarm above 5", unit="-", nullable=True),
+        number("cusum_up", "cumulative sum of days on which the load was higher against its forecast than usual, in standard deviations; an alarm above 5", unit="-", nullable=True),
         number("cusum_down", "the same of days on which it was lower", unit="-", nullable=True),
         number("deviation_pct", "standard deviation of a usual day's mean miss", nullable=True),
         number("coverage_pct", "the fortnight inside the 90 % band", nullable=True),

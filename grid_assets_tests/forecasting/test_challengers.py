@@ -125,6 +125,29 @@ def test_forecasters_get_the_weather_as_it_was_expected(load, weather):
     assert np.abs(wrong["mean_kw"] - perfect["mean_kw"]).mean() > 1.0
 
 
+def test_weather_is_what_was_measured_until_the_issue_time_also_where_the_last_loads_are_missing(load, weather):
+    from sktime.forecasting.naive import NaiveForecaster
+
+    told = []
+
+    class Told(NaiveForecaster):
+        def predict(self, fh=None, X=None):
+            told.extend([] if X is None else [X])  # its quantiles call it again without
+            return super().predict(fh)
+
+    issued = pd.Timestamp(CLOCK.issue_time(LAST - timedelta(days=2)))
+    silent = load.where((load.index < issued - pd.Timedelta(hours=5)) | (load.index >= issued))
+    expected = (weather + 8.0)[weather.index >= issued]  # a forecast begins where it is issued
+    challenge({"told": Told(sp=168)}, silent, CLOCK, LAST, LAST, observed=weather, expected=expected)
+    given = told[0]
+    assert given.index[0] == issued - pd.Timedelta(hours=5)
+    pd.testing.assert_frame_equal(given[:5], weather.reindex(given.index[:5]), check_freq=False)
+    pd.testing.assert_frame_equal(given[5:], expected.reindex(given.index[5:]), check_freq=False)
+    # a forecast that was made earlier, too, gives way to what was measured
+    challenge({"told": Told(sp=168)}, silent, CLOCK, LAST, LAST, observed=weather, expected=weather + 8.0)
+    pd.testing.assert_frame_equal(told[-1], given)
+
+
 def test_known_until_is_a_parameter(load):
     midnight = challenge({"naive": naive()}, load, CLOCK, FIRST, LAST, known_until=lambda day: CLOCK.midnight(day - timedelta(days=1)))
     first = midnight[midnight["day"] == FIRST]

@@ -257,7 +257,7 @@ def test_the_verdict_on_the_day_ahead_error_says_why_it_does_not_apply():
                            "naive_mape_pct": 9.0, "bias_pct": 0.1})  # fmt: skip
     loads = pd.DataFrame({"node_id": ["s", "a"], "energy_kwh": [60_000.0, 1.0]})
 
-    def verdict(frame=scores, system: str | None = "s", **section):
+    def verdict(frame=scores, system: str | None = "s", loads=loads, **section):
         return faults.day_ahead_verdict(frame, loads, system, 0.5, ForecastingSection(**section))
 
     assert verdict() == faults.Verdict("s: MAPE 4.50 % over 2 days (weekly naive 9.00 %), mean load 120 MW: within 5 %", "")
@@ -266,6 +266,10 @@ def test_the_verdict_on_the_day_ahead_error_says_why_it_does_not_apply():
     assert verdict(mape_judged_from_mw=200.0, mape_target_pct=1.0).fault == ""
     assert verdict(system=None).said == "not judged: no system node was forecast"
     assert "means nothing" in verdict(scores.assign(mape_pct=np.nan)).said
+    for unknown in (loads.iloc[:0], loads.iloc[1:], loads.assign(energy_kwh=np.nan)):
+        told = verdict(loads=unknown, mape_target_pct=1.0)  # the newest day has no load: not even the size of the system is known
+        assert (told.fault, "nan" in told.said) == ("", False)
+        assert told.said.endswith("not judged, for the load of the newest day, by which its size is told, is not known")
     days = pd.DataFrame({"subject_id": "s", "horizon_class": "day_ahead", "bias_pct": np.tile([3.0, 4.0], 10)})
     assert faults.biased(days) == "s: +3.5 % in the mean of 20 days"
     assert faults.biased(days.assign(bias_pct=np.tile([13.0, -12.0], 10))) == ""

@@ -15,6 +15,7 @@ from grid_assets.forecasting.drift import (
     ALLOWANCE,
     LIMIT,
     MINIMUM_REFERENCE_DAYS,
+    REST_DAYS,
     WATCHED_DAYS,
     coverage_bound,
     cumulative_sum,
@@ -32,7 +33,14 @@ CLOCK = SiteCalendar(ZoneInfo("Europe/London"), 30, date(2019, 1, 1), None, 9, 2
 def scores(bias_pct: np.ndarray, coverage: np.ndarray | float = 90.0, subject: str = "system") -> pd.DataFrame:
     days = [DAY - timedelta(days=len(bias_pct) - 1 - n) for n in range(len(bias_pct))]
     return pd.DataFrame(
-        {"subject_id": subject, "horizon_class": "day_ahead", "day": days, "bias_pct": bias_pct, "coverage_90_pct": coverage}
+        {
+            "subject_id": subject,
+            "horizon_class": "day_ahead",
+            "day": days,
+            "bias_pct": bias_pct,
+            "coverage_90_pct": coverage,
+            "model": "ensemble",
+        }
     )
 
 
@@ -67,6 +75,26 @@ def test_a_step_of_four_deviations_is_found_on_the_second_day(step, alarm):
     row = told(scores(np.concatenate([bias[:-4], bias[-4:] + step])))
     assert row["since"] >= DAY - timedelta(days=6)
     assert ("higher" if alarm == "level_up" else "lower") in row["evidence"]
+
+
+STEADY = -3.0 + usual(150, seed=7, deviation=1.5)
+"""Forecasts that are 3 % too low as long as anybody remembers."""
+
+
+def test_a_steady_bias_is_no_change():
+    for days in range(60, 150):
+        assert told(scores(STEADY[: days + 1]))["alarm"] == "none"
+
+
+@pytest.mark.parametrize(("step", "alarm"), [(-6.0, "level_up"), (6.0, "level_down")])
+def test_a_change_on_top_of_a_steady_bias_is_found(step, alarm):
+    """Also the one after which forecasts miss less than before, and to the other side."""
+    bias = STEADY.copy()
+    bias[-4:] += step
+    row = told(scores(bias))
+    assert row["alarm"] == alarm
+    assert row["since"] >= DAY - timedelta(days=6)
+    assert "before it was +3." in row["evidence"] or "before it was +2." in row["evidence"]
 
 
 def test_one_odd_day_alone_is_no_drift():
@@ -125,6 +153,19 @@ def test_the_next_retraining_waits():
     assert told(scores(bias))["retrain"]
     assert not told(scores(bias), retrained={"system": [DAY - timedelta(days=5)]})["retrain"]
     assert told(scores(bias), retrained={"system": [DAY - timedelta(days=20)]})["retrain"]
+    # models fitted from the day after DAY on; the last time was so many days before that
+    for days, due in ((REST_DAYS - 1, False), (REST_DAYS, True)):
+        assert told(scores(bias), retrained={"system": [DAY + timedelta(days=1 - days)]})["retrain"] == due
+
+
+def test_only_models_that_outlive_a_day_are_fitted_anew():
+    bias = usual(80)
+    bias[-6:] -= 12.0
+    frame = scores(bias)
+    assert told(frame)["retrain"]
+    row = told(frame.assign(model="calendar_weather"))
+    assert row["alarm"] == "level_up"
+    assert not row["retrain"]
 
 
 def test_alarms_are_alerts_and_retrainings_begin_with_the_next_issue():

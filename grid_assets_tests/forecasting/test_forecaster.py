@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -85,3 +86,41 @@ def test_what_cannot_be_forecast_is_refused(fitted):
         model.clone().fit(y * np.nan)
     with pytest.raises(ValueError, match="divides an hour"):
         model.clone().fit(y.resample("3h").sum())
+
+
+@pytest.mark.parametrize("update_params", [False, True])
+@pytest.mark.parametrize("weather", [False, True])
+def test_a_week_of_daily_updates_is_the_forecast_of_a_fit_on_all_data(fitted, update_params, weather):
+    model, y, past, ahead, _ = fitted
+    steps = list(range(1, 34))
+
+    def forecasts(one) -> np.ndarray:
+        X = ahead.combine_first(past) if weather else None  # what the forecast of the last day expected, and before it what came
+        return one.predict_quantiles(steps, X=X, alpha=[0.05, 0.5, 0.95]).to_numpy()
+
+    def until(end: pd.Timestamp, begin: pd.Timestamp = y.index[0]):
+        new = (y.index >= begin) & (y.index < end)
+        return y[new], past[(past.index >= begin) & (past.index < end)] if weather else None
+
+    ends = [y.index[-1] + pd.Timedelta(hours=1) - pd.Timedelta(days=7 - n) for n in range(8)]
+    first_y, first_weather = until(ends[0])
+    updated = model.clone().fit(first_y, X=first_weather)
+    before = forecasts(updated)
+    for begin, end in pairwise(ends):
+        new_y, new_weather = until(end, begin)
+        updated.update(new_y, X=new_weather, update_params=update_params)
+        whole_y, whole_weather = until(end)
+        assert updated.cutoff[0] == whole_y.index[-1]
+        np.testing.assert_array_equal(forecasts(updated), forecasts(model.clone().fit(whole_y, X=whole_weather)))
+    assert np.abs(forecasts(updated) - before).max() > 0.5
+
+
+def test_an_update_may_be_a_single_value_or_one_again(fitted):
+    model, y, *_ = fitted
+    updated = model.clone().fit(y[:-30])
+    for n in range(30, 0, -1):
+        updated.update(y.iloc[-n : len(y) - n + 1], update_params=False)
+    np.testing.assert_array_equal(updated.predict([5, 20]), model.clone().fit(y).predict([5, 20]))
+    updated.update(2 * y[-48:], update_params=False)  # readings that were corrected
+    corrected = y.where(y.index < y.index[-48], 2 * y)
+    np.testing.assert_array_equal(updated.predict([5, 20]), model.clone().fit(corrected).predict([5, 20]))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from grid_assets.forecasting import faults, inputs
 from grid_assets.forecasting.day_cubes import load_kw
 from grid_assets.forecasting.demand import RolledDemand, forecast_demand, roll_demand
-from grid_assets.forecasting.intraday import reissue
+from grid_assets.forecasting.intraday import LATEST_HOURS, reissue
 from grid_assets_tests.forecasting import real_feeds, worlds
 
 DAY = date(2016, 5, 25)
@@ -91,6 +91,26 @@ def test_without_news_the_mornings_forecast_stays():
     for name in ("mean_kw", "p05_kw", "p95_kw"):
         np.testing.assert_allclose(both[name], both[f"{name}_before"], rtol=1e-12)
     assert not made.missed
+
+
+def test_a_load_of_long_ago_says_nothing_of_the_present():
+    """A node that fell silent keeps the morning's forecast from the moment on at which its last load is six hours old; others do not."""
+    loads, before = since(world()), first_forecast()
+    end = pd.Timestamp(NOON)  # the last load of "a" begins an hour before it
+    silent = loads.assign(kw=loads["kw"].where((loads["node_id"] == "system") | (loads["start_utc"] < end)))
+
+    def moved(now: pd.Timestamp) -> pd.Series:
+        both = reissue(morning(), silent, now.to_pydatetime()).forecasts.merge(
+            before, on=["node_id", "start_utc"], suffixes=("", "_before")
+        )
+        width = (both["p95_kw"] - both["p05_kw"]) - (both["p95_kw_before"] - both["p05_kw_before"])
+        apart = np.abs(both["mean_kw"] - both["mean_kw_before"]) + np.abs(width)
+        return apart.groupby(both["node_id"]).max()
+
+    still, late = moved(end + pd.Timedelta(hours=LATEST_HOURS - 1)), moved(end + pd.Timedelta(hours=LATEST_HOURS))
+    assert (still > 1.0).all()
+    assert late["a"] == pytest.approx(0.0, abs=1e-9)
+    assert late["system"] > 1.0
 
 
 def test_a_bad_miss_is_told_of_its_node_only():

@@ -116,7 +116,12 @@ def test_holidays_of_an_unknown_country_are_none_and_said():
     forecasts, said = run(loads_of(), country="XX")
     assert "no public holidays are known of country 'XX'" in said
     assert len(forecasts) == len(run(loads_of())[0])
-    assert "region 'NOWHERE'" in run(loads_of(), region="NOWHERE")[1]
+
+
+def test_an_unknown_region_is_said_and_the_countrys_holidays_count():
+    said = run(loads_of(), region="NOWHERE")[1]
+    assert "region 'NOWHERE' of country 'DE' is not known: the country's public holidays stand in" in said
+    assert "every day counts by its weekday" not in said
 
 
 def test_many_names_are_cut():

@@ -38,6 +38,8 @@ def chosen(made: Contest) -> str:
         ((10.0, 6.0, 5.95), "calendar_weather", "calendar_weather"),  # less than 2 % better: no change
         ((10.0, 6.0, 5.8), "calendar_weather", "ensemble"),
         ((10.0, 6.0, 5.95), None, "ensemble"),
+        ((10.0, 9.9, float("nan")), "weekly_naive", "weekly_naive"),  # the naive is in use like any other
+        ((10.0, 9.7, float("nan")), "weekly_naive", "calendar_weather"),
         ((5.95, 6.0, 7.0), "calendar_weather", "calendar_weather"),
         ((5.0, 6.0, 7.0), "calendar_weather", "weekly_naive"),  # clearly worse than the naive: demoted at once
         ((10.0, 6.0, float("nan")), "ensemble", "calendar_weather"),  # it cannot be made any more
@@ -82,10 +84,19 @@ def test_a_change_is_told_with_its_reason_and_no_change_is_not():
 
 def test_a_forecast_keeps_the_model_of_the_run_before():
     clock, day = worlds.clock_of(60), date(2016, 5, 25)
-    # hardly any weather and noise without end: the like-day model and the naive are nearly as good
-    loads = worlds.node_loads(clock, day - timedelta(days=45), day, noise=0.3)
-    free = forecast_demand(loads, None, ["system"], clock, day, country="DE").models.iloc[0]
-    ratio = free["calendar_weather_mae_kw"] / free["naive_mae_kw"]
-    assert ratio < 1 - MARGIN
-    kept = forecast_demand(loads, None, ["system"], clock, day, country="DE", champions={"system": "weekly_naive"}).models.iloc[0]
-    assert kept["model"] == free["model"] == "calendar_weather"
+    # so little noise that the week before says nearly as much as the like-day model: that leads, by less than what is asked of it
+    loads = worlds.node_loads(clock, day - timedelta(days=46), day, noise=0.009)
+
+    def published(champions=None, of=loads) -> pd.Series:
+        made = forecast_demand(of, None, ["system"], clock, day, country="DE", champions=champions)
+        assert (made.forecasts["model"] == made.models["model"].iloc[0]).all()
+        return made.models.iloc[0]
+
+    free = published()
+    assert 1 - MARGIN < free["calendar_weather_mae_kw"] / free["naive_mae_kw"] < 1
+    assert free["model"] == "calendar_weather"
+    assert published({"system": "weekly_naive"})["model"] == "weekly_naive"
+    assert published({"system": "calendar_weather"})["model"] == "calendar_weather"
+    assert published({"another": "weekly_naive"})["model"] == "calendar_weather"
+    noisy = worlds.node_loads(clock, day - timedelta(days=46), day, noise=0.3)  # here it leads by far
+    assert published({"system": "weekly_naive"}, noisy)["model"] == "calendar_weather"

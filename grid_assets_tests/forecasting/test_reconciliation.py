@@ -61,6 +61,57 @@ def test_it_is_the_solution_of_the_quadratic_problem(problem):
         np.testing.assert_allclose(made[:, moment], expected, atol=2e-5)
 
 
+@st.composite
+def near_zero_problems(draw):
+    """Many leaves about zero on several levels, variances and scales far apart: most leaves end at zero, a few rounds one after another."""
+    generator = np.random.default_rng(draw(st.integers(0, 100_000)))
+    nodes, leaves = draw(st.integers(4, 14)), draw(st.integers(20, 60))
+    parent = np.array([-1, *(generator.integers(max(n - 3, 0), n) for n in range(1, nodes))])  # deep rather than broad
+    size = 10.0 ** generator.uniform(-1, 1, (leaves, 1))
+    own = generator.normal(0.0, 2.0, (nodes, 1))
+    own[generator.random(nodes) < 0.2] = np.nan
+    return (
+        generator.normal(0.05, 0.3, (leaves, 1)) * size, 10.0 ** generator.uniform(-2, 1, leaves), own, 10.0 ** generator.uniform(-2, 1, nodes),
+        Hierarchy(generator.integers(0, nodes, leaves), parent), generator.random(leaves) < 0.2,
+    )  # fmt: skip
+
+
+def gradient(made, leaves, leaf_variance, nodes, node_variance, tree) -> np.ndarray:
+    """Half the derivative of the squares by each leaf [leaves], at one time."""
+    known, below = np.isfinite(nodes), summing(tree)
+    return (made - leaves) / leaf_variance + below[known].T @ ((below[known] @ made - nodes[known]) / node_variance[known])
+
+
+@settings(max_examples=200, deadline=None)
+@given(near_zero_problems())
+def test_many_leaves_about_zero_are_the_solution_too(problem):
+    """Also nothing is held at zero that would rather be above it, although what is held once is never let go."""
+    leaves, leaf_variance, nodes, node_variance, tree, signed = problem
+    made = reconciled(leaves, leaf_variance, nodes, node_variance, tree, signed)[0][:, 0]
+    pull = gradient(made, leaves[:, 0], leaf_variance, nodes[:, 0], node_variance, tree)
+    scale = 1e-7 * (1 + np.abs(leaves[:, 0]).max()) / min(leaf_variance.min(), node_variance.min())
+    held = ~signed & (made <= 0)
+    assert (made[~signed] >= 0).all()
+    np.testing.assert_allclose(pull[~held], 0.0, atol=scale)
+    assert (pull[held] >= -scale).all()
+    expected = dense(leaves[:, 0], leaf_variance, nodes[:, 0], node_variance, tree, signed)
+    np.testing.assert_allclose(made, expected, atol=1e-4)
+
+
+def test_it_ends_at_the_solution_however_many_rounds_it_takes():
+    """Below one sure node each leaf is pushed below zero only once the one before it is held: the last leaf alone stays, with all of the sum."""
+    many, total = 80, 3.0
+    variance = 2.0 ** np.arange(many, 0, -1)
+    # the surplus a unit of variance that leaves from the n-th on have to give up rises by a half with each that is held, just above the next
+    surplus = 10.0 + 0.5 * np.arange(many)
+    leaves = variance * (surplus - 0.3)
+    leaves[-1] = total + variance[-1] * surplus[-1]
+    tree = Hierarchy(np.zeros(many, int), np.array([-1]))
+    made, sums = reconciled(leaves[:, None], variance, np.array([[total]]), np.array([1e-12]), tree)
+    np.testing.assert_allclose(made[:, 0], [*np.zeros(many - 1), total], atol=1e-6)
+    assert sums[0, 0] == pytest.approx(total)
+
+
 def test_coherent_forecasts_stay_as_they_are():
     tree = Hierarchy(np.array([1, 1, 2]), np.array([-1, 0, 0]))
     leaves = np.array([[1.0], [2.0], [4.0]])

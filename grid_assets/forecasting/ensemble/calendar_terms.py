@@ -22,20 +22,28 @@ class PublicHolidays:
 
     names: dict[date, str]
     known: bool
-    """False: the library knows no such country or region, and no day counts as a holiday."""
+    """False: the library knows no such country, and no day counts as a holiday."""
+    region_known: bool = True
+    """False: the country has no such region; its national holidays stand in."""
 
     @classmethod
     def of(cls, country: str, region: str | None, first: date, last: date) -> PublicHolidays:
         """All holidays from a year before ``first`` to a year after ``last``, by the library ``holidays``."""
         import holidays
 
-        years = range(first.year - 1, last.year + 2)
+        years, region_known = range(first.year - 1, last.year + 2), True
         try:
-            found = holidays.country_holidays(country, subdiv=region, years=years)
+            national = holidays.country_holidays(country, years=years)
         except NotImplementedError:
-            return cls({}, known=False)
+            return cls({}, known=False, region_known=region is None)
+        found = national
+        if region is not None:
+            try:
+                found = holidays.country_holidays(country, subdiv=region, years=years)
+            except NotImplementedError:
+                region_known = False
         # "Christmas Day (observed)" is a Christmas Day to those who stay at home
-        return cls({day: name.split(" (")[0] for day, name in sorted(found.items())}, known=True)
+        return cls({day: name.split(" (")[0] for day, name in sorted(found.items())}, known=True, region_known=region_known)
 
     def on(self, days: Sequence[date]) -> np.ndarray:
         """Whether each day is a holiday [days]."""

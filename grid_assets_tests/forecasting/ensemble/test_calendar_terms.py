@@ -34,12 +34,22 @@ def test_a_region_has_holidays_of_its_own():
     assert terms(cup, 1, "AU")[0, FREE] == 0
 
 
-def test_an_unknown_country_or_region_has_no_holidays_and_says_so():
-    for country, region in (("XX", None), ("AU", "ATLANTIS")):
-        found = PublicHolidays.of(country, region, date(2019, 1, 1), date(2019, 1, 2))
+def test_an_unknown_country_has_no_holidays_and_says_so():
+    for region in (None, "ATLANTIS"):
+        found = PublicHolidays.of("XX", region, date(2019, 1, 1), date(2019, 1, 2))
         assert not found.known
         assert not found.names
         assert day_terms([date(2019, 1, 1)], found, ())[0, FREE] == 0
+
+
+def test_an_unknown_region_has_its_countrys_holidays_and_says_so():
+    first, last = date(2019, 1, 1), date(2019, 1, 2)
+    found, national = PublicHolidays.of("AU", "ATLANTIS", first, last), PublicHolidays.of("AU", None, first, last)
+    assert (found.known, found.region_known) == (True, False)
+    assert found.names == national.names
+    assert national.region_known
+    assert PublicHolidays.of("AU", "VIC", first, last).region_known
+    assert day_terms([first], found, ())[0, FREE] == 1
 
 
 def test_a_day_has_the_same_terms_whichever_days_are_asked_with_it():

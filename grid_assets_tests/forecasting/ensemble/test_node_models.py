@@ -121,6 +121,9 @@ def test_models_fitted_anew_count_from_their_day_on_and_know_the_changed_world()
     np.testing.assert_array_equal(before.regression[: refit + 1], after.regression[: refit + 1])
     np.testing.assert_array_equal(before.trees[: refit + 1], after.trees[: refit + 1])
     assert ("regression", WORLD.days[refit]) in fitted
+    # the forecast that is issued on the day of the refit is the first of the new models
+    for kind in ("regression", "trees"):
+        assert (getattr(before, kind)[refit + 1] != getattr(after, kind)[refit + 1]).all()
     month_end = [n for n in range(refit + 1, 416) if WORLD.days[n - 1].month == WORLD.days[refit].month]
     assert mape(after.regression[month_end], load[month_end]) < 0.9 * mape(before.regression[month_end], load[month_end])
     # later months are fitted on their own days

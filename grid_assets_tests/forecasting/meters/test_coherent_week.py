@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pytest
 
 from grid_assets.figures.forecasts import coherent_picture
 from grid_assets.forecasting import faults, inputs
@@ -97,6 +98,21 @@ def test_nodes_meet_their_own_forecast_by_how_sure_it_is():
     assert nodes.loc[nodes["node_id"] == "f2", "forecast_kw"].isna().all()  # nobody knows how sure: it does not count
 
 
+def test_the_bands_of_a_node_are_those_of_its_forecast_about_the_sum():
+    nodes = made().nodes
+    assert (nodes["p05_kw"] <= nodes["p50_kw"]).all()
+    assert (nodes["p50_kw"] <= nodes["p95_kw"]).all()
+    own = node_forecasts()
+    system = own[own["node_id"] == "system"].assign(start_utc=own["start_utc"].dt.floor("h"))
+    hourly = system.groupby("start_utc")[["mean_kw", "p05_kw", "p95_kw"]].mean()
+    here = nodes[nodes["node_id"] == "system"].set_index("start_utc").loc[hourly.index[:24]]
+    for name in ("p05_kw", "p95_kw"):
+        np.testing.assert_allclose(here[name] - here["mean_kw"], (hourly[name] - hourly["mean_kw"]).iloc[:24], atol=1e-6)
+    f2 = nodes[nodes["node_id"] == "f2"]  # whose own forecast does not count: as wide as its meters' errors add up to
+    assert ((f2["p95_kw"] - f2["p05_kw"]) > 0).all()
+    assert (nodes.loc[nodes["node_id"] == "empty", ["p05_kw", "p95_kw"]] == 0).all().all()
+
+
 def test_a_meter_never_heard_of_takes_the_mean_of_the_others_and_is_named():
     silent = load().copy()
     silent[4] = np.nan
@@ -165,17 +181,66 @@ def test_a_sum_that_is_none_is_told():
     )
 
 
-def test_temperature_is_what_was_observed_and_then_what_was_forecast():
-    features = worlds.features(CLOCK, DAYS[0], DAY)
-    assert hourly_temperature(features, CLOCK, DAY, DAYS) is None  # it reaches the study day only
-    far = replace(CLOCK, study_day_offset=7)
-    whole = worlds.features(replace(far, study_day_offset=7), DAYS[0], DAY)
-    found = hourly_temperature(whole, CLOCK, DAY, DAYS)
+def far_features() -> pd.DataFrame:
+    """Weather whose forecast reaches the end of the week."""
+    return worlds.features(replace(CLOCK, study_day_offset=7), DAYS[0], DAY)
+
+
+def temperature_of(features: pd.DataFrame | None) -> np.ndarray:
+    found, said = hourly_temperature(features, CLOCK, DAY, DAYS)
+    assert said == ""
     assert found is not None
+    return found
+
+
+def test_temperature_is_what_was_observed_and_then_what_was_forecast():
+    whole = far_features()
+    found = temperature_of(whole)
     assert found.shape == (len(DAYS) + 7, 24)
     changed = whole.assign(temperature_degc=whole["temperature_degc"].where(whole["day"] <= DAY, 99.0))
-    np.testing.assert_array_equal(hourly_temperature(changed, CLOCK, DAY, DAYS), found)
-    assert hourly_temperature(None, CLOCK, DAY, DAYS) is None
+    np.testing.assert_array_equal(temperature_of(changed), found)
+    assert hourly_temperature(None, CLOCK, DAY, DAYS) == (None, "")
+    assert hourly_temperature(whole.iloc[:0], CLOCK, DAY, DAYS) == (None, "")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -999.0, 1e6])
+def test_short_gaps_of_the_temperature_are_bridged_and_what_cannot_be_is_a_gap(value):
+    """The same hour of two days that follow each other; six hours at a stretch, over midnight."""
+    whole = far_features()
+    local = CLOCK.local(pd.DatetimeIndex(whole["start_utc"]))
+    number = (local.normalize().tz_localize(None) - pd.Timestamp(DAYS[0])).days.to_numpy()
+    hour = local.hour.to_numpy()
+    gone = (np.isin(number, [10, 11]) & (hour == 4)) | ((number == 20) & (hour >= 21)) | ((number == 21) & (hour < 3))
+    found, usual = temperature_of(whole.assign(temperature_degc=whole["temperature_degc"].mask(gone, value))), temperature_of(whole)
+    np.testing.assert_allclose(found[10, 4], (usual[10, 3] + usual[10, 5]) / 2, rtol=1e-5)
+    np.testing.assert_allclose(found[11, 4], (usual[11, 3] + usual[11, 5]) / 2, rtol=1e-5)
+    line = np.linspace(usual[20, 20], usual[21, 3], 8)[1:-1]
+    np.testing.assert_allclose([*found[20, 21:], *found[21, :3]], line, rtol=1e-5)
+    changed = np.abs(found - usual) > 1e-6
+    assert changed.sum() <= 8
+    seventh = gone | ((number == 21) & (hour == 3))  # too long for a line: the day before
+    found = temperature_of(whole.assign(temperature_degc=whole["temperature_degc"].mask(seventh, value)))
+    np.testing.assert_allclose([*found[20, 21:], *found[21, :4]], [*usual[19, 21:], *usual[20, :4]])
+
+
+def test_weather_that_cannot_be_used_is_said_in_the_weeks_messages(tmp_path):
+    near = worlds.features(CLOCK, DAYS[0], DAY)  # it reaches the study day only
+    found, said = hourly_temperature(near, CLOCK, DAY, DAYS)
+    assert found is None
+    assert said == "weather: 96 of 1008 hours have no temperature, the first 2016-03-28 00:00: single meters are forecast without weather"
+    assert hourly_temperature(near.assign(temperature_degc=np.inf), CLOCK, DAY, DAYS)[0] is None
+    errors = pd.Series({"system": 0.5, "f1": 0.4, "f2": np.nan})
+    week = coherent_week(
+        load(), METERS, NODES, node_forecasts(), errors, found, CLOCK, DAY, country="DE", seed=1, without_weather=said
+    )  # fmt: skip
+    assert week.messages == (said,)
+    lake, site = Lake(tmp_path), SimpleNamespace(clock=CLOCK, country="DE", seed=1, forecasting=SimpleNamespace(holiday_region=None))
+    for day in DAYS:
+        lake.write(READINGS, readings(day).to_pandas().assign(method=None, rule_failures=None, quality_code="3.0.0", error_kwh=None), day)
+    lake.write(DEMAND_FORECASTS, node_forecasts().assign(readings_version="made"), DAY)
+    tables = (READINGS, READING_VERSIONS, DEMAND_FORECASTS, MODELS)
+    assert inputs.meter_week(lake, site, DAY, METERS, NODES, tables, near).messages == (said,)
+    assert inputs.meter_week(lake, site, DAY, METERS, NODES, tables, far_features()).messages == ()
 
 
 def test_the_picture_is_one():
