@@ -24,6 +24,7 @@ from grid_assets.metering.quality import balances
 from grid_assets.metering.quality.quality_suite import judge_profiles
 from grid_assets.metering.raw_days import measurement_rows_of_files
 from grid_assets.network import tables as network
+from grid_assets.network.contingencies import overburdened
 from grid_assets.network.study import certificate_fault, violations_in_words
 from grid_assets.storage.replay import costs_do_not_add_up, faults_of_schedules, limits_exceeded, not_worth_it
 from grid_assets.storage.tables import CURTAILMENTS, SCHEDULE_KPIS, SCHEDULES
@@ -116,6 +117,7 @@ def _forecasting(run: PlainDay) -> Found:
 
 def _network(run: PlainDay) -> Found:
     yield network.FLOW_CERTIFICATES, "certificate", certificate_fault(run.read(network.FLOW_CERTIFICATES))
+    yield network.CONTINGENCY_RESULTS, "rest_carries_on", overburdened(run.read(network.CONTINGENCY_RESULTS))
     yield network.CONSTRAINT_VIOLATIONS, "within_limits", violations_in_words(run.read(network.CONSTRAINT_VIOLATIONS))
 
 

@@ -7,13 +7,22 @@ import dagster as dg
 import pandas as pd
 
 from grid_assets.forecasting.tables import DEMAND_FORECASTS, RENEWABLE_FORECASTS
-from grid_assets.foundation.dagster.doors import days_of, report, spec_of
+from grid_assets.foundation.dagster.doors import asset_of, days_of, markdown_table, report, spec_of
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import METERS, NODES, PLANTS
 from grid_assets.foundation.site import SiteError
 from grid_assets.foundation.site_sections import NetworkSection
 from grid_assets.metering.tables import METER_DAYS
-from grid_assets.network.tables import BRANCH_LOADINGS, BRANCHES, BUS_VOLTAGES, BUSES, CONSTRAINT_VIOLATIONS, FLOW_CERTIFICATES, TOPOLOGIES
+from grid_assets.network.tables import (
+    BRANCH_LOADINGS,
+    BRANCHES,
+    BUS_VOLTAGES,
+    BUSES,
+    CONSTRAINT_VIOLATIONS,
+    CONTINGENCY_RESULTS,
+    FLOW_CERTIFICATES,
+    TOPOLOGIES,
+)
 
 TOPOLOGY_TABLES = (TOPOLOGIES, BUSES, BRANCHES)
 STUDY_TABLES = (BUS_VOLTAGES, BRANCH_LOADINGS, CONSTRAINT_VIOLATIONS, FLOW_CERTIFICATES)
@@ -52,6 +61,28 @@ def flow_study(context: dg.AssetExecutionContext, platform: Platform) -> Iterato
         frame: pd.DataFrame = getattr(done.study, table.name)
         written = platform.lake.write(table, frame, day)
         yield report(platform, table, written, frame, inputs=inputs, picture=pictures.get(table), figures=done.study.figures())
+
+
+@dg.asset(**asset_of(CONTINGENCY_RESULTS, deps=STUDY_INPUTS))
+def contingency_results(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    from grid_assets.network.contingencies import contingencies_in_words, contingencies_of_day
+
+    day, section = days_of(context, platform)[0], _section(platform)
+    read = {table.name: platform.lake.read(table) for table in (METERS, NODES, PLANTS)}
+    forecasts = {table.name: platform.lake.read(table, day) for table in (DEMAND_FORECASTS, RENEWABLE_FORECASTS)}
+    recent = [day - timedelta(days=n) for n in range(SHARE_DAYS)]
+    found = contingencies_of_day(section, platform.site.clock, day, **read, **forecasts, meter_days=platform.lake.read(METER_DAYS, recent))
+    written = platform.lake.write(CONTINGENCY_RESULTS, found, day)
+    worst = found.sort_values(["customers_dark", "lost_load_kw", "new_violations"], ascending=False).head(10)
+    shown = worst[
+        ["outage_id", "kind", "severity", "customers_dark", "lost_load_kw", "new_violations", "minimum_vm_pu", "maximum_loading_pct"]
+    ]
+    figures = {
+        "in_words": contingencies_in_words(found) or "no outage has consequences",
+        "worst": dg.MetadataValue.md(markdown_table(shown)),
+    }
+    inputs = {DEMAND_FORECASTS: day, RENEWABLE_FORECASTS: day, METER_DAYS: recent, METERS: None, NODES: None, PLANTS: None}
+    return report(platform, CONTINGENCY_RESULTS, written, found, inputs=inputs, figures=figures)
 
 
 def _section(platform: Platform) -> NetworkSection:

@@ -5,7 +5,7 @@ import dagster as dg
 from grid_assets.foundation.dagster.checks import WARN, recorded
 from grid_assets.foundation.dagster.doors import partition_keys
 from grid_assets.foundation.dagster.platform import Platform
-from grid_assets.network.tables import CONSTRAINT_VIOLATIONS, FLOW_CERTIFICATES
+from grid_assets.network.tables import CONSTRAINT_VIOLATIONS, CONTINGENCY_RESULTS, FLOW_CERTIFICATES
 
 
 @dg.asset_check(asset=FLOW_CERTIFICATES.key, blocking=True, description="Every interval converged and balances at every bus.")
@@ -25,4 +25,22 @@ def within_limits(context: dg.AssetCheckExecutionContext, platform: Platform) ->
     faults = {key: violations_in_words(platform.lake.read(CONSTRAINT_VIOLATIONS, key)) for key in partition_keys(context)}
     return recorded(
         context, platform, CONSTRAINT_VIOLATIONS, "within_limits", faults, expected="no bus or branch beyond its limits", severity=WARN
+    )
+
+
+@dg.asset_check(
+    asset=CONTINGENCY_RESULTS.key, description="No outage of one branch pushes the rest beyond a limit or leaves it without a solution."
+)
+def rest_carries_on(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    from grid_assets.network.contingencies import overburdened
+
+    faults = {key: overburdened(platform.lake.read(CONTINGENCY_RESULTS, key)) for key in partition_keys(context)}
+    return recorded(
+        context,
+        platform,
+        CONTINGENCY_RESULTS,
+        "rest_carries_on",
+        faults,
+        expected="what keeps its supply stays within its limits",
+        severity=WARN,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grid_assets.foundation.tables import Table, count, instant, number, text
+from grid_assets.foundation.tables import Table, count, flag, instant, number, text
 
 TOPOLOGIES = Table(
     "network", "topologies", "a switching state of the network", "none", ("topology_hash",),
@@ -101,5 +101,26 @@ FLOW_CERTIFICATES = Table(
         number("sample_difference_pu", "largest difference of a voltage between both"),
         text("failures", "the intervals that did not converge, and what to try", nullable=True),
         text("engine", "library and version"),
+    ),
+)  # fmt: skip
+
+CONTINGENCY_RESULTS = Table(
+    "network", "contingency_results", "an outage of a line, transformer or impedance: the worst of it at the highest and at the lowest load of the study day",
+    "site_day", ("outage_id",),
+    (
+        text("outage_id", "the branch that is out"),
+        text("kind", "line, transformer or impedance"),
+        instant("start_utc", "the interval of the highest or of the lowest load, whichever is worse"),
+        flag("converged", "whether what keeps its supply has a solution"),
+        text("severity", "none; warning: the rest is beyond a limit; critical: somebody goes dark, or there is no solution"),
+        count("dark_buses", "buses that lose their supply"),
+        number("lost_load_kw", "load at these buses"),
+        count("customers_dark", "load meters at these buses"),
+        count("new_violations", "buses and branches beyond a limit that were not before"),
+        number("minimum_vm_pu", "lowest voltage that is left; empty without a solution", nullable=True),
+        text("minimum_vm_bus", "where it is", nullable=True),
+        number("maximum_vm_pu", "highest voltage", nullable=True),
+        number("maximum_loading_pct", "highest loading", nullable=True),
+        text("maximum_loading_branch", "where it is", nullable=True),
     ),
 )  # fmt: skip

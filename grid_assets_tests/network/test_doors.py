@@ -14,7 +14,16 @@ from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import METERS, NODES, PLANTS
 from grid_assets.metering.tables import METER_DAYS
 from grid_assets.network import assets, checks
-from grid_assets.network.tables import BRANCH_LOADINGS, BRANCHES, BUS_VOLTAGES, BUSES, CONSTRAINT_VIOLATIONS, FLOW_CERTIFICATES, TOPOLOGIES
+from grid_assets.network.tables import (
+    BRANCH_LOADINGS,
+    BRANCHES,
+    BUS_VOLTAGES,
+    BUSES,
+    CONSTRAINT_VIOLATIONS,
+    CONTINGENCY_RESULTS,
+    FLOW_CERTIFICATES,
+    TOPOLOGIES,
+)
 from grid_assets.powerflow.networks import load_network
 from grid_assets_tests.network import frames
 
@@ -37,6 +46,28 @@ def seeded(tmp_path: Path, peak_kw: float) -> Platform:
     ):
         platform.lake.write(table, frame[table.columns], key)
     return platform
+
+
+def test_every_outage_of_the_day_is_studied_and_told(tmp_path: Path):
+    platform = seeded(tmp_path, 30_000.0)
+    days = dg.DailyPartitionsDefinition(start_date="2016-03-01", end_date="2016-11-21", timezone="Europe/London")
+    outages = assets.contingency_results.map_asset_specs(lambda spec: spec.replace_attributes(partitions_def=days))
+
+    def once() -> dg.ExecuteInProcessResult:
+        given = {"partition_key": DAY.isoformat(), "resources": {"platform": platform}}
+        return dg.materialize([outages, checks.rest_carries_on], **given)
+
+    done = once()
+    rows = platform.lake.read(CONTINGENCY_RESULTS, DAY)
+    assert len(rows) == len(rows["outage_id"].unique()) > 12
+    assert rows["converged"].all()
+    (told,) = done.get_asset_check_evaluations()
+    assert told.passed == (rows["new_violations"] == 0).all()
+    metadata = done.get_asset_materialization_events()[0].materialization.metadata
+    assert "outages" in str(metadata["in_words"].value)
+    before = platform.lake.content_hash(CONTINGENCY_RESULTS, DAY)
+    once()
+    assert platform.lake.content_hash(CONTINGENCY_RESULTS, DAY) == before
 
 
 def run(platform: Platform) -> dg.ExecuteInProcessResult:

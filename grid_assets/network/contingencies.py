@@ -1,0 +1,157 @@
+"""What happens when a line or transformer is lost: who goes dark, and what the rest then cannot carry."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from grid_assets.foundation.calendar import SiteCalendar
+from grid_assets.foundation.registers import in_force
+from grid_assets.foundation.site_sections import NetworkSection
+from grid_assets.network.injections import Injections, injections
+from grid_assets.network.study import Limits
+from grid_assets.powerflow.batches import NONE, BatchSolver
+from grid_assets.powerflow.compiled import CompiledNetwork, FlowError, compiled
+from grid_assets.powerflow.gate import AdmittedNetwork
+from grid_assets.powerflow.networks import load_network
+from grid_assets.powerflow.outages import OutageFlows, solve_outages
+
+SEVERITIES = ("none", "warning", "critical")
+"""Of an outage: nothing else happens; the rest is beyond a limit; somebody goes dark or the rest has no solution."""
+
+
+def contingencies_of_day(
+    section: NetworkSection,
+    clock: SiteCalendar,
+    day: date,
+    *,
+    meters: pd.DataFrame,
+    nodes: pd.DataFrame,
+    plants: pd.DataFrame,
+    demand_forecasts: pd.DataFrame,
+    renewable_forecasts: pd.DataFrame,
+    meter_days: pd.DataFrame,
+) -> pd.DataFrame:
+    """Rows of CONTINGENCY_RESULTS for the study day of run ``day``; arguments and errors as of ``study_of_day``."""
+    studied = clock.study_day(day)
+    start, end = (pd.Timestamp(bound) for bound in clock.bounds(studied))
+    present, admitted = in_force(meters, start, end), load_network(section.source, section.file)
+    drawn = injections(admitted, clock.intervals(studied), demand_forecasts, renewable_forecasts, present, nodes, plants, meter_days,
+                       section.power_factor)  # fmt: skip
+    return contingency_results(admitted, drawn, present, Limits(section.minimum_vm_pu, section.maximum_vm_pu, section.maximum_loading_pct))
+
+
+def contingency_results(admitted: AdmittedNetwork, drawn: Injections, meters: pd.DataFrame, limits: Limits) -> pd.DataFrame:
+    """A row per line, transformer and impedance in service: the worst of its outage at the highest and at the lowest total load of ``drawn``.
+
+    ``meters``: those in force; they say who goes dark. What was beyond a limit before the outage is no violation of it, unless there
+    was no solution before. Raises FlowError when neither state has a solution without an outage.
+    """
+    network = compiled(admitted)
+    solver, total = BatchSolver(network), drawn.load_mw.sum(axis=1)
+    states = sorted({int(total.argmax()), int(total.argmin())})
+    wanted = network.injections(drawn.load_mw[states], drawn.load_mvar[states])
+    before = solver.solve(wanted)
+    if (before.method == NONE).all():
+        raise FlowError(
+            f"the network has no solution at {drawn.start_utc[states[0]]:%Y-%m-%d %H:%M} UTC, its highest or lowest load, without any outage"
+        )
+    outages = [(int(branch),) for branch in np.flatnonzero(network.ends[:, 0] >= 0)]
+    customers = _at_bus(network, meters)
+    parts = []
+    for n, state in enumerate(states):
+        if before.method[n] == NONE:
+            continue
+        base = _beyond(
+            network, before.voltage[n][None], np.zeros((1, len(network.start)), bool), _loading(network, before.voltage[n]), limits
+        )[0]
+        for found in solve_outages(solver, wanted[n], outages, before.voltage[n]):
+            parts.append(_rows(network, found, drawn, state, base, customers, limits))
+    every = pd.concat(parts, ignore_index=True)
+    # of both states the one in which more goes wrong
+    every["rank"] = every["severity"].map(SEVERITIES.index)
+    order = ["rank", "lost_load_kw", "new_violations", "maximum_loading_pct", "start_utc"]
+    worst = every.sort_values(order, ascending=[False, False, False, False, True]).drop_duplicates("outage_id")
+    return worst.drop(columns="rank").sort_values("outage_id", ignore_index=True)
+
+
+def _rows(
+    network: CompiledNetwork, found: OutageFlows, drawn: Injections, state: int, base: np.ndarray, customers: np.ndarray, limits: Limits
+) -> pd.DataFrame:
+    solved, out = found.method != NONE, [branches[0] for branches in found.outages]
+    place, supplied = np.maximum(network.place, 0), network.supplied
+    dark = found.dark[:, place] & supplied
+    volts = np.where(dark | ~supplied, np.nan, np.abs(found.voltage)[:, place])
+    loading = found.loading_pct(network)
+    new = (_beyond(network, found.voltage, found.dark, loading, limits) & ~base).sum(axis=1)
+    known = solved & np.isfinite(volts).any(axis=1)
+    low, high, heavy = (
+        np.where(known[:, None], np.nan_to_num(values, nan=fill), fill)
+        for values, fill in ((volts, np.inf), (volts, -np.inf), (loading, -np.inf))
+    )
+    lost = (np.maximum(drawn.load_mw[state], 0) * dark).sum(axis=1) * 1000.0
+    severity = np.where(~solved | (lost > 0) | dark @ customers.astype(bool), 2, np.where(new > 0, 1, 0))
+    return pd.DataFrame(
+        {
+            "outage_id": network.branch_ids[out], "kind": network.kinds[out], "start_utc": drawn.start_utc[state], "converged": solved,
+            "severity": np.array(SEVERITIES, object)[severity], "dark_buses": dark.sum(axis=1), "lost_load_kw": lost,
+            "customers_dark": dark @ customers, "new_violations": np.where(solved, new, 0),
+            "minimum_vm_pu": _value(low, known, low.argmin(axis=1)), "minimum_vm_bus": _name(network.bus_ids, known, low.argmin(axis=1)),
+            "maximum_vm_pu": _value(high, known, high.argmax(axis=1)),
+            "maximum_loading_pct": _value(heavy, known, heavy.argmax(axis=1)),
+            "maximum_loading_branch": _name(network.branch_ids, known, heavy.argmax(axis=1)),
+        }
+    )  # fmt: skip
+
+
+def _value(values: np.ndarray, known: np.ndarray, at: np.ndarray) -> np.ndarray:
+    return np.where(known, values[np.arange(len(values)), at], np.nan)
+
+
+def _name(names: np.ndarray, known: np.ndarray, at: np.ndarray) -> np.ndarray:
+    return np.where(known, names[at], None)
+
+
+def _loading(network: CompiledNetwork, voltage: np.ndarray) -> np.ndarray:
+    return OutageFlows(((),), voltage[None], np.zeros((1, len(voltage)), bool), np.zeros(1)).loading_pct(network)
+
+
+def _beyond(network: CompiledNetwork, voltage: np.ndarray, dark: np.ndarray, loading: np.ndarray, limits: Limits) -> np.ndarray:
+    """[outages, buses and branches] beyond a limit; nothing that is dark."""
+    volts = np.abs(voltage)
+    wrong = ((volts < limits.minimum_vm_pu) | (volts > limits.maximum_vm_pu)) & ~dark
+    buses = wrong[:, np.maximum(network.place, 0)] & network.supplied
+    return np.concatenate([buses, loading > limits.maximum_loading_pct], axis=1)
+
+
+def _at_bus(network: CompiledNetwork, meters: pd.DataFrame) -> np.ndarray:
+    """Load meters at each bus [buses]."""
+    loads = meters[(meters["kind"] == "load") & meters["bus_id"].notna()]
+    counted = loads.groupby("bus_id")["meter_id"].nunique()
+    return counted.reindex(network.bus_ids, fill_value=0).to_numpy(int)
+
+
+def contingencies_in_words(results: pd.DataFrame) -> str:
+    """How many outages leave somebody dark, overload the rest or have no solution, and the worst; empty where none does."""
+    bad = results[results["severity"] != "none"]
+    if bad.empty:
+        return ""
+    unsolved, dark, beyond = int((~bad["converged"]).sum()), int((bad["dark_buses"] > 0).sum()), int((bad["new_violations"] > 0).sum())
+    worst = bad.sort_values(["customers_dark", "lost_load_kw", "new_violations"], ascending=False).iloc[0]
+    return (
+        f"of {len(results)} outages {dark} leave buses dark, {beyond} push others beyond their limits, {unsolved} have no solution; worst: "
+        f"{worst['kind']} {worst['outage_id']}: {worst['customers_dark']} customers and {worst['lost_load_kw']:.0f} kW dark, "
+        f"{worst['new_violations']} new violations"
+    )
+
+
+def overburdened(results: pd.DataFrame) -> str:
+    """The outages after which what keeps its supply has no solution or new violations; who goes dark on a radial feeder is no surprise."""
+    bad = results[~results["converged"] | (results["new_violations"] > 0)]
+    worst = bad.sort_values(["converged", "new_violations"], ascending=[True, False]).head(8)
+    return "; ".join(
+        f"{one.kind} {one.outage_id}: {'no solution' if not one.converged else f'{one.new_violations} new violations'}"
+        for one in worst.itertuples()
+    )

@@ -1,0 +1,93 @@
+"""Outages in words that an operator uses: who is dark, what is lost, what the rest cannot carry; by hand on small networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandapower as pp
+import pandas as pd
+import pytest
+
+from grid_assets.network.contingencies import contingencies_in_words, contingency_results, overburdened
+from grid_assets.network.injections import Injections
+from grid_assets.network.study import Limits
+from grid_assets.network.tables import CONTINGENCY_RESULTS
+from grid_assets.powerflow.compiled import FlowError
+from grid_assets.powerflow.gate import admit
+from grid_assets_tests.network.frames import meters_frame
+from grid_assets_tests.powerflow.made import feeder
+
+TIMES = pd.date_range("2016-05-26", periods=3, freq="30min", tz="UTC")
+LIMITS = Limits(0.95, 1.05, 100.0)
+METERS = meters_frame([("m1", "f", "bus 1", 5.0), ("m2", "f", "bus 2", 5.0), ("m3", "f", "bus 3", 5.0), ("m4", "f", "bus 3", 5.0)])
+
+
+def results(net: Any, factors=(0.1, 0.2, 0.05), limits: Limits = LIMITS, meters: pd.DataFrame = METERS) -> pd.DataFrame:
+    admitted = admit(net, "made")
+    load = np.outer(factors, np.arange(len(net.bus)) > 0)
+    return contingency_results(admitted, Injections(TIMES[: len(factors)], load, 0.2 * load), meters, limits).set_index("outage_id")
+
+
+def test_behind_each_line_of_a_row_everybody_is_dark_at_the_highest_load():
+    found = results(feeder(3))
+    CONTINGENCY_RESULTS.conform(found.reset_index())
+    assert found["dark_buses"].to_dict() == {"line 1": 3, "line 2": 2, "line 3": 1}
+    assert found["customers_dark"].to_dict() == {"line 1": 4, "line 2": 3, "line 3": 2}
+    np.testing.assert_allclose(found["lost_load_kw"], [600.0, 400.0, 200.0])
+    assert set(found["start_utc"]) == {TIMES[1]}
+    assert set(found["severity"]) == {"critical"}
+    assert found["new_violations"].sum() == 0
+    assert overburdened(found.reset_index()) == ""
+    told = contingencies_in_words(found.reset_index())
+    assert told.startswith("of 3 outages 3 leave buses dark, 0 push others")
+    assert "line 1: 4 customers and 600 kW dark" in told
+
+
+def ring(rating_ka: float = 0.2) -> Any:
+    net = feeder(3)
+    pp.create_line_from_parameters(net, 0, 3, 1.0, 0.4, 0.3, 0.0, rating_ka, name="back")
+    net.line["max_i_ka"] = rating_ka
+    return net
+
+
+def test_a_ring_leaves_nobody_dark_and_carries_the_load_the_other_way_round():
+    found = results(ring())
+    assert found["dark_buses"].sum() == 0
+    assert set(found["severity"]) == {"none"}
+    assert contingencies_in_words(found.reset_index()) == ""
+    weak = results(ring(0.03), factors=(0.2, 0.2, 0.2))  # 600 kW need 0.035 kA
+    assert weak.loc[["line 1", "back"], "new_violations"].tolist() == [1, 1]
+    assert weak.loc["line 1", "maximum_loading_branch"] == "back"
+    assert weak.loc["line 1", "maximum_loading_pct"] == pytest.approx(100 * 0.0355 / 0.03, rel=0.05)
+    assert weak.loc["line 2", "severity"] == "none"
+    assert "line line 1: 1 new violations" in overburdened(weak.reset_index())
+
+
+def test_what_was_beyond_its_limit_before_is_no_new_violation():
+    found = results(feeder(3), factors=(2.0,), limits=Limits(0.999, 1.05, 100.0))
+    assert found["new_violations"].sum() == 0
+    assert found.loc["line 3", "minimum_vm_pu"] < 0.999
+
+
+def test_feeding_in_at_the_lowest_load_may_be_the_worse_of_both():
+    high = results(ring(), factors=(0.1, -2.0), limits=Limits(0.9, 1.05, 1000.0))
+    assert (high["start_utc"] == TIMES[1]).all()
+    assert high["maximum_vm_pu"].max() > 1.05
+    assert high.loc[high["new_violations"] > 0, "severity"].eq("warning").all()
+
+
+def test_an_outage_without_a_solution_is_critical_and_has_no_figures():
+    net = ring(5.0)
+    net.line.loc[3, ["r_ohm_per_km", "x_ohm_per_km"]] = 20.0
+    found = results(net, factors=(4.0,), limits=Limits(0.2, 1.5, 1000.0))
+    assert not found.loc["line 1", "converged"]
+    assert found.loc["line 1", "severity"] == "critical"
+    assert np.isnan(found.loc["line 1", "minimum_vm_pu"])
+    assert "no solution" in overburdened(found.reset_index())
+    CONTINGENCY_RESULTS.conform(found.reset_index())
+
+
+def test_a_day_without_a_solution_is_an_error():
+    with pytest.raises(FlowError, match="without any outage"):
+        results(feeder(3), factors=(90.0,))
