@@ -231,8 +231,7 @@ def forecast_demand(run: PlainDay) -> None:
     made = demand.published(rolled)
     version = content_hash(pa.Table.from_pandas(loads, preserve_index=False))
     run.write(forecasting.DEMAND_FORECASTS, made.forecasts.assign(readings_version=version))
-    coverage = inputs.recent_coverage(run.lake, forecasting.FORECAST_ACCURACY, day, made.models["subject_id"])
-    run.write(forecasting.MODELS, made.models.assign(readings_version=version, recent_coverage_pct=coverage))
+    run.write(forecasting.MODELS, made.models.assign(readings_version=version))
     parents, metered = inputs.node_tree(run.lake, clock, day, (NODES, METERS))
     drawn = scenarios(rolled, made.forecasts, parents, metered, site.forecasting.scenario_members, site.seed + day.toordinal())
     run.write(forecasting.SCENARIOS, drawn)
@@ -264,8 +263,7 @@ def forecast_renewables(run: PlainDay) -> None:
     made = renewables.forecast_renewables(generation, plants, known, clock, day, country=site.country, known_until=until)
     version = content_hash(pa.Table.from_pandas(generation, preserve_index=False))
     run.write(forecasting.RENEWABLE_FORECASTS, made.forecasts.assign(readings_version=version))
-    coverage = inputs.recent_coverage(run.lake, forecasting.FORECAST_ACCURACY, day, made.models["subject_id"])
-    run.write(forecasting.RENEWABLE_MODELS, made.models.assign(readings_version=version, recent_coverage_pct=coverage))
+    run.write(forecasting.RENEWABLE_MODELS, made.models.assign(readings_version=version))
     renewable_fan(renewables.totals_by_kind(made.forecasts, plants), clock, day, site.title)
 
 

@@ -53,8 +53,8 @@ def demand_compared(forecasts: pd.DataFrame, node_loads: pd.DataFrame, clock: Si
 
 
 def earlier_runs(clock: SiteCalendar, day: date) -> list[date]:
-    """The runs but the one whose study day is ``day`` that may have forecast it."""
-    every = days_between(day - timedelta(days=1 + LONGEST_AHEAD_DAYS), day - timedelta(days=1))
+    """The runs but the one whose study day is ``day`` that have forecast it, issued on a day before it."""
+    every = days_between(day - timedelta(days=1 + LONGEST_AHEAD_DAYS), day - timedelta(days=2))
     return [one for one in every if one != day - timedelta(days=clock.study_day_offset)]
 
 

@@ -55,6 +55,17 @@ def features_of(platform: Platform, days: list[date]) -> pd.DataFrame | None:
     return inputs.with_day(platform.lake, FEATURES, days) if platform.site.weather else None
 
 
+def coverage_said(subjects: pd.Series, coverage: pd.Series) -> dict[str, object]:
+    """How the 90 % bands of the last four weeks held, for the metadata of what is published with new ones."""
+    if not coverage.notna().any():
+        return {"coverage_of_the_last_28_days": "nothing was scored yet"}
+    rows = pd.DataFrame({"subject": subjects, "inside the 90 % band, %": coverage.round(1)})
+    return {
+        "coverage_of_the_last_28_days": dg.MetadataValue.md(markdown_table(rows)),
+        "mean_coverage_pct": round(float(coverage.mean()), 1),
+    }
+
+
 @dg.multi_asset(
     specs=[
         spec_of(table, deps=[NODE_LOADS, NODE_LOAD_VERSIONS, FEATURES, DRIFT])
@@ -82,12 +93,12 @@ def demand_forecasts(context: dg.AssetExecutionContext, platform: Platform, conf
     )  # fmt: skip
     made = demand.published(rolled)
     coverage = inputs.recent_coverage(platform.lake, FORECAST_ACCURACY, day, made.models["subject_id"])
-    models = made.models.assign(readings_version=version, recent_coverage_pct=coverage)
+    models = made.models.assign(readings_version=version)
     written = platform.lake.write(DEMAND_FORECASTS, made.forecasts.assign(readings_version=version), day)
     chosen = platform.lake.write(MODELS, models, day)
     picture = demand_fan(made.forecasts, loads.merge(registered, "left", on="node_id"), clock, day, site.title)
     said = {"messages": "\n".join(made.messages) or "none", "known_until": until.isoformat()}
-    said |= {"recent_coverage_pct": f"{coverage.mean():.1f} of 90, mean of the nodes" if coverage.notna().any() else "none scored yet"}
+    said |= coverage_said(models["subject_id"], coverage)
     read = {NODE_LOAD_VERSIONS: days}
     yield report(platform, DEMAND_FORECASTS, written, made.forecasts, inputs=read, picture=picture, figures=said)
     yield report(platform, MODELS, chosen, models, inputs=read, figures=said)
@@ -193,10 +204,11 @@ def renewable_forecasts(context: dg.AssetExecutionContext, platform: Platform, c
     made = renewables.forecast_renewables(generation, plants, features, site.clock, day, country=site.country, known_until=until)
     written = platform.lake.write(RENEWABLE_FORECASTS, made.forecasts.assign(readings_version=version), day)
     coverage = inputs.recent_coverage(platform.lake, FORECAST_ACCURACY, day, made.models["subject_id"])
-    models = made.models.assign(readings_version=version, recent_coverage_pct=coverage)
+    models = made.models.assign(readings_version=version)
     chosen = platform.lake.write(RENEWABLE_MODELS, models, day)
     picture = renewable_fan(renewables.totals_by_kind(made.forecasts, plants), site.clock, day, site.title) if len(plants) else None
     said = {"messages": "\n".join(made.messages) or "none", "known_until": until.isoformat()}
+    said |= coverage_said(models["subject_id"], coverage)
     yield report(platform, RENEWABLE_FORECASTS, written, made.forecasts, inputs={READINGS: days}, picture=picture, figures=said)
     yield report(platform, RENEWABLE_MODELS, chosen, models, inputs={READINGS: days}, figures=said)
 

@@ -194,7 +194,6 @@ def model_rows(grid: DayGrid, subjects: Sequence[str], model: list[str], version
             "backtest_mae_kw": verdict.error_of_chosen(),
             "naive_mae_kw": next(iter(verdict.errors.values())),
             **{f"{name}_mae_kw": verdict.errors.get(name, np.nan) for name in (ENSEMBLE, CALENDAR_WEATHER, PARENTS_SHARE)},
-            "recent_coverage_pct": np.nan,  # the door knows how the bands of the last days held
             "beats_naive": verdict.beats_naive(),
         }
     )

@@ -88,7 +88,7 @@ FORECAST_ACCURACY = Table(
     "forecasting", "forecast_accuracy", "a node, a kind of plants or all meters, and a class of horizon: how the forecasts of this day did", "site_day", ("subject_id", "horizon_class"),
     (
         text("subject_id", "node_id, the kind of plants, or meters: each hour of each load meter counts once, quantiles are 5, 50 and 95 %"),
-        text("horizon_class", "day_ahead: issued on the morning before the day; days_2_3 and days_4_7: so many mornings before; intraday: in its course"),
+        text("horizon_class", "day_ahead: issued on the morning before the day; days_2_3 and days_4_7: so many mornings before; same_day: on its own morning, where the site studies the day of issue; intraday: in its course"),
         calendar_day("day", "the day that was forecast"),
         text("model", "the model that was in use"),
         count("intervals", "intervals compared"),
@@ -146,7 +146,6 @@ _CHOICE = (
     number("ensemble_mae_kw", "the same of the ensemble; empty: too short a history, about 14 months", nullable=True),
     number("calendar_weather_mae_kw", "the same of the like-day model", nullable=True),
     number("parents_share_mae_kw", "the same of the node's share of its parent's forecast; empty: it has no parent", nullable=True),
-    number("recent_coverage_pct", "of the actuals of the last 28 days that were scored, inside the 90 % bands published for them; empty: none was scored", nullable=True),
     flag("beats_naive", "whether the model was kept"),
     text("readings_version", "hash of the loads or generation, as they were known then, that it was trained on"),
 )  # fmt: skip

@@ -84,11 +84,11 @@ def test_day_run_publishes_all_tables_with_checks_and_pictures(platform):
     assert found[("demand_forecasts", "no_gap")]
     assert found[("models", "beats_naive")]
     assert found[("renewable_forecasts", "all_plants")]
-    models = platform.lake.read(MODELS, DAY).set_index("subject_id")
-    assert models["recent_coverage_pct"].to_dict() == scores.loc[models.index, "coverage_90_pct"].to_dict()
     reports = {one.asset_key.path[-1]: one.metadata for one in result.get_asset_materialization_events() for one in [one.materialization]}
     assert "data:image/png" in reports["demand_forecasts"]["picture"].value
-    assert "of 90" in reports["demand_forecasts"]["recent_coverage_pct"].value
+    assert "system" in reports["demand_forecasts"]["coverage_of_the_last_28_days"].value
+    mean = scores.loc[["system", "feeder"], "coverage_90_pct"].mean()
+    assert reports["demand_forecasts"]["mean_coverage_pct"].value == pytest.approx(mean, abs=0.06)
     assert str(reports["forecast_accuracy"]["demand_forecast_from"].value).startswith("made again")
 
 

@@ -33,6 +33,12 @@ def dense(leaves, leaf_variance, nodes, node_variance, tree, signed) -> np.ndarr
     return lsq_linear(matrix * weight[:, None], answer * weight, bounds=(low, np.inf), tol=1e-14, lsmr_tol="auto").x
 
 
+def cost(made, leaves, leaf_variance, nodes, node_variance, tree) -> float:
+    """One time's squared changes over their variances."""
+    known, sums = np.isfinite(nodes), summing(tree) @ made
+    return float(((made - leaves) ** 2 / leaf_variance).sum() + ((sums - nodes)[known] ** 2 / node_variance[known]).sum())
+
+
 @st.composite
 def problems(draw):
     nodes = draw(st.integers(1, 6))
@@ -95,7 +101,10 @@ def test_many_leaves_about_zero_are_the_solution_too(problem):
     np.testing.assert_allclose(pull[~held], 0.0, atol=scale)
     assert (pull[held] >= -scale).all()
     expected = dense(leaves[:, 0], leaf_variance, nodes[:, 0], node_variance, tree, signed)
-    np.testing.assert_allclose(made, expected, atol=1e-4)
+    # the general solver stops a little before the optimum where many leaves lie at their bounds
+    ours, theirs = (cost(one, leaves[:, 0], leaf_variance, nodes[:, 0], node_variance, tree) for one in (made, expected))
+    assert ours <= theirs * (1 + 1e-9) + 1e-9
+    np.testing.assert_allclose(made, expected, atol=1e-2)
 
 
 def test_it_ends_at_the_solution_however_many_rounds_it_takes():

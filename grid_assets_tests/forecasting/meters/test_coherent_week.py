@@ -155,12 +155,7 @@ def test_a_node_counts_by_the_error_of_the_model_that_is_published(tmp_path):
     lake.write(DEMAND_FORECASTS, node_forecasts().assign(readings_version="made"), DAY)
 
     def week_of(**errors) -> CoherentWeek:
-        row = {name: 0.4 for name in MODELS.columns if name.endswith("_kw")} | {
-            "subject_id": "system",
-            "model": "m",
-            "model_version": "v",
-            "recent_coverage_pct": None,
-        }
+        row = {name: 0.4 for name in MODELS.columns if name.endswith("_kw")} | {"subject_id": "system", "model": "m", "model_version": "v"}
         row |= {"trained_from_utc": pd.Timestamp(DAY, tz="UTC"), "trained_to_utc": pd.Timestamp(DAY, tz="UTC"), "readings_version": "r"}
         lake.write(MODELS, pd.DataFrame([row | errors]), DAY)
         return inputs.meter_week(lake, site, DAY, METERS, NODES, (READINGS, READING_VERSIONS, DEMAND_FORECASTS, MODELS), None)
