@@ -126,14 +126,14 @@ def worst_days(found: Backtest, node: str, count: int = 5) -> pd.DataFrame:
 
 
 def drift_alarms(found: Backtest) -> list[str]:
-    """Each alarm on the morning it was first raised, in words, and whether the node's models were fitted anew for it."""
-    alarms = found.drift[~found.drift["alarm"].isin(["none", "learning"])]
-    told = (
-        alarms.sort_values("day")
-        .groupby(["subject_id", "alarm", "since"], sort=False)
-        .agg({"day": "first", "evidence": "first", "retrain": "any"})
-    )
+    """Each alarm on the morning it was first raised, in words, and whether the node's models were fitted anew while it lasted."""
+    alarms = found.drift[~found.drift["alarm"].isin(["none", "learning"])].sort_values(["subject_id", "alarm", "day"])
+    ordinal = pd.Series([day.toordinal() for day in alarms["day"]], alarms.index, dtype=int)
+    begins = (ordinal.diff() != 1) | (alarms[["subject_id", "alarm"]] != alarms[["subject_id", "alarm"]].shift()).any(axis=1)
+    told = alarms.assign(run=begins.cumsum()).groupby("run").agg(
+        day=("day", "first"), subject_id=("subject_id", "first"), evidence=("evidence", "first"), retrain=("retrain", "any")
+    )  # fmt: skip
     return [
-        f"{one.day} {name}: {one.evidence}" + ("; its models were fitted anew" if one.retrain else "")
-        for (name, *_), one in zip(told.index, told.itertuples(index=False), strict=True)
-    ]  # fmt: skip
+        f"{one.day} {one.subject_id}: {one.evidence}" + ("; its models were fitted anew" if one.retrain else "")
+        for one in told.sort_values(["day", "subject_id"]).itertuples()
+    ]

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from grid_assets.figures.backtests import error_map
-from grid_assets.forecasting.backtest import NothingToTest, backtest, drift_alarms, largest_node, summary, worst_days
+from grid_assets.forecasting.backtest import Backtest, NothingToTest, backtest, drift_alarms, largest_node, summary, worst_days
 from grid_assets.forecasting.demand import forecast_demand
 from grid_assets.forecasting.drift import drift
 from grid_assets.forecasting.ensemble.kept_models import kept_models_in
@@ -161,3 +161,19 @@ def test_rows_that_arrived_after_a_days_issue_change_nothing_of_its_back_test(wo
         assert len(as_it_stood) < len(known)
         other = told(first_known.assign(known_utc=first_known["start_utc"] + CLOCK.interval), FIRST)
         assert not np.allclose(told(known, FIRST)["mean_kw"], other["mean_kw"])  # so that the test could fail
+
+
+def test_an_alarm_that_lasts_is_told_once():
+    days = [date(2019, 8, 15) + timedelta(days=n) for n in range(4)]
+    rows = [
+        {"subject_id": "system", "day": day, "alarm": "coverage", "since": day, "evidence": f"on {day}", "retrain": n == 1}
+        for n, day in enumerate(days)
+    ]
+    rows += [{**rows[0], "day": days[3] + timedelta(days=5), "evidence": "again", "retrain": False}]
+    rows += [{**rows[0], "subject_id": "a", "day": days[2], "alarm": "level_up", "evidence": "moved", "retrain": False}]
+    rows += [{**rows[0], "subject_id": "a", "day": days[3], "alarm": "none"}]
+    found = Backtest(pd.DataFrame(), pd.DataFrame(), {}, pd.DataFrame(rows))
+    assert drift_alarms(found) == [
+        "2019-08-15 system: on 2019-08-15; its models were fitted anew", "2019-08-17 a: moved", "2019-08-23 system: again",
+    ]  # fmt: skip
+    assert drift_alarms(Backtest(pd.DataFrame(), pd.DataFrame(), {}, found.drift.iloc[:0])) == []
