@@ -43,6 +43,7 @@ from grid_assets.metering.quality import aggregation, alert_days, alert_inputs, 
 from grid_assets.network import tables as network
 from grid_assets.network.contingencies import contingencies_of_day
 from grid_assets.network.day_study import study_of_day
+from grid_assets.network.violation_probabilities import probabilities_of_day
 from grid_assets.storage.schedules import Registers, plan_storage
 from grid_assets.storage.tables import CURTAILMENTS, SCHEDULE_KPIS, SCHEDULES
 from grid_assets.weather import deviations, features, issues, observations
@@ -58,7 +59,19 @@ METERED = (metering.LANDED_FILES, metering.REJECTED_READINGS, metering.RAW_READI
 FORECAST = (weather.OBSERVATIONS, weather.FORECASTS, weather.FORECAST_MEMBERS, weather.FEATURES, forecasting.DEMAND_FORECASTS, forecasting.MODELS,
             forecasting.RENEWABLE_FORECASTS, forecasting.RENEWABLE_MODELS, forecasting.FORECAST_ACCURACY, forecasting.PROMOTIONS, forecasting.SCENARIOS, forecasting.METER_FORECASTS, forecasting.COHERENT_FORECASTS, forecasting.DRIFT)  # fmt: skip
 STUDIED = (network.BUS_VOLTAGES, network.BRANCH_LOADINGS, network.CONSTRAINT_VIOLATIONS, network.FLOW_CERTIFICATES)
-TABLES = frozenset({*METERED, *FORECAST, *STUDIED, network.CONTINGENCY_RESULTS, SCHEDULES, CURTAILMENTS, SCHEDULE_KPIS, PRICE_SIGNALS})
+TABLES = frozenset(
+    {
+        *METERED,
+        *FORECAST,
+        *STUDIED,
+        network.CONTINGENCY_RESULTS,
+        network.VIOLATION_PROBABILITIES,
+        SCHEDULES,
+        CURTAILMENTS,
+        SCHEDULE_KPIS,
+        PRICE_SIGNALS,
+    }
+)
 """What a day writes, no more and no less."""
 
 
@@ -316,6 +329,9 @@ def study_flows(run: PlainDay) -> None:
     for table in STUDIED:
         run.write(table, getattr(done.study, table.name))
     meter_days = run.lake.read(metering.METER_DAYS, recent)
+    sampled = {"scenarios": run.read(forecasting.SCENARIOS), "renewable_forecasts": forecasts["renewable_forecasts"]}
+    likely = probabilities_of_day(section, run.site.clock, run.day, **registers, **sampled, meter_days=meter_days)
+    run.write(network.VIOLATION_PROBABILITIES, likely)
     run.write(
         network.CONTINGENCY_RESULTS, contingencies_of_day(section, run.site.clock, run.day, **registers, **forecasts, meter_days=meter_days)
     )

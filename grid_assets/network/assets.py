@@ -6,7 +6,7 @@ from datetime import timedelta
 import dagster as dg
 import pandas as pd
 
-from grid_assets.forecasting.tables import DEMAND_FORECASTS, RENEWABLE_FORECASTS
+from grid_assets.forecasting.tables import DEMAND_FORECASTS, RENEWABLE_FORECASTS, SCENARIOS
 from grid_assets.foundation.dagster.doors import asset_of, days_of, markdown_table, report, spec_of
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import METERS, NODES, PLANTS
@@ -22,6 +22,7 @@ from grid_assets.network.tables import (
     CONTINGENCY_RESULTS,
     FLOW_CERTIFICATES,
     TOPOLOGIES,
+    VIOLATION_PROBABILITIES,
 )
 
 TOPOLOGY_TABLES = (TOPOLOGIES, BUSES, BRANCHES)
@@ -61,6 +62,25 @@ def flow_study(context: dg.AssetExecutionContext, platform: Platform) -> Iterato
         frame: pd.DataFrame = getattr(done.study, table.name)
         written = platform.lake.write(table, frame, day)
         yield report(platform, table, written, frame, inputs=inputs, picture=pictures.get(table), figures=done.study.figures())
+
+
+@dg.asset(**asset_of(VIOLATION_PROBABILITIES, deps=[SCENARIOS, *STUDY_INPUTS[1:]]))
+def violation_probabilities(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    from grid_assets.network.violation_probabilities import likely, probabilities_of_day
+
+    day, section = days_of(context, platform)[0], _section(platform)
+    read = {table.name: platform.lake.read(table) for table in (METERS, NODES, PLANTS)}
+    forecasts = {table.name: platform.lake.read(table, day) for table in (SCENARIOS, RENEWABLE_FORECASTS)}
+    recent = [day - timedelta(days=n) for n in range(SHARE_DAYS)]
+    found = probabilities_of_day(section, platform.site.clock, day, **read, **forecasts, meter_days=platform.lake.read(METER_DAYS, recent))
+    written = platform.lake.write(VIOLATION_PROBABILITIES, found, day)
+    worst = found.sort_values(["probability", "customers_affected"], ascending=False).head(10)
+    figures = {
+        "in_words": likely(found, 0.0) or "in no sample is anything beyond its limits",
+        "worst": dg.MetadataValue.md(markdown_table(worst)),
+    }
+    inputs = {SCENARIOS: day, RENEWABLE_FORECASTS: day, METER_DAYS: recent, METERS: None, NODES: None, PLANTS: None}
+    return report(platform, VIOLATION_PROBABILITIES, written, found, inputs=inputs, figures=figures)
 
 
 @dg.asset(**asset_of(CONTINGENCY_RESULTS, deps=STUDY_INPUTS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,23 +52,52 @@ def injections(
     factor, or ``power_factor``; a meter that feeds in has none, and neither has a plant.
     Raises InjectionError naming what cannot be placed.
     """
-    demand = _by_interval(demand_forecasts, "node_id", start_utc)
-    generation = _by_interval(renewable_forecasts, "plant_id", start_utc)
     placement = place_loads(admitted, meters, meter_days, power_factor)
-    own = own_demand(demand, nodes, placement)
-    buses = len(admitted.net.bus)
-    load_mw, load_mvar = np.zeros((len(start_utc), buses)), np.zeros((len(start_utc), buses))
-    for node, kw in own.items():
+    feeding = fed_in(admitted, start_utc, renewable_forecasts, plants)
+    return _drawn(start_utc, _by_interval(demand_forecasts, "node_id", start_utc), nodes, placement, feeding)
+
+
+def sampled_injections(
+    admitted: AdmittedNetwork,
+    start_utc: pd.DatetimeIndex,
+    scenarios: pd.DataFrame,
+    renewable_forecasts: pd.DataFrame,
+    meters: pd.DataFrame,
+    nodes: pd.DataFrame,
+    plants: pd.DataFrame,
+    meter_days: pd.DataFrame,
+    power_factor: float,
+) -> Iterator[Injections]:
+    """The same for each sample of forecasting/scenarios in turn, by the order of their numbers; plants feed in as expected."""
+    placement = place_loads(admitted, meters, meter_days, power_factor)
+    feeding = fed_in(admitted, start_utc, renewable_forecasts, plants)
+    for _, rows in scenarios.groupby("member", sort=True):
+        demand = _by_interval(rows.rename(columns={"value_kw": "mean_kw"}), "node_id", start_utc)
+        yield _drawn(start_utc, demand, nodes, placement, feeding)
+
+
+def _drawn(
+    start_utc: pd.DatetimeIndex, demand: dict[str, np.ndarray], nodes: pd.DataFrame, placement: Placement, feeding: np.ndarray
+) -> Injections:
+    load_mw, load_mvar = -feeding, np.zeros(feeding.shape)
+    for node, kw in own_demand(demand, nodes, placement).items():
         load_mw += np.outer(kw / 1000, placement.active[node])
         load_mvar += np.outer(np.maximum(kw, 0) / 1000, placement.reactive[node])
+    return Injections(start_utc, load_mw, load_mvar)
+
+
+def fed_in(admitted: AdmittedNetwork, start_utc: pd.DatetimeIndex, renewable_forecasts: pd.DataFrame, plants: pd.DataFrame) -> np.ndarray:
+    """What the plants feed in [intervals, buses], MW."""
+    generation = _by_interval(renewable_forecasts, "plant_id", start_utc)
+    made = np.zeros((len(start_utc), len(admitted.net.bus)))
     unknown = sorted(set(generation) - set(plants["plant_id"]))
     if unknown:
         raise InjectionError(f"plant {unknown[0]!r} has a forecast but is not in the register plants.csv")
     for plant, shares in place_plants(admitted, plants).items():
         if plant not in generation:
             raise InjectionError(f"plant {plant!r} has no forecast for the study day; materialise forecasting/renewable_forecasts first")
-        load_mw -= np.outer(generation[plant] / 1000, shares)
-    return Injections(start_utc, load_mw, load_mvar)
+        made += np.outer(generation[plant] / 1000, shares)
+    return made
 
 
 def place_loads(admitted: AdmittedNetwork, meters: pd.DataFrame, meter_days: pd.DataFrame, power_factor: float) -> Placement:

@@ -124,3 +124,23 @@ CONTINGENCY_RESULTS = Table(
         text("maximum_loading_branch", "where it is", nullable=True),
     ),
 )  # fmt: skip
+
+VIOLATION_PROBABILITIES = Table(
+    "network", "violation_probabilities", "an element beyond a limit in an interval of the study day in at least one of the joint samples of the demand", "site_day",
+    ("kind", "element_id", "start_utc"),
+    (
+        text("element_id", "bus or branch"),
+        text("element_kind", "bus, line, transformer or impedance"),
+        text("kind", "undervoltage, overvoltage or overload"),
+        instant("start_utc", "start of the interval"),
+        number("probability", "the share of samples in which it is beyond the limit; samples without a solution do not count", unit="-"),
+        number("p05_value", "5 % of the samples lie below this", unit="p.u. or %"),
+        number("p50_value", "half of them", unit="p.u. or %"),
+        number("p95_value", "95 % of them", unit="p.u. or %"),
+        number("limit", "the limit that it is held against", unit="p.u. or %"),
+        text("severity", "of the worst sample: warning, or critical from twice the allowed deviation or 20 % of overload on"),
+        count("customers_affected", "load meters at the bus, or behind the branch"),
+        text("feeder_id", "the feeder concerned", nullable=True),
+        count("samples", "samples that had a solution"),
+    ),
+)  # fmt: skip

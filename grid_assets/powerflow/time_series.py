@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,6 +81,15 @@ def solve_chunks(
         chunk = np.asarray(load_mw[part], float), np.asarray(load_mvar[part], float)
         refuse_misfits(network, *chunk)
         yield part, _series(admitted, network, solver, *chunk, first)
+
+
+def solve_each(admitted: AdmittedNetwork, series: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[FlowSeries]:
+    """Several series (load_mw, load_mvar) on one compiled network, one after the other."""
+    network = compiled(admitted)
+    solver = BatchSolver(network)
+    for load_mw, load_mvar in series:
+        refuse_misfits(network, load_mw, load_mvar)
+        yield _series(admitted, network, solver, load_mw, load_mvar, 0)
 
 
 def proved_by_sample(

@@ -1,0 +1,113 @@
+"""How probable it is that something is beyond its limits: the flow study over the joint samples of the demand forecast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from grid_assets.foundation.calendar import SiteCalendar
+from grid_assets.foundation.registers import in_force
+from grid_assets.foundation.site_sections import NetworkSection
+from grid_assets.network.injections import Injections, sampled_injections
+from grid_assets.network.study import CRITICAL_DEVIATION, CRITICAL_OVERLOAD, ROUNDING, Limits, with_customers
+from grid_assets.network.tables import VIOLATION_PROBABILITIES
+from grid_assets.powerflow.compiled import FlowError
+from grid_assets.powerflow.gate import AdmittedNetwork
+from grid_assets.powerflow.networks import load_network
+from grid_assets.powerflow.time_series import solve_each
+from grid_assets.powerflow.topology import Topology, topology_of
+
+LEVELS = (0.05, 0.50, 0.95)
+
+
+def probabilities_of_day(
+    section: NetworkSection,
+    clock: SiteCalendar,
+    day: date,
+    *,
+    meters: pd.DataFrame,
+    nodes: pd.DataFrame,
+    plants: pd.DataFrame,
+    scenarios: pd.DataFrame,
+    renewable_forecasts: pd.DataFrame,
+    meter_days: pd.DataFrame,
+) -> pd.DataFrame:
+    """Rows of VIOLATION_PROBABILITIES for the study day of run ``day``; ``scenarios``: rows of forecasting/scenarios of the run, none
+    of which give no rows. Raises NetworkError, InjectionError or FlowError.
+    """
+    if scenarios.empty:
+        return VIOLATION_PROBABILITIES.empty().to_pandas()
+    studied = clock.study_day(day)
+    start, end = (pd.Timestamp(bound) for bound in clock.bounds(studied))
+    present, admitted = in_force(meters, start, end), load_network(section.source, section.file)
+    drawn = sampled_injections(admitted, clock.intervals(studied), scenarios, renewable_forecasts, present, nodes, plants, meter_days,
+                               section.power_factor)  # fmt: skip
+    limits = Limits(section.minimum_vm_pu, section.maximum_vm_pu, section.maximum_loading_pct)
+    return violation_probabilities(admitted, topology_of(admitted), drawn, present, limits)
+
+
+def violation_probabilities(
+    admitted: AdmittedNetwork, topology: Topology, samples: Iterable[Injections], meters: pd.DataFrame, limits: Limits
+) -> pd.DataFrame:
+    """Each element and interval that any of the samples leaves beyond a limit; all samples have the same intervals.
+
+    Raises FlowError when no sample has a solution in some interval: then nothing is known of it.
+    """
+    drawn = list(samples)
+    starts = drawn[0].start_utc
+    flows = list(solve_each(admitted, ((one.load_mw, one.load_mvar) for one in drawn)))
+    solved = np.stack([one.converged for one in flows])
+    if not solved.any(axis=0).all():
+        first = starts[int((~solved.any(axis=0)).argmax())]
+        raise FlowError(f"none of {len(flows)} samples has a solution at {first:%Y-%m-%d %H:%M} UTC")
+    volts, loads = (np.stack([getattr(one, name).astype(np.float32) for one in flows]) for name in ("vm_pu", "loading_pct"))
+    low, high, most = limits.minimum_vm_pu, limits.maximum_vm_pu, limits.maximum_loading_pct
+    buses, branches, kinds = flows[0].bus_ids, flows[0].branch_ids, flows[0].kinds
+    parts = [
+        _kind("undervoltage", volts, low, -1, CRITICAL_DEVIATION * (1 - low), solved, starts, buses, None),
+        _kind("overvoltage", volts, high, 1, CRITICAL_DEVIATION * (high - 1), solved, starts, buses, None),
+        _kind("overload", loads, most, 1, None, solved, starts, branches, kinds),
+    ]
+    found = pd.concat(parts, ignore_index=True)
+    return with_customers(found, topology, meters).drop(columns=["scenario"]).assign(probability=found["probability"])
+
+
+def _kind(
+    kind: str, values: np.ndarray, limit: float, side: int, critical: float | None, solved: np.ndarray, starts: pd.DatetimeIndex,
+    ids: np.ndarray, kinds: np.ndarray | None,
+) -> pd.DataFrame:  # fmt: skip
+    """Rows of one kind of violation; ``values`` [samples, intervals, elements], ``side`` 1 where more than the limit is too much.
+
+    ``critical``: from which distance to 1 p.u. on a voltage is; None: of a loading, from 120 % of the limit on.
+    """
+    with np.errstate(invalid="ignore"):
+        beyond = side * (values - np.float32(limit)) > 1e-6 * limit
+    step, element = np.nonzero(beyond.any(axis=0))
+    here = values[:, step, element]
+    known = solved[:, step]
+    told = np.nanquantile(np.where(known, here, np.nan), LEVELS, axis=0) if len(step) else np.empty((3, 0))
+    worst = np.nanmax(side * here, axis=0) * side if len(step) else np.empty(0)
+    far = np.abs(worst - 1) >= critical - ROUNDING if critical is not None else worst >= CRITICAL_OVERLOAD * limit - ROUNDING
+    return pd.DataFrame(
+        {
+            "element_id": ids[element], "element_kind": "bus" if kinds is None else kinds[element], "kind": kind, "start_utc": starts[step],
+            "probability": beyond[:, step, element].sum(axis=0) / np.maximum(known.sum(axis=0), 1),
+            "p05_value": told[0], "p50_value": told[1], "p95_value": told[2], "limit": limit,
+            "severity": np.where(far, "critical", "warning"), "samples": known.sum(axis=0),
+        }
+    )  # fmt: skip
+
+
+def likely(found: pd.DataFrame, least: float) -> str:
+    """What is beyond a limit with at least this probability, in words; empty where nothing is."""
+    rows = found[found["probability"] >= least]
+    if rows.empty:
+        return ""
+    worst = rows.sort_values(["probability", "customers_affected"], ascending=False).iloc[0]
+    return (
+        f"{len(rows)} elements and intervals with a probability of {least:.0%} or more; the most probable: {worst['element_kind']} "
+        f"{worst['element_id']} {worst['kind']} at {worst['start_utc']:%Y-%m-%d %H:%M} UTC with {worst['probability']:.0%}"
+    )
