@@ -43,6 +43,7 @@ from grid_assets.metering.quality import aggregation, alert_days, alert_inputs, 
 from grid_assets.network import tables as network
 from grid_assets.network.contingencies import contingencies_of_day
 from grid_assets.network.day_study import study_of_day
+from grid_assets.network.study_frames import StudyFrames
 from grid_assets.network.violation_probabilities import probabilities_of_day
 from grid_assets.storage.schedules import Registers, plan_storage
 from grid_assets.storage.tables import CURTAILMENTS, SCHEDULE_KPIS, SCHEDULES
@@ -321,20 +322,17 @@ def watch_forecasts(run: PlainDay) -> None:
 def study_flows(run: PlainDay) -> None:
     section = run.site.network
     assert section is not None
-    tables = (METERS, NODES, PLANTS)
-    registers = {table.name: run.lake.read(table) for table in tables}
-    forecasts = {table.name: run.read(table) for table in (forecasting.DEMAND_FORECASTS, forecasting.RENEWABLE_FORECASTS)}
     recent = [run.day - timedelta(days=n) for n in range(SHARE_DAYS)]
-    done = study_of_day(section, run.site.clock, run.day, **registers, **forecasts, meter_days=run.lake.read(metering.METER_DAYS, recent))
+    expected, sampled = (
+        StudyFrames(*(run.lake.read(table) for table in (METERS, NODES, PLANTS)), run.read(demand), run.read(forecasting.RENEWABLE_FORECASTS),
+                    run.lake.read(metering.METER_DAYS, recent))
+        for demand in (forecasting.DEMAND_FORECASTS, forecasting.SCENARIOS)
+    )  # fmt: skip
+    done = study_of_day(section, run.site.clock, run.day, expected)
     for table in STUDIED:
         run.write(table, getattr(done.study, table.name))
-    meter_days = run.lake.read(metering.METER_DAYS, recent)
-    sampled = {"scenarios": run.read(forecasting.SCENARIOS), "renewable_forecasts": forecasts["renewable_forecasts"]}
-    likely = probabilities_of_day(section, run.site.clock, run.day, **registers, **sampled, meter_days=meter_days)
-    run.write(network.VIOLATION_PROBABILITIES, likely)
-    run.write(
-        network.CONTINGENCY_RESULTS, contingencies_of_day(section, run.site.clock, run.day, **registers, **forecasts, meter_days=meter_days)
-    )
+    run.write(network.VIOLATION_PROBABILITIES, probabilities_of_day(section, run.site.clock, run.day, sampled))
+    run.write(network.CONTINGENCY_RESULTS, contingencies_of_day(section, run.site.clock, run.day, expected))
 
 
 def plan_units(run: PlainDay) -> None:

@@ -78,7 +78,7 @@ class SiteRuns:
         study does not keep the rest from being published.
         """
         reports: list[StepReport] = []
-        for needed in (self.history, self.landing, self.day_run):
+        for needed in (self.history, self.landing, self.switching, self.day_run):
             for report in self._reported(needed, day):
                 reports.append(report)
                 if not report.succeeded:
@@ -124,6 +124,14 @@ class SiteRuns:
         assets = {key.to_user_string() for key in self.definitions.resolve_job_def(jobs.HISTORY).asset_layer.executable_asset_keys}
         tables = [table for table in public_tables(self.site) if table.area == "metering" and table.partition == partition]
         return [str(table) for table in tables if str(table) in assets]
+
+    def switching(self, day: date) -> Iterator[StepReport]:
+        """Earlier days' network studies whose switching states are no longer those that they were made in."""
+        from grid_assets.network.sensors import STUDY_TABLES
+        from grid_assets.network.staleness import studies_to_make_again
+
+        for one in studies_to_make_again(self.site, Lake(self.site.lake_root), before=day):
+            yield self.run(f"network of {one}", jobs.DAY, partition=one.isoformat(), assets=[str(table) for table in STUDY_TABLES])
 
     def day_run(self, day: date) -> Iterator[StepReport]:
         yield self.run(f"day {day}", jobs.DAY, partition=day.isoformat())

@@ -73,11 +73,11 @@ def _forecasting(site: Site, lake: Lake, day: date) -> Figures:
 
 
 def _network(site: Site, lake: Lake, day: date) -> Figures:
-    certificate = lake.read(FLOW_CERTIFICATES, day).iloc[0]
+    states = lake.read(FLOW_CERTIFICATES, day)
     violations = lake.read(CONSTRAINT_VIOLATIONS, day)
     kinds = ", ".join(f"{count} {kind}" for kind, count in violations["kind"].value_counts().items()) or "none"
     return [
-        ("voltages, loading", f"{certificate['minimum_vm_pu']:.3f} to {certificate['maximum_vm_pu']:.3f} p.u., highest loading {certificate['maximum_loading_pct']:.0f} %"),
+        ("voltages, loading", f"{states['minimum_vm_pu'].min():.3f} to {states['maximum_vm_pu'].max():.3f} p.u., highest loading {states['maximum_loading_pct'].max():.0f} %"),
         ("violations (element and interval)", kinds),
     ]  # fmt: skip
 

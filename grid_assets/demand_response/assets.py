@@ -17,7 +17,7 @@ from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import METERS
 from grid_assets.foundation.site_sections import DemandResponseSection
 from grid_assets.metering.tables import READINGS
-from grid_assets.network.tables import BRANCH_LOADINGS, BUSES, CONSTRAINT_VIOLATIONS
+from grid_assets.network.tables import BRANCH_LOADINGS, BUSES, CONSTRAINT_VIOLATIONS, TOPOLOGIES
 
 ALL = dg.AllPartitionMapping()
 
@@ -93,7 +93,10 @@ def ledger(context: dg.AssetExecutionContext, platform: Platform):
 
 
 @dg.asset(
-    **asset_of(DRAFTED_EVENTS, deps=[PARTICIPANTS, METERS, BUSES, *_of_all_days(CONSTRAINT_VIOLATIONS, BRANCH_LOADINGS, DEMAND_FORECASTS)])
+    **asset_of(
+        DRAFTED_EVENTS,
+        deps=[PARTICIPANTS, METERS, BUSES, TOPOLOGIES, *_of_all_days(CONSTRAINT_VIOLATIONS, BRANCH_LOADINGS, DEMAND_FORECASTS)],
+    )
 )
 def drafted_events(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
     (key,) = partition_keys(context)
@@ -103,7 +106,8 @@ def drafted_events(context: dg.AssetExecutionContext, platform: Platform) -> dg.
         return report(platform, DRAFTED_EVENTS, lake.write(DRAFTED_EVENTS, DRAFTED_EVENTS.empty(), key), figures={"withdrawn": True})
     terms = events.programme_terms(platform.site, _section(platform).draft_programme, platform.site.clock.study_day(day))
     enrolled = events.enrolled_at(constraint.violations["start_utc"].min(), terms.name, lake.read(PARTICIPANTS))
-    candidates = drafting.behind(constraint.feeder_id, enrolled, lake.read(METERS), lake.read(BUSES))
+    buses = drafting.buses_at(constraint.violations["start_utc"].min(), lake.read(BUSES), lake.read(TOPOLOGIES))
+    candidates = drafting.behind(constraint.feeder_id, enrolled, lake.read(METERS), buses)
     study = (lake.read(BRANCH_LOADINGS, day), lake.read(DEMAND_FORECASTS, day))
     rows = drafting.draft(constraint, *study, candidates, terms, platform.site.clock.interval, platform.site.priorities)
     figures = {"target_kw": rows["target_kw"].max(), "shortfall_kw": rows["shortfall_kw"].max()}

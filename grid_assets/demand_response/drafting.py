@@ -149,6 +149,13 @@ def feeder_load_kw(feeder_id: str | None, forecasts: pd.DataFrame) -> pd.Series:
     return forecasts[forecasts["node_id"] == chosen].set_index("start_utc")["mean_kw"]
 
 
+def buses_at(instant: pd.Timestamp, buses: pd.DataFrame, topologies: pd.DataFrame) -> pd.DataFrame:
+    """The buses of the switching state that is in force then; of the first one where the instant is before all. None without a state."""
+    begun = topologies.sort_values("valid_from_utc")
+    then = begun[begun["valid_from_utc"] <= instant].tail(1)
+    return buses[buses["topology_hash"].isin((then if len(then) else begun.head(1))["topology_hash"])]
+
+
 def behind(feeder_id: str | None, participants: pd.DataFrame, meters: pd.DataFrame, buses: pd.DataFrame) -> pd.DataFrame:
     """The participants whose meter hangs on the feeder, by its node or its bus, with customer_class; all for None."""
     known = meters.drop_duplicates("meter_id", keep="last")[["meter_id", "node_id", "bus_id", "customer_class"]]

@@ -205,6 +205,8 @@ class ForecastingSection(Section):
 class NetworkSection(Section):
     source: Literal["file", "cigre_mv"]
     file: Path | None = None
+    switching_events: Path | None = None
+    """A CSV of what is switched when: valid_from, element, action (open, close, tap), position, reason."""
     minimum_vm_pu: float = Field(0.95, gt=0)
     maximum_vm_pu: float = Field(1.05, gt=0)
     maximum_loading_pct: float = Field(100.0, gt=0)

@@ -1,7 +1,7 @@
 """The door of the network: its topology, and the flow study of each run's study day."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 
 import dagster as dg
 import pandas as pd
@@ -12,7 +12,9 @@ from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import METERS, NODES, PLANTS
 from grid_assets.foundation.site import SiteError
 from grid_assets.foundation.site_sections import NetworkSection
+from grid_assets.foundation.tables import Table
 from grid_assets.metering.tables import METER_DAYS
+from grid_assets.network.study_frames import StudyFrames
 from grid_assets.network.tables import (
     BRANCH_LOADINGS,
     BRANCHES,
@@ -34,16 +36,14 @@ SHARE_DAYS = 28
 
 @dg.multi_asset(specs=[spec_of(table, deps=[METERS]) for table in TOPOLOGY_TABLES], can_subset=False)
 def network_topology(platform: Platform) -> Iterator[dg.MaterializeResult]:
+    from grid_assets.network.switching_events import network_versions
     from grid_assets.network.topology_tables import topology_frames
-    from grid_assets.powerflow.networks import load_network
-    from grid_assets.powerflow.topology import topology_of
 
-    section, clock = _section(platform), platform.site.clock
-    admitted = load_network(section.source, section.file)
-    frames = topology_frames(admitted, topology_of(admitted), platform.lake.read(METERS), clock.midnight(clock.first_day))
+    known = network_versions(_section(platform), platform.site.clock)
+    frames = topology_frames(known, platform.lake.read(METERS))
     for table in TOPOLOGY_TABLES:
         frame = frames[table.name]
-        figures = {"repairs": list(admitted.repairs)} if table is TOPOLOGIES else None
+        figures = {"repairs": list(known[0].admitted.repairs), "switching_states": len(known)} if table is TOPOLOGIES else None
         yield report(platform, table, platform.lake.write(table, frame), frame, inputs={METERS: None}, figures=figures)
 
 
@@ -51,13 +51,9 @@ def network_topology(platform: Platform) -> Iterator[dg.MaterializeResult]:
 def flow_study(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult]:
     from grid_assets.network.day_study import study_of_day
 
-    day, section = days_of(context, platform)[0], _section(platform)
-    read = {table.name: platform.lake.read(table) for table in (METERS, NODES, PLANTS)}
-    forecasts = {table.name: platform.lake.read(table, day) for table in (DEMAND_FORECASTS, RENEWABLE_FORECASTS)}
-    recent = [day - timedelta(days=n) for n in range(SHARE_DAYS)]
-    done = study_of_day(section, platform.site.clock, day, **read, **forecasts, meter_days=platform.lake.read(METER_DAYS, recent))
+    day, frames, inputs = _inputs_of(context, platform)
+    done = study_of_day(_section(platform), platform.site.clock, day, frames)
     pictures = {BUS_VOLTAGES: done.map_picture, BRANCH_LOADINGS: done.profile_picture, CONSTRAINT_VIOLATIONS: done.map_picture}
-    inputs = {DEMAND_FORECASTS: day, RENEWABLE_FORECASTS: day, METER_DAYS: recent, METERS: None, NODES: None, PLANTS: None}
     for table in STUDY_TABLES:
         frame: pd.DataFrame = getattr(done.study, table.name)
         written = platform.lake.write(table, frame, day)
@@ -68,18 +64,14 @@ def flow_study(context: dg.AssetExecutionContext, platform: Platform) -> Iterato
 def violation_probabilities(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
     from grid_assets.network.violation_probabilities import likely, probabilities_of_day
 
-    day, section = days_of(context, platform)[0], _section(platform)
-    read = {table.name: platform.lake.read(table) for table in (METERS, NODES, PLANTS)}
-    forecasts = {table.name: platform.lake.read(table, day) for table in (SCENARIOS, RENEWABLE_FORECASTS)}
-    recent = [day - timedelta(days=n) for n in range(SHARE_DAYS)]
-    found = probabilities_of_day(section, platform.site.clock, day, **read, **forecasts, meter_days=platform.lake.read(METER_DAYS, recent))
+    day, frames, inputs = _inputs_of(context, platform, SCENARIOS)
+    found = probabilities_of_day(_section(platform), platform.site.clock, day, frames)
     written = platform.lake.write(VIOLATION_PROBABILITIES, found, day)
     worst = found.sort_values(["probability", "customers_affected"], ascending=False).head(10)
     figures = {
         "in_words": likely(found, 0.0) or "in no sample is anything beyond its limits",
         "worst": dg.MetadataValue.md(markdown_table(worst)),
     }
-    inputs = {SCENARIOS: day, RENEWABLE_FORECASTS: day, METER_DAYS: recent, METERS: None, NODES: None, PLANTS: None}
     return report(platform, VIOLATION_PROBABILITIES, written, found, inputs=inputs, figures=figures)
 
 
@@ -87,11 +79,8 @@ def violation_probabilities(context: dg.AssetExecutionContext, platform: Platfor
 def contingency_results(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
     from grid_assets.network.contingencies import contingencies_in_words, contingencies_of_day
 
-    day, section = days_of(context, platform)[0], _section(platform)
-    read = {table.name: platform.lake.read(table) for table in (METERS, NODES, PLANTS)}
-    forecasts = {table.name: platform.lake.read(table, day) for table in (DEMAND_FORECASTS, RENEWABLE_FORECASTS)}
-    recent = [day - timedelta(days=n) for n in range(SHARE_DAYS)]
-    found = contingencies_of_day(section, platform.site.clock, day, **read, **forecasts, meter_days=platform.lake.read(METER_DAYS, recent))
+    day, frames, inputs = _inputs_of(context, platform)
+    found = contingencies_of_day(_section(platform), platform.site.clock, day, frames)
     written = platform.lake.write(CONTINGENCY_RESULTS, found, day)
     worst = found.sort_values(["customers_dark", "lost_load_kw", "new_violations"], ascending=False).head(10)
     shown = worst[
@@ -101,8 +90,20 @@ def contingency_results(context: dg.AssetExecutionContext, platform: Platform) -
         "in_words": contingencies_in_words(found) or "no outage has consequences",
         "worst": dg.MetadataValue.md(markdown_table(shown)),
     }
-    inputs = {DEMAND_FORECASTS: day, RENEWABLE_FORECASTS: day, METER_DAYS: recent, METERS: None, NODES: None, PLANTS: None}
     return report(platform, CONTINGENCY_RESULTS, written, found, inputs=inputs, figures=figures)
+
+
+def _inputs_of(
+    context: dg.AssetExecutionContext, platform: Platform, demand: Table = DEMAND_FORECASTS
+) -> tuple[date, StudyFrames, dict[Table, date | list[date] | None]]:
+    """The run's day, what its studies read, and which partitions that was, for the run's manifest."""
+    day, lake = days_of(context, platform)[0], platform.lake
+    recent = [day - timedelta(days=n) for n in range(SHARE_DAYS)]
+    frames = StudyFrames(
+        lake.read(METERS), lake.read(NODES), lake.read(PLANTS), lake.read(demand, day), lake.read(RENEWABLE_FORECASTS, day),
+        lake.read(METER_DAYS, recent),
+    )  # fmt: skip
+    return day, frames, {demand: day, RENEWABLE_FORECASTS: day, METER_DAYS: recent, METERS: None, NODES: None, PLANTS: None}
 
 
 def _section(platform: Platform) -> NetworkSection:

@@ -2,45 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 import numpy as np
 import pandas as pd
 
 from grid_assets.foundation.calendar import SiteCalendar
-from grid_assets.foundation.registers import in_force
 from grid_assets.foundation.site_sections import NetworkSection
-from grid_assets.network.injections import Injections, injections
+from grid_assets.network.injections import Injections
 from grid_assets.network.study import Limits
+from grid_assets.network.study_day import expected_injections, study_day_of
+from grid_assets.network.study_frames import StudyFrames
 from grid_assets.powerflow.batches import NONE, BatchSolver
 from grid_assets.powerflow.compiled import CompiledNetwork, FlowError, compiled
 from grid_assets.powerflow.gate import AdmittedNetwork
-from grid_assets.powerflow.networks import load_network
 from grid_assets.powerflow.outages import OutageFlows, solve_outages
 
 SEVERITIES = ("none", "warning", "critical")
 """Of an outage: nothing else happens; the rest is beyond a limit; somebody goes dark or the rest has no solution."""
 
 
-def contingencies_of_day(
-    section: NetworkSection,
-    clock: SiteCalendar,
-    day: date,
-    *,
-    meters: pd.DataFrame,
-    nodes: pd.DataFrame,
-    plants: pd.DataFrame,
-    demand_forecasts: pd.DataFrame,
-    renewable_forecasts: pd.DataFrame,
-    meter_days: pd.DataFrame,
-) -> pd.DataFrame:
-    """Rows of CONTINGENCY_RESULTS for the study day of run ``day``; arguments and errors as of ``study_of_day``."""
-    studied = clock.study_day(day)
-    start, end = (pd.Timestamp(bound) for bound in clock.bounds(studied))
-    present, admitted = in_force(meters, start, end), load_network(section.source, section.file)
-    drawn = injections(admitted, clock.intervals(studied), demand_forecasts, renewable_forecasts, present, nodes, plants, meter_days,
-                       section.power_factor)  # fmt: skip
-    return contingency_results(admitted, drawn, present, Limits(section.minimum_vm_pu, section.maximum_vm_pu, section.maximum_loading_pct))
+def contingencies_of_day(section: NetworkSection, clock: SiteCalendar, day: date, frames: StudyFrames) -> pd.DataFrame:
+    """Rows of CONTINGENCY_RESULTS for the study day of run ``day``, of all its switching states the worst; errors as of ``study_of_day``."""
+    studied = study_day_of(section, clock, day, frames.meters)
+    drawn = expected_injections(section, studied, frames)
+    return worst_of_each(
+        [contingency_results(part.version.admitted, part.drawn, studied.meters, studied.limits) for part in studied.parts(drawn)]
+    )
 
 
 def contingency_results(admitted: AdmittedNetwork, drawn: Injections, meters: pd.DataFrame, limits: Limits) -> pd.DataFrame:
@@ -69,8 +58,12 @@ def contingency_results(admitted: AdmittedNetwork, drawn: Injections, meters: pd
         )[0]
         for found in solve_outages(solver, wanted[n], outages, before.voltage[n]):
             parts.append(_rows(network, found, drawn, state, base, customers, limits))
+    return worst_of_each(parts)
+
+
+def worst_of_each(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Of each outage the state in which more goes wrong."""
     every = pd.concat(parts, ignore_index=True)
-    # of both states the one in which more goes wrong
     every["rank"] = every["severity"].map(SEVERITIES.index)
     order = ["rank", "lost_load_kw", "new_violations", "maximum_loading_pct", "start_utc"]
     worst = every.sort_values(order, ascending=[False, False, False, False, True]).drop_duplicates("outage_id")

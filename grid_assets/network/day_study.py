@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 
+import numpy as np
 import pandas as pd
 
 from grid_assets.figures.network import day_profile, network_map
 from grid_assets.foundation.calendar import SiteCalendar
-from grid_assets.foundation.registers import in_force
 from grid_assets.foundation.site_sections import NetworkSection
-from grid_assets.network.injections import injections
-from grid_assets.network.study import FlowStudy, Limits, flow_study
-from grid_assets.powerflow.networks import load_network
+from grid_assets.network.injections import Injections
+from grid_assets.network.study import FlowStudy, flow_study
+from grid_assets.network.study_day import StudyDay, expected_injections, study_day_of
+from grid_assets.network.study_frames import StudyFrames
+from grid_assets.powerflow.compiled import FlowError
 from grid_assets.powerflow.topology import topology_of
 
 
@@ -26,37 +28,45 @@ class DayStudy:
     """PNG: highest loading and the band of voltages over the day."""
 
 
-def study_of_day(
-    section: NetworkSection,
-    clock: SiteCalendar,
-    day: date,
-    *,
-    meters: pd.DataFrame,
-    nodes: pd.DataFrame,
-    plants: pd.DataFrame,
-    demand_forecasts: pd.DataFrame,
-    renewable_forecasts: pd.DataFrame,
-    meter_days: pd.DataFrame,
-) -> DayStudy:
-    """Studies the study day of run ``day`` on the network that ``section`` names.
+def study_of_day(section: NetworkSection, clock: SiteCalendar, day: date, frames: StudyFrames) -> DayStudy:
+    """Studies the study day of run ``day`` on the network that ``section`` names, each interval in the switching state then in force.
 
-    Frames are in the columns of their tables: the registers whole, the forecasts of run ``day``, the meter days of the
-    weeks up to it. Raises NetworkError, InjectionError or FlowError, each saying what is wrong where.
+    Raises NetworkError, InjectionError or FlowError, each saying what is wrong where.
     """
-    studied = clock.study_day(day)
-    start, end = (pd.Timestamp(bound) for bound in clock.bounds(studied))
-    present = in_force(meters, start, end)
-    admitted = load_network(section.source, section.file)
-    topology = topology_of(admitted)
-    drawn = injections(admitted, clock.intervals(studied), demand_forecasts, renewable_forecasts, present, nodes, plants, meter_days,
-                       section.power_factor)  # fmt: skip
-    limits = Limits(section.minimum_vm_pu, section.maximum_vm_pu, section.maximum_loading_pct)
-    study = flow_study(admitted, topology, drawn, present, limits, clock.interval_hours, day.toordinal())
-    zone = str(clock.zone)
+    studied = study_day_of(section, clock, day, frames.meters)
+    study = flow_study_of_day(studied, expected_injections(section, studied, frames), clock.interval_hours)
+    limits, zone = studied.limits, str(clock.zone)
+    voltages, loadings = study.bus_voltages, study.branch_loadings
+    worst = loadings["start_utc"][loadings["loading_pct"].idxmax()]
+    (at_worst,) = (part for part in studied.parts(_no_load(studied)) if worst in part.drawn.start_utc)
     return DayStudy(
         study,
-        network_map(topology, study.bus_voltages, study.branch_loadings, (limits.minimum_vm_pu, limits.maximum_vm_pu), zone),
-        day_profile(
-            study.bus_voltages, study.branch_loadings, limits.maximum_loading_pct, (limits.minimum_vm_pu, limits.maximum_vm_pu), zone
-        ),
+        network_map(topology_of(at_worst.version.admitted), voltages, loadings, (limits.minimum_vm_pu, limits.maximum_vm_pu), zone),
+        day_profile(voltages, loadings, limits.maximum_loading_pct, (limits.minimum_vm_pu, limits.maximum_vm_pu), zone),
     )
+
+
+def flow_study_of_day(studied: StudyDay, drawn: Injections, interval_hours: float, scenario: str | None = None) -> FlowStudy:
+    """The study of all switching states of the day, with a certificate each. Raises FlowError when none of the intervals converges."""
+    made, unsolved = [], None
+    for part in studied.parts(drawn):
+        admitted = part.version.admitted
+        try:
+            made.append(
+                flow_study(
+                    admitted, topology_of(admitted), part.drawn, studied.meters, studied.limits, interval_hours, studied.day.toordinal()
+                )
+            )
+        except FlowError as error:
+            unsolved = error
+    if unsolved or not made:
+        raise unsolved or FlowError("the study day has no intervals")
+    frames = {one.name: pd.concat([getattr(study, one.name) for study in made], ignore_index=True) for one in fields(FlowStudy)}
+    if scenario:
+        frames = {name: frame.assign(scenario=scenario) for name, frame in frames.items()}
+    return FlowStudy(**frames)
+
+
+def _no_load(studied: StudyDay) -> Injections:
+    nothing = np.zeros((len(studied.start_utc), 0))
+    return Injections(studied.start_utc, nothing, nothing)

@@ -24,6 +24,10 @@ class Injections:
     load_mw: np.ndarray
     load_mvar: np.ndarray
 
+    def at(self, steps: np.ndarray) -> Injections:
+        """Only these intervals."""
+        return Injections(self.start_utc[steps], self.load_mw[steps], self.load_mvar[steps])
+
 
 @dataclass(frozen=True)
 class Placement:

@@ -43,9 +43,11 @@ class FlowStudy:
 
     def figures(self) -> dict[str, float]:
         """The key figures that people look at first."""
-        one = self.flow_certificates.iloc[0]
-        names = ("minimum_vm_pu", "maximum_vm_pu", "maximum_loading_pct", "losses_mwh", "residual_max_mva", "failed_steps", "unserved_mwh")
-        found = {name: one[name] for name in names}
+        over_states = {
+            "minimum_vm_pu": "min", "maximum_vm_pu": "max", "maximum_loading_pct": "max", "losses_mwh": "sum", "residual_max_mva": "max",
+            "failed_steps": "sum", "unserved_mwh": "sum",
+        }  # fmt: skip
+        found = self.flow_certificates.agg(over_states).to_dict()
         critical = int((self.constraint_violations["severity"] == "critical").sum())
         return found | {"violations": len(self.constraint_violations), "critical_violations": critical}
 

@@ -5,21 +5,25 @@ from __future__ import annotations
 from grid_assets.foundation.tables import Table, count, flag, instant, number, text
 
 TOPOLOGIES = Table(
-    "network", "topologies", "a switching state of the network", "none", ("topology_hash",),
+    "network", "topologies", "a switching state of the network and the time it is in force", "none", ("valid_from_utc",),
     (
-        text("topology_hash", "hash of buses, branches, switch positions and taps"),
+        text("topology_hash", "hash of buses, branches, switch positions and taps; the same for the same state later on"),
         text("source", "where the network came from"),
         instant("valid_from_utc", "first instant of this state"),
+        instant("valid_to_utc", "first instant of the next; empty: none is planned", nullable=True),
+        text("because", "the switching events that made it, in words", nullable=True),
         count("buses", "buses"),
         count("branches", "lines and transformers"),
         count("open_switches", "open switches"),
         count("islands", "parts without a supply"),
+        flag("radial", "whether there is one way only from the supply to each bus"),
+        count("critical_branches", "branches whose loss leaves somebody dark"),
         text("repairs", "what the import gate repaired, in words", nullable=True),
     ),
 )  # fmt: skip
 
 BUSES = Table(
-    "network", "buses", "a bus, ready to draw", "none", ("bus_id",),
+    "network", "buses", "a bus in a switching state, ready to draw", "none", ("topology_hash", "bus_id"),
     (
         text("bus_id", "name of the bus"),
         text("topology_hash", "the switching state"),
@@ -27,11 +31,14 @@ BUSES = Table(
         number("x", "longitude, or a computed coordinate where none is known", unit="degree or -"),
         number("y", "latitude, or a computed coordinate where none is known", unit="degree or -"),
         text("feeder_id", "the feeder that supplies it; empty for the substation", nullable=True),
+        flag("supplied", "whether a supply reaches it"),
+        count("steps_to_supply", "branches on the way to the supply", nullable=True),
+        text("upstream_branch", "the first of them", nullable=True),
     ),
 )  # fmt: skip
 
 BRANCHES = Table(
-    "network", "branches", "a line or transformer, ready to draw", "none", ("branch_id",),
+    "network", "branches", "a line or transformer in a switching state, ready to draw", "none", ("topology_hash", "branch_id"),
     (
         text("branch_id", "name of the branch"),
         text("topology_hash", "the switching state"),
@@ -40,6 +47,9 @@ BRANCHES = Table(
         text("to_bus", "bus at its end"),
         number("rating_ka", "largest lasting current; of a transformer on its upper side; empty for an impedance, which has none", nullable=True),
         text("feeder_id", "the feeder it belongs to", nullable=True),
+        flag("connected", "in service, and no switch of it open"),
+        flag("critical", "whether buses lose their supply without it"),
+        count("buses_behind", "how many"),
     ),
 )  # fmt: skip
 
@@ -85,7 +95,7 @@ CONSTRAINT_VIOLATIONS = Table(
 )  # fmt: skip
 
 FLOW_CERTIFICATES = Table(
-    "network", "flow_certificates", "a flow study and what proves it", "site_day", ("scenario",),
+    "network", "flow_certificates", "a flow study in a switching state and what proves it", "site_day", ("scenario", "topology_hash"),
     (
         text("scenario", "expected"),
         text("topology_hash", "the switching state studied"),

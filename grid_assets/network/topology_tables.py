@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
 
 import pandas as pd
 
-from grid_assets.powerflow.gate import AdmittedNetwork
-from grid_assets.powerflow.topology import Topology
+from grid_assets.powerflow.graph_measures import GraphMeasures, graph_measures
+from grid_assets.powerflow.switching import Version
+from grid_assets.powerflow.topology import Topology, topology_of
 
 
 def feeder_names(topology: Topology, meters: pd.DataFrame) -> dict[str, str]:
@@ -22,22 +23,37 @@ def feeder_names(topology: Topology, meters: pd.DataFrame) -> dict[str, str]:
     return named | {bus: node for bus, node in at_bus.items() if bus in named}
 
 
-def topology_frames(admitted: AdmittedNetwork, topology: Topology, meters: pd.DataFrame, valid_from: datetime) -> dict[str, pd.DataFrame]:
-    """The frames of the tables topologies, buses and branches, by table name."""
+def topology_frames(known: Sequence[Version], meters: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The frames of the tables topologies, buses and branches, by table name; a state that comes again has its buses and branches once."""
+    rows, buses, branches = [], {}, {}
+    for version in known:
+        topology = topology_of(version.admitted)
+        measures = graph_measures(topology)
+        rows.append(_summary(version, topology, measures))
+        buses[version.topology_hash], branches[version.topology_hash] = _elements(topology, measures, meters)
+    return {
+        "topologies": pd.DataFrame(rows).astype({"valid_to_utc": "datetime64[us, UTC]"}),
+        "buses": pd.concat(buses.values(), ignore_index=True),
+        "branches": pd.concat(branches.values(), ignore_index=True),
+    }
+
+
+def _summary(version: Version, topology: Topology, measures: GraphMeasures) -> dict[str, object]:
+    return {
+        "topology_hash": version.topology_hash, "source": version.admitted.source, "valid_from_utc": version.valid_from,
+        "valid_to_utc": version.valid_to, "because": version.because or None, "buses": len(topology.buses),
+        "branches": len(topology.branches), "open_switches": len(topology.open_switches), "islands": topology.islands,
+        "radial": measures.radial, "critical_branches": int(measures.branches["critical"].sum()),
+        "repairs": "; ".join(version.admitted.repairs) or None,
+    }  # fmt: skip
+
+
+def _elements(topology: Topology, measures: GraphMeasures, meters: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     feeders = feeder_names(topology, meters)
     buses = topology.buses.assign(topology_hash=topology.topology_hash, feeder_id=topology.buses["bus_id"].map(feeders))
     branches = topology.branches.assign(topology_hash=topology.topology_hash)
     branches["feeder_id"] = branches["to_bus"].map(feeders).fillna(branches["from_bus"].map(feeders))
-    summary = {
-        "topology_hash": topology.topology_hash, "source": admitted.source, "valid_from_utc": pd.Timestamp(valid_from),
-        "buses": len(buses), "branches": len(branches), "open_switches": len(topology.open_switches), "islands": topology.islands,
-        "repairs": "; ".join(admitted.repairs) or None,
-    }  # fmt: skip
-    return {
-        "topologies": pd.DataFrame([summary]),
-        "buses": buses.drop(columns="supplied"),
-        "branches": branches.drop(columns="connected"),
-    }
+    return buses.merge(measures.buses, on="bus_id", how="left"), branches.merge(measures.branches, on="branch_id", how="left")
 
 
 def _most_frequent(keys: pd.Series, values: pd.Series) -> dict[str, str]:

@@ -9,44 +9,34 @@ import numpy as np
 import pandas as pd
 
 from grid_assets.foundation.calendar import SiteCalendar
-from grid_assets.foundation.registers import in_force
 from grid_assets.foundation.site_sections import NetworkSection
-from grid_assets.network.injections import Injections, sampled_injections
+from grid_assets.network.injections import Injections
 from grid_assets.network.study import CRITICAL_DEVIATION, CRITICAL_OVERLOAD, ROUNDING, Limits, with_customers
+from grid_assets.network.study_day import each_sample, study_day_of
+from grid_assets.network.study_frames import StudyFrames
 from grid_assets.network.tables import VIOLATION_PROBABILITIES
 from grid_assets.powerflow.compiled import FlowError
 from grid_assets.powerflow.gate import AdmittedNetwork
-from grid_assets.powerflow.networks import load_network
 from grid_assets.powerflow.time_series import solve_each
 from grid_assets.powerflow.topology import Topology, topology_of
 
 LEVELS = (0.05, 0.50, 0.95)
 
 
-def probabilities_of_day(
-    section: NetworkSection,
-    clock: SiteCalendar,
-    day: date,
-    *,
-    meters: pd.DataFrame,
-    nodes: pd.DataFrame,
-    plants: pd.DataFrame,
-    scenarios: pd.DataFrame,
-    renewable_forecasts: pd.DataFrame,
-    meter_days: pd.DataFrame,
-) -> pd.DataFrame:
-    """Rows of VIOLATION_PROBABILITIES for the study day of run ``day``; ``scenarios``: rows of forecasting/scenarios of the run, none
+def probabilities_of_day(section: NetworkSection, clock: SiteCalendar, day: date, frames: StudyFrames) -> pd.DataFrame:
+    """Rows of VIOLATION_PROBABILITIES for the study day of run ``day``; ``frames.demand``: rows of forecasting/scenarios, none
     of which give no rows. Raises NetworkError, InjectionError or FlowError.
     """
-    if scenarios.empty:
+    if frames.demand.empty:
         return VIOLATION_PROBABILITIES.empty().to_pandas()
-    studied = clock.study_day(day)
-    start, end = (pd.Timestamp(bound) for bound in clock.bounds(studied))
-    present, admitted = in_force(meters, start, end), load_network(section.source, section.file)
-    drawn = sampled_injections(admitted, clock.intervals(studied), scenarios, renewable_forecasts, present, nodes, plants, meter_days,
-                               section.power_factor)  # fmt: skip
-    limits = Limits(section.minimum_vm_pu, section.maximum_vm_pu, section.maximum_loading_pct)
-    return violation_probabilities(admitted, topology_of(admitted), drawn, present, limits)
+    studied = study_day_of(section, clock, day, frames.meters)
+    samples = list(each_sample(section, studied, frames))
+    parts = [
+        violation_probabilities(part.version.admitted, topology_of(part.version.admitted), [one.at(part.steps) for one in samples],
+                                studied.meters, studied.limits)
+        for part in studied.parts(samples[0])
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
 
 
 def violation_probabilities(

@@ -19,6 +19,9 @@ NOT_STUDIED = (
 )  # fmt: skip
 TRANSMISSION_KV = 60.0
 LISTED = 4
+TAKEN_OUT = "without_supply"
+"""Where a network keeps which loads and generators are out of service because no supply reaches them: table -> rows."""
+NO_SUPPLY = "hang on buses without a supply"
 
 
 class NetworkError(ValueError):
@@ -87,7 +90,9 @@ def _name_elements(net: Any) -> list[str]:
     taken: set[str] = set()
     repairs += _unique_names(net.line, "line", taken)
     repairs += _unique_names(net.trafo, "transformer", taken)
-    return repairs + _unique_names(net.impedance, "impedance", taken)
+    repairs += _unique_names(net.impedance, "impedance", taken)
+    _unique_names(net.switch, "switch", set())  # only events speak of switches: their names are nobody's result
+    return repairs
 
 
 def _unique_names(frame: pd.DataFrame, kind: str, taken: set[str]) -> list[str]:
@@ -228,15 +233,17 @@ def _set_vector_groups(net: Any) -> list[str]:
 
 
 def _take_out_isolated_loads(net: Any) -> list[str]:
-    """Loads and generators on buses that no supply reaches are set out of service."""
+    """Loads and generators on buses that no supply reaches are set out of service; those of an earlier switching state first come back."""
     from pandapower.topology import unsupplied_buses
 
-    dark = unsupplied_buses(net)
-    said = []
+    dark, earlier = unsupplied_buses(net), net.get(TAKEN_OUT, {})
+    net[TAKEN_OUT], said = {}, []
     for table, kind in (("load", "loads"), ("sgen", "generators"), ("storage", "storage units"), ("gen", "controlled generators")):
+        net[table].loc[earlier.get(table, []), "in_service"] = True
         lost = net[table].index[net[table]["bus"].isin(dark) & net[table]["in_service"].astype(bool)]
         if len(lost):
             net[table].loc[lost, "in_service"] = False
+            net[TAKEN_OUT][table] = list(lost)
             buses = list(dict.fromkeys(net.bus.loc[net[table].loc[lost, "bus"], "name"]))
-            said.append(f"{len(lost)} {kind} hang on buses without a supply and were taken out of service: {_some(buses)}")
+            said.append(f"{len(lost)} {kind} {NO_SUPPLY} and were taken out of service: {_some(buses)}")
     return said

@@ -55,7 +55,7 @@ def topology_of(admitted: AdmittedNetwork) -> Topology:
     ties = tuple((a, b) for a, b in ties if a in in_service and b in in_service)
     supplies = net.ext_grid[net.ext_grid["in_service"].astype(bool)]
     sources = tuple(dict.fromkeys(str(names[bus]) for bus in supplies["bus"]))
-    bare = Topology(_hash(net), buses, branches, _open_switches(net), 0, sources, ties)
+    bare = Topology(hash_of(net), buses, branches, _open_switches(net), 0, sources, ties)
     supplied = reached(bare.edges(), sources)
     buses["supplied"] = buses["bus_id"].isin(supplied)
     _name_feeders(bare)
@@ -152,7 +152,7 @@ HASHED = {
 }  # fmt: skip
 
 
-def _hash(net: Any) -> str:
+def hash_of(net: Any) -> str:
     """A hash of buses, branches, switch positions and taps; loads and the order of rows do not matter."""
     digest = hashlib.sha256()
     for table, columns in HASHED.items():

@@ -31,8 +31,15 @@ DAY = date(2016, 5, 24)
 
 
 def seeded(tmp_path: Path, peak_kw: float) -> Platform:
-    path, site = frames.trial_site(tmp_path, minutes=60)
+    path, _ = frames.trial_site(tmp_path, minutes=60)
     platform = Platform(site_file=str(path))
+    fill(platform, peak_kw)
+    return platform
+
+
+def fill(platform: Platform, peak_kw: float) -> None:
+    """What a study reads: one large load spread over the network, a plant, and their forecasts."""
+    site = platform.site
     nodes = frames.nodes_frame({"system": None, "primary": "system"})
     plants = frames.plants_frame([("solar", "Bus 7")])
     shape = peak_kw * (0.6 + 0.4 * np.sin(np.linspace(0, 2 * np.pi, 24)))
@@ -45,7 +52,6 @@ def seeded(tmp_path: Path, peak_kw: float) -> Platform:
         (RENEWABLE_FORECASTS, frames.forecast_frame("plant_id", {"solar": 900.0}, site.clock, DAY), DAY),
     ):
         platform.lake.write(table, frame[table.columns], key)
-    return platform
 
 
 def test_every_outage_of_the_day_is_studied_and_told(tmp_path: Path):
