@@ -15,6 +15,7 @@ import pyarrow as pa
 from grid_assets.figures import quality
 from grid_assets.figures.drift import drift_picture
 from grid_assets.figures.forecasts import coherent_picture, demand_fan, renewable_fan, scenario_picture
+from grid_assets.figures.hosting import hosting_picture
 from grid_assets.figures.market import load_under_tariffs
 from grid_assets.figures.readings import landing_picture, node_loads_picture, readings_picture
 from grid_assets.figures.storage import storage_day
@@ -43,6 +44,7 @@ from grid_assets.metering.quality import aggregation, alert_days, alert_inputs, 
 from grid_assets.network import tables as network
 from grid_assets.network.contingencies import contingencies_of_day
 from grid_assets.network.day_study import study_of_day
+from grid_assets.network.hosting import LOOKED_BACK_DAYS, hosting_of_day
 from grid_assets.network.study_frames import StudyFrames
 from grid_assets.network.violation_probabilities import probabilities_of_day
 from grid_assets.storage.schedules import Registers, plan_storage
@@ -67,6 +69,7 @@ TABLES = frozenset(
         *STUDIED,
         network.CONTINGENCY_RESULTS,
         network.VIOLATION_PROBABILITIES,
+        network.HOSTING_CAPACITY,
         SCHEDULES,
         CURTAILMENTS,
         SCHEDULE_KPIS,
@@ -333,6 +336,12 @@ def study_flows(run: PlainDay) -> None:
         run.write(table, getattr(done.study, table.name))
     run.write(network.VIOLATION_PROBABILITIES, probabilities_of_day(section, run.site.clock, run.day, sampled))
     run.write(network.CONTINGENCY_RESULTS, contingencies_of_day(section, run.site.clock, run.day, expected))
+    year = [run.day - timedelta(days=n) for n in range(LOOKED_BACK_DAYS)]
+    loads = run.lake.read(metering.NODE_LOADS, year, columns=["node_id", "start_utc", "energy_kwh", "generation_kwh", "published_pct"])
+    before = [key for key in run.lake.partitions(network.HOSTING_CAPACITY) if key < run.day.isoformat()][-1:]
+    fits = hosting_of_day(section, run.site.clock, run.day, expected, loads, run.lake.read(network.HOSTING_CAPACITY, before))
+    hosting_picture(fits)
+    run.write(network.HOSTING_CAPACITY, fits)
 
 
 def plan_units(run: PlainDay) -> None:

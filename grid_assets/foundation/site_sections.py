@@ -212,6 +212,8 @@ class NetworkSection(Section):
     maximum_loading_pct: float = Field(100.0, gt=0)
     power_factor: float = Field(0.97, gt=0, le=1)
     """Of loads whose register gives none."""
+    hosting_most_mw: float = Field(20.0, gt=0)
+    """The largest plant or charging site that hosting capacity asks about."""
 
     @model_validator(mode="after")
     def _file_named(self) -> NetworkSection:

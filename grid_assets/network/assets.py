@@ -13,7 +13,7 @@ from grid_assets.foundation.registers import METERS, NODES, PLANTS
 from grid_assets.foundation.site import SiteError
 from grid_assets.foundation.site_sections import NetworkSection
 from grid_assets.foundation.tables import Table
-from grid_assets.metering.tables import METER_DAYS
+from grid_assets.metering.tables import METER_DAYS, NODE_LOADS
 from grid_assets.network.study_frames import StudyFrames
 from grid_assets.network.tables import (
     BRANCH_LOADINGS,
@@ -23,6 +23,7 @@ from grid_assets.network.tables import (
     CONSTRAINT_VIOLATIONS,
     CONTINGENCY_RESULTS,
     FLOW_CERTIFICATES,
+    HOSTING_CAPACITY,
     TOPOLOGIES,
     VIOLATION_PROBABILITIES,
 )
@@ -91,6 +92,22 @@ def contingency_results(context: dg.AssetExecutionContext, platform: Platform) -
         "worst": dg.MetadataValue.md(markdown_table(shown)),
     }
     return report(platform, CONTINGENCY_RESULTS, written, found, inputs=inputs, figures=figures)
+
+
+@dg.asset(**asset_of(HOSTING_CAPACITY, deps=[NODE_LOADS, METER_DAYS, METERS, NODES, PLANTS, TOPOLOGIES]))
+def hosting_capacity(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    from grid_assets.figures.hosting import hosting_picture
+    from grid_assets.network.hosting import LOOKED_BACK_DAYS, hosting_in_words, hosting_of_day
+
+    day, frames, inputs = _inputs_of(context, platform, NODE_LOADS)
+    year = [day - timedelta(days=n) for n in range(LOOKED_BACK_DAYS)]
+    loads = platform.lake.read(NODE_LOADS, year, columns=["node_id", "start_utc", "energy_kwh", "generation_kwh", "published_pct"])
+    before = [key for key in platform.lake.partitions(HOSTING_CAPACITY) if key < day.isoformat()][-1:]
+    found = hosting_of_day(_section(platform), platform.site.clock, day, frames, loads, platform.lake.read(HOSTING_CAPACITY, before))
+    written = platform.lake.write(HOSTING_CAPACITY, found, day)
+    figures = {"in_words": hosting_in_words(found) or "no interval of the year is complete"}
+    picture = hosting_picture(found) if len(found) else None
+    return report(platform, HOSTING_CAPACITY, written, found, inputs=inputs | {NODE_LOADS: year}, picture=picture, figures=figures)
 
 
 def _inputs_of(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from datetime import date
 
-import numpy as np
 import pandas as pd
 
 from grid_assets.figures.network import day_profile, network_map
@@ -15,7 +14,7 @@ from grid_assets.network.injections import Injections
 from grid_assets.network.study import FlowStudy, flow_study
 from grid_assets.network.study_day import StudyDay, expected_injections, study_day_of
 from grid_assets.network.study_frames import StudyFrames
-from grid_assets.powerflow.compiled import FlowError
+from grid_assets.powerflow.switching import version_of
 from grid_assets.powerflow.topology import topology_of
 
 
@@ -38,35 +37,22 @@ def study_of_day(section: NetworkSection, clock: SiteCalendar, day: date, frames
     limits, zone = studied.limits, str(clock.zone)
     voltages, loadings = study.bus_voltages, study.branch_loadings
     worst = loadings["start_utc"][loadings["loading_pct"].idxmax()]
-    (at_worst,) = (part for part in studied.parts(_no_load(studied)) if worst in part.drawn.start_utc)
+    at_worst = studied.versions[version_of(studied.versions, pd.DatetimeIndex([worst]))[0]]
     return DayStudy(
         study,
-        network_map(topology_of(at_worst.version.admitted), voltages, loadings, (limits.minimum_vm_pu, limits.maximum_vm_pu), zone),
+        network_map(topology_of(at_worst.admitted), voltages, loadings, (limits.minimum_vm_pu, limits.maximum_vm_pu), zone),
         day_profile(voltages, loadings, limits.maximum_loading_pct, (limits.minimum_vm_pu, limits.maximum_vm_pu), zone),
     )
 
 
 def flow_study_of_day(studied: StudyDay, drawn: Injections, interval_hours: float, scenario: str | None = None) -> FlowStudy:
-    """The study of all switching states of the day, with a certificate each. Raises FlowError when none of the intervals converges."""
-    made, unsolved = [], None
-    for part in studied.parts(drawn):
-        admitted = part.version.admitted
-        try:
-            made.append(
-                flow_study(
-                    admitted, topology_of(admitted), part.drawn, studied.meters, studied.limits, interval_hours, studied.day.toordinal()
-                )
-            )
-        except FlowError as error:
-            unsolved = error
-    if unsolved or not made:
-        raise unsolved or FlowError("the study day has no intervals")
+    """The study of all switching states of the day, with a certificate each. Raises FlowError when no interval of a state converges."""
+    made = [
+        flow_study(part.version.admitted, topology_of(part.version.admitted), part.drawn, studied.meters, studied.limits, interval_hours,
+                   studied.day.toordinal())
+        for part in studied.parts(drawn)
+    ]  # fmt: skip
     frames = {one.name: pd.concat([getattr(study, one.name) for study in made], ignore_index=True) for one in fields(FlowStudy)}
     if scenario:
         frames = {name: frame.assign(scenario=scenario) for name, frame in frames.items()}
     return FlowStudy(**frames)
-
-
-def _no_load(studied: StudyDay) -> Injections:
-    nothing = np.zeros((len(studied.start_utc), 0))
-    return Injections(studied.start_utc, nothing, nothing)

@@ -58,7 +58,7 @@ def injections(
     """
     placement = place_loads(admitted, meters, meter_days, power_factor)
     feeding = fed_in(admitted, start_utc, renewable_forecasts, plants)
-    return _drawn(start_utc, _by_interval(demand_forecasts, "node_id", start_utc), nodes, placement, feeding)
+    return drawn_from(start_utc, _by_interval(demand_forecasts, "node_id", start_utc), nodes, placement, feeding)
 
 
 def sampled_injections(
@@ -77,10 +77,10 @@ def sampled_injections(
     feeding = fed_in(admitted, start_utc, renewable_forecasts, plants)
     for _, rows in scenarios.groupby("member", sort=True):
         demand = _by_interval(rows.rename(columns={"value_kw": "mean_kw"}), "node_id", start_utc)
-        yield _drawn(start_utc, demand, nodes, placement, feeding)
+        yield drawn_from(start_utc, demand, nodes, placement, feeding)
 
 
-def _drawn(
+def drawn_from(
     start_utc: pd.DatetimeIndex, demand: dict[str, np.ndarray], nodes: pd.DataFrame, placement: Placement, feeding: np.ndarray
 ) -> Injections:
     load_mw, load_mvar = -feeding, np.zeros(feeding.shape)

@@ -4,23 +4,13 @@ import dagster as dg
 
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.site import Site
+from grid_assets.foundation.tables import tables_of
+from grid_assets.network import tables
 from grid_assets.network.staleness import fingerprint, studies_to_make_again
-from grid_assets.network.tables import (
-    BRANCH_LOADINGS,
-    BRANCHES,
-    BUS_VOLTAGES,
-    BUSES,
-    CONSTRAINT_VIOLATIONS,
-    CONTINGENCY_RESULTS,
-    FLOW_CERTIFICATES,
-    TOPOLOGIES,
-    VIOLATION_PROBABILITIES,
-)
+from grid_assets.network.tables import BRANCHES, BUSES, TOPOLOGIES
 
 STATES = dg.AssetSelection.assets(*(table.key for table in (TOPOLOGIES, BUSES, BRANCHES)))
-STUDY_TABLES = (
-    BUS_VOLTAGES, BRANCH_LOADINGS, CONSTRAINT_VIOLATIONS, FLOW_CERTIFICATES, VIOLATION_PROBABILITIES, CONTINGENCY_RESULTS,
-)  # fmt: skip
+STUDY_TABLES = tuple(table for table in tables_of(tables) if table.partition == "site_day")
 STUDIES = dg.AssetSelection.assets(*(table.key for table in STUDY_TABLES))
 
 

@@ -39,13 +39,16 @@ class StudyDay:
     versions: tuple[Version, ...]
     limits: Limits
 
+    def states(self) -> list[Version]:
+        """The switching states of the day, each once."""
+        return list({one.topology_hash: one for one in (self.versions[n] for n in version_of(self.versions, self.start_utc))}.values())
+
     def parts(self, drawn: Injections) -> Iterator[Part]:
         """The day's intervals by switching state. The same state twice, with another in between, is one part."""
-        number = version_of(self.versions, self.start_utc)
-        hashes = np.array([self.versions[n].topology_hash for n in number])
-        for one in dict.fromkeys(hashes):
-            steps = np.flatnonzero(hashes == one)
-            yield Part(self.versions[number[steps[0]]], drawn.at(steps), steps)
+        hashes = np.array([self.versions[n].topology_hash for n in version_of(self.versions, self.start_utc)])
+        for version in self.states():
+            steps = np.flatnonzero(hashes == version.topology_hash)
+            yield Part(version, drawn.at(steps), steps)
 
     def only(self, version: Version) -> StudyDay:
         """The same day, as if this switching state were in force throughout."""

@@ -154,3 +154,21 @@ VIOLATION_PROBABILITIES = Table(
         count("samples", "samples that had a solution"),
     ),
 )  # fmt: skip
+
+HOSTING_CAPACITY = Table(
+    "network", "hosting_capacity", "a bus in a switching state of the study day: how much more fits there, by itself", "site_day", ("topology_hash", "bus_id"),
+    (
+        text("topology_hash", "the switching state"),
+        text("bus_id", "name of the bus"),
+        text("feeder_id", "the feeder that supplies it", nullable=True),
+        number("pv_kw", "further generation at unity power factor on top of the least load in the hours of sun of the year up to the run"),
+        text("pv_binding", "what one kW more would break: overvoltage, overload, no_solution; none up to the largest size asked about"),
+        text("pv_element", "the bus or branch that it would break", nullable=True),
+        number("ev_kw", "further charging at unity power factor on top of the most load of that year"),
+        text("ev_binding", "likewise: undervoltage, overload, no_solution or none"),
+        text("ev_element", "likewise", nullable=True),
+        instant("least_utc", "the interval of that least load"),
+        instant("most_utc", "the interval of that most load"),
+        text("inputs_hash", "hash of state, loads and limits: the same as the run before, and its rows are taken over"),
+    ),
+)  # fmt: skip

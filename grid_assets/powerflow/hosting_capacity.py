@@ -135,8 +135,8 @@ class _Search:
 
 def _first_used_up(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """How many steps until the first margin is used up [states]; ``after`` [states, elements] after one."""
-    used = before - after
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):  # what is not judged is infinitely far from its limit before and after
+        used = before - after
         return np.where(used > 0, before / used, np.inf).min(axis=1)
 
 

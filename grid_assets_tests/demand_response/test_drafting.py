@@ -8,7 +8,7 @@ from grid_assets.demand_response import drafting
 
 
 def test_buses_are_those_of_the_switching_state_then_in_force():
-    times = pd.to_datetime(["2016-05-01", "2016-05-26T12:00"], utc=True)
+    times = pd.to_datetime(["2016-05-01T00:00", "2016-05-26T12:00"], utc=True)
     states = pd.DataFrame({"topology_hash": ["a", "b"], "valid_from_utc": times})
     buses = pd.DataFrame({"topology_hash": ["a", "b"], "bus_id": ["one", "one"], "feeder_id": ["west", "east"]})
 

@@ -1,0 +1,135 @@
+"""How much more generation and charging fits at each bus: on top of the least and of the most load that was seen."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from grid_assets.foundation.calendar import SiteCalendar
+from grid_assets.foundation.site_sections import NetworkSection
+from grid_assets.network.injections import Injections, drawn_from, place_loads, place_plants
+from grid_assets.network.study import Limits
+from grid_assets.network.study_day import StudyDay, study_day_of
+from grid_assets.network.study_frames import StudyFrames
+from grid_assets.network.tables import HOSTING_CAPACITY
+from grid_assets.network.topology_tables import feeder_names
+from grid_assets.powerflow.batches import BatchSolver
+from grid_assets.powerflow.compiled import compiled
+from grid_assets.powerflow.hosting_capacity import HostingCapacity, VoltageAndLoadingLimits, hosting_capacity
+from grid_assets.powerflow.switching import Version
+from grid_assets.powerflow.topology import topology_of
+
+LOOKED_BACK_DAYS = 364
+"""A year of whole weeks: whichever season is the tightest counts."""
+SUN_HOURS = (10, 16)
+"""Local hours in which much generation is possible; the least load of other hours says nothing about sun."""
+PUBLISHED_PCT = 95.0
+"""Of an interval in which fewer meters have a value the sum would be too small."""
+
+
+def hosting_of_day(
+    section: NetworkSection, clock: SiteCalendar, day: date, frames: StudyFrames, node_loads: pd.DataFrame, earlier: pd.DataFrame
+) -> pd.DataFrame:
+    """Rows of HOSTING_CAPACITY for the switching states of the study day of run ``day``.
+
+    ``node_loads``: rows of metering/node_loads of the year up to it; none of which is complete gives no rows. ``earlier``: rows of an earlier
+    run; those made from the same state, loads and limits are taken over. Raises NetworkError or InjectionError.
+    """
+    seen = extremes(node_loads, frames.nodes, clock)
+    if seen is None:
+        return HOSTING_CAPACITY.empty().to_pandas()
+    studied = study_day_of(section, clock, day, frames.meters)
+    drawn = loads_at(seen, node_loads, frames, studied, section.power_factor, clock.interval_hours)
+    parts = []
+    for version in studied.states():
+        made_from = _inputs_hash(version, drawn, studied.limits, section.hosting_most_mw)
+        known = earlier[(earlier["topology_hash"] == version.topology_hash) & (earlier["inputs_hash"] == made_from)]
+        made = known if len(known) else _capacities(version, drawn, studied, section.hosting_most_mw).assign(inputs_hash=made_from)
+        parts.append(made)
+    return pd.concat(parts, ignore_index=True)[HOSTING_CAPACITY.columns]
+
+
+def extremes(node_loads: pd.DataFrame, nodes: pd.DataFrame, clock: SiteCalendar) -> pd.DatetimeIndex | None:
+    """The interval of the least load less generation in the hours of sun, and that of the most at any hour; None where no interval is complete.
+
+    Whole are the intervals of which all nodes without a parent have a value from nearly all of their meters.
+    """
+    tops = nodes.loc[nodes["parent_id"].isna(), "node_id"]
+    rows = node_loads[node_loads["node_id"].isin(tops) & (node_loads["published_pct"] >= PUBLISHED_PCT)]
+    net = (rows["energy_kwh"] - rows["generation_kwh"]).groupby(rows["start_utc"]).agg(["sum", "count"])
+    whole = net.loc[net["count"] == len(tops), "sum"].sort_index()
+    hours = clock.local(pd.DatetimeIndex(whole.index)).hour
+    sunny = whole[(hours >= SUN_HOURS[0]) & (hours < SUN_HOURS[1])]
+    return pd.DatetimeIndex([sunny.idxmin(), whole.idxmax()]) if len(sunny) else None
+
+
+def loads_at(
+    instants: pd.DatetimeIndex, node_loads: pd.DataFrame, frames: StudyFrames, studied: StudyDay, power_factor: float, interval_hours: float
+) -> Injections:
+    """What the buses drew in these intervals: each node's energy on its meters' buses, its generation on its plants', by rating."""
+    rows = node_loads[node_loads["start_utc"].isin(instants)]
+    consumed, made = (
+        {str(node): series.to_numpy(float) for node, series in (
+            rows.pivot(index="start_utc", columns="node_id", values=column).reindex(instants).fillna(0.0) / interval_hours).items()}
+        for column in ("energy_kwh", "generation_kwh")
+    )  # fmt: skip
+    admitted = studied.versions[0].admitted
+    placement = place_loads(admitted, studied.meters, frames.meter_days, power_factor)
+    consumed = {node: consumed.get(node, np.zeros(len(instants))) for node in {*consumed, *placement.active}}
+    shares = place_plants(admitted, frames.plants)
+    feeding = np.zeros((len(instants), len(admitted.net.bus)))
+    for node, plants in frames.plants.groupby("node_id", sort=True):
+        own = _less_below(made, str(node), frames.nodes)
+        rated = plants["rating_kw"].sum()
+        for plant in plants.itertuples():
+            feeding += np.outer(own / 1000 * plant.rating_kw / rated, shares[plant.plant_id])
+    return drawn_from(instants, consumed, frames.nodes, placement, feeding)
+
+
+def _less_below(made: dict[str, np.ndarray], node: str, nodes: pd.DataFrame) -> np.ndarray:
+    """A node's generation that none of the nodes right below it counts."""
+    below = [child for child in nodes.loc[nodes["parent_id"] == node, "node_id"] if child in made]
+    return np.maximum(made.get(node, 0.0) - sum((made[child] for child in below), np.zeros(1)), 0.0)
+
+
+def _capacities(version: Version, drawn: Injections, studied: StudyDay, most_mw: float) -> pd.DataFrame:
+    network = compiled(version.admitted)
+    solver, states = BatchSolver(network), network.injections(drawn.load_mw, drawn.load_mvar)
+    limits = VoltageAndLoadingLimits(*(getattr(studied.limits, name) for name in ("minimum_vm_pu", "maximum_vm_pu", "maximum_loading_pct")))
+    buses = np.flatnonzero(network.supplied & ~np.isin(network.place, network.reference))
+    found = {
+        kind: hosting_capacity(solver, states[n], buses, direction, limits, most_mw)
+        for n, (kind, direction) in enumerate((("pv", 1.0), ("ev", -1.0)))
+    }
+    columns = {name: values for kind, one in found.items() for name, values in _columns(kind, one).items()}
+    frame = pd.DataFrame({"bus_id": network.bus_ids[buses], **columns})
+    frame["feeder_id"] = frame["bus_id"].map(feeder_names(topology_of(version.admitted), studied.meters)).astype(object)
+    return frame.assign(topology_hash=version.topology_hash, least_utc=drawn.start_utc[0], most_utc=drawn.start_utc[1])
+
+
+def _columns(kind: str, found: HostingCapacity) -> dict[str, np.ndarray]:
+    element = np.where(found.element == "", None, found.element)
+    return {f"{kind}_kw": 1000 * found.capacity_mw, f"{kind}_binding": found.binding, f"{kind}_element": element}
+
+
+def _inputs_hash(version: Version, drawn: Injections, limits: Limits, most_mw: float) -> str:
+    digest = hashlib.sha256(f"{version.topology_hash}|{limits}|{most_mw}|{list(drawn.start_utc)}".encode())
+    for values in (drawn.load_mw, drawn.load_mvar):
+        digest.update(np.round(values, 9).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def hosting_in_words(found: pd.DataFrame) -> str:
+    """How much fits at the bus in the middle, where least, and what binds most often; empty without rows."""
+    said = []
+    for kind, what in (("pv", "generation"), ("ev", "charging")):
+        if found.empty:
+            continue
+        least = found.loc[found[f"{kind}_kw"].idxmin()]
+        bound = found[f"{kind}_binding"].value_counts().sort_index()
+        said.append(f"{what}: {found[f'{kind}_kw'].median():.0f} kW at the bus in the middle, least {least[f'{kind}_kw']:.0f} kW at "
+                    f"{least['bus_id']}, bound by " + ", ".join(f"{name} at {number}" for name, number in bound.items()))  # fmt: skip
+    return "; ".join(said)
