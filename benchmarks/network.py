@@ -22,7 +22,8 @@ from benchmarks.platform import Row, row
 from grid_assets.powerflow.batches import BatchSolver
 from grid_assets.powerflow.compiled import compiled
 from grid_assets.powerflow.gate import AdmittedNetwork, admit
-from grid_assets.powerflow.hosting_capacity import VoltageAndLoadingLimits, hosting_capacity
+from grid_assets.powerflow.hosting_capacity import hosting_capacity
+from grid_assets.powerflow.limits import Limits
 from grid_assets.powerflow.outages import solve_outages
 from grid_assets.powerflow.time_series import solve_chunks, solve_series
 from grid_assets.powerflow.topology import topology_of
@@ -224,7 +225,7 @@ def whole_rows() -> list[Row]:
     outages = [(int(one),) for one in np.flatnonzero(compiled_net.ends[:, 0] >= 0)]
     solved = sum(len(part.outages) for part in solve_outages(solver, injections, outages, base))
     flows = time.perf_counter() - began - imported
-    limits, buses = VoltageAndLoadingLimits(0.95, 1.05, 100.0), np.flatnonzero(compiled_net.supplied)
+    limits, buses = Limits(0.95, 1.05, 100.0), np.flatnonzero(compiled_net.supplied)
     for direction in (1.0, -1.0):
         hosting_capacity(solver, injections, buses, direction, limits, 30.0)
     seconds = time.perf_counter() - began

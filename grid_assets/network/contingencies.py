@@ -11,12 +11,12 @@ import pandas as pd
 from grid_assets.foundation.calendar import SiteCalendar
 from grid_assets.foundation.site_sections import NetworkSection
 from grid_assets.network.injections import Injections
-from grid_assets.network.study import Limits
 from grid_assets.network.study_day import expected_injections, study_day_of
 from grid_assets.network.study_frames import StudyFrames
 from grid_assets.powerflow.batches import NONE, BatchSolver
 from grid_assets.powerflow.compiled import CompiledNetwork, FlowError, compiled
 from grid_assets.powerflow.gate import AdmittedNetwork
+from grid_assets.powerflow.limits import Limits, beyond
 from grid_assets.powerflow.outages import OutageFlows, solve_outages
 
 SEVERITIES = ("none", "warning", "critical")
@@ -53,9 +53,7 @@ def contingency_results(admitted: AdmittedNetwork, drawn: Injections, meters: pd
     for n, state in enumerate(states):
         if before.method[n] == NONE:
             continue
-        base = _beyond(
-            network, before.voltage[n][None], np.zeros((1, len(network.start)), bool), _loading(network, before.voltage[n]), limits
-        )[0]
+        base = beyond(network, before.voltage[n][None], limits)[0]
         for found in solve_outages(solver, wanted[n], outages, before.voltage[n]):
             parts.append(_rows(network, found, drawn, state, base, customers, limits))
     return worst_of_each(parts)
@@ -78,7 +76,7 @@ def _rows(
     dark = found.dark[:, place] & supplied
     volts = np.where(dark | ~supplied, np.nan, np.abs(found.voltage)[:, place])
     loading = found.loading_pct(network)
-    new = (_beyond(network, found.voltage, found.dark, loading, limits) & ~base).sum(axis=1)
+    new = (_after(network, found, loading, limits) & ~base).sum(axis=1)
     known = solved & np.isfinite(volts).any(axis=1)
     low, high, heavy = (
         np.where(known[:, None], np.nan_to_num(values, nan=fill), fill)
@@ -99,24 +97,19 @@ def _rows(
     )  # fmt: skip
 
 
+def _after(network: CompiledNetwork, found: OutageFlows, loading: np.ndarray, limits: Limits) -> np.ndarray:
+    """As ``beyond``, [outages, 2 buses + branches]: nothing that is dark, and branches by what they carry after the outage."""
+    lit = ~found.dark[:, np.maximum(network.place, 0)]
+    volts = beyond(network, found.voltage, limits)[:, : 2 * len(network.place)] & np.tile(lit, 2)
+    return np.concatenate([volts, loading > limits.maximum_loading_pct], axis=1)
+
+
 def _value(values: np.ndarray, known: np.ndarray, at: np.ndarray) -> np.ndarray:
     return np.where(known, values[np.arange(len(values)), at], np.nan)
 
 
 def _name(names: np.ndarray, known: np.ndarray, at: np.ndarray) -> np.ndarray:
     return np.where(known, names[at], None)
-
-
-def _loading(network: CompiledNetwork, voltage: np.ndarray) -> np.ndarray:
-    return OutageFlows(((),), voltage[None], np.zeros((1, len(voltage)), bool), np.zeros(1)).loading_pct(network)
-
-
-def _beyond(network: CompiledNetwork, voltage: np.ndarray, dark: np.ndarray, loading: np.ndarray, limits: Limits) -> np.ndarray:
-    """[outages, buses and branches] beyond a limit; nothing that is dark."""
-    volts = np.abs(voltage)
-    wrong = ((volts < limits.minimum_vm_pu) | (volts > limits.maximum_vm_pu)) & ~dark
-    buses = wrong[:, np.maximum(network.place, 0)] & network.supplied
-    return np.concatenate([buses, loading > limits.maximum_loading_pct], axis=1)
 
 
 def _at_bus(network: CompiledNetwork, meters: pd.DataFrame) -> np.ndarray:

@@ -11,14 +11,14 @@ import pandas as pd
 from grid_assets.foundation.calendar import SiteCalendar
 from grid_assets.foundation.site_sections import NetworkSection
 from grid_assets.network.injections import Injections, drawn_from, place_loads, place_plants
-from grid_assets.network.study import Limits
 from grid_assets.network.study_day import StudyDay, study_day_of
 from grid_assets.network.study_frames import StudyFrames
 from grid_assets.network.tables import HOSTING_CAPACITY
 from grid_assets.network.topology_tables import feeder_names
 from grid_assets.powerflow.batches import BatchSolver
 from grid_assets.powerflow.compiled import compiled
-from grid_assets.powerflow.hosting_capacity import HostingCapacity, VoltageAndLoadingLimits, hosting_capacity
+from grid_assets.powerflow.hosting_capacity import HostingCapacity, hosting_capacity
+from grid_assets.powerflow.limits import Limits
 from grid_assets.powerflow.switching import Version
 from grid_assets.powerflow.topology import topology_of
 
@@ -98,10 +98,9 @@ def _less_below(made: dict[str, np.ndarray], node: str, nodes: pd.DataFrame) -> 
 def _capacities(version: Version, drawn: Injections, studied: StudyDay, most_mw: float) -> pd.DataFrame:
     network = compiled(version.admitted)
     solver, states = BatchSolver(network), network.injections(drawn.load_mw, drawn.load_mvar)
-    limits = VoltageAndLoadingLimits(*(getattr(studied.limits, name) for name in ("minimum_vm_pu", "maximum_vm_pu", "maximum_loading_pct")))
     buses = np.flatnonzero(network.supplied & ~np.isin(network.place, network.reference))
     found = {
-        kind: hosting_capacity(solver, states[n], buses, direction, limits, most_mw)
+        kind: hosting_capacity(solver, states[n], buses, direction, studied.limits, most_mw)
         for n, (kind, direction) in enumerate((("pv", 1.0), ("ev", -1.0)))
     }
     columns = {name: values for kind, one in found.items() for name, values in _columns(kind, one).items()}

@@ -11,6 +11,7 @@ from grid_assets.network.injections import Injections
 from grid_assets.network.topology_tables import feeder_names
 from grid_assets.powerflow.compiled import FlowError
 from grid_assets.powerflow.gate import AdmittedNetwork
+from grid_assets.powerflow.limits import Limits
 from grid_assets.powerflow.time_series import FlowSeries, SampleProof, engine, proved_by_sample, solve_series
 from grid_assets.powerflow.topology import Topology, buses_behind
 
@@ -21,15 +22,6 @@ ALLOWED_DIFFERENCE_PU = 1e-6
 ROUNDING = 1e-9
 """So that a value at a bound counts as there, though twice 0.05 is not exactly 0.1 in floating point."""
 VIOLATION_COLUMNS = ["element_id", "element_kind", "kind", "start_utc", "value", "limit", "severity"]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What voltages (per unit) and loadings (%) are held against."""
-
-    minimum_vm_pu: float
-    maximum_vm_pu: float
-    maximum_loading_pct: float
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from grid_assets.foundation.calendar import SiteCalendar
 from grid_assets.foundation.registers import in_force
 from grid_assets.foundation.site_sections import NetworkSection
 from grid_assets.network.injections import Injections, injections, sampled_injections
-from grid_assets.network.study import Limits
 from grid_assets.network.study_frames import StudyFrames
 from grid_assets.network.switching_events import network_versions
+from grid_assets.powerflow.limits import Limits
 from grid_assets.powerflow.switching import Version, version_of
 
 

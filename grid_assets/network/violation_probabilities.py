@@ -11,12 +11,13 @@ import pandas as pd
 from grid_assets.foundation.calendar import SiteCalendar
 from grid_assets.foundation.site_sections import NetworkSection
 from grid_assets.network.injections import Injections
-from grid_assets.network.study import CRITICAL_DEVIATION, CRITICAL_OVERLOAD, ROUNDING, Limits, with_customers
+from grid_assets.network.study import CRITICAL_DEVIATION, CRITICAL_OVERLOAD, ROUNDING, with_customers
 from grid_assets.network.study_day import each_sample, study_day_of
 from grid_assets.network.study_frames import StudyFrames
 from grid_assets.network.tables import VIOLATION_PROBABILITIES
 from grid_assets.powerflow.compiled import FlowError
 from grid_assets.powerflow.gate import AdmittedNetwork
+from grid_assets.powerflow.limits import Limits
 from grid_assets.powerflow.time_series import solve_each
 from grid_assets.powerflow.topology import Topology, topology_of
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from grid_assets.powerflow.batches import NONE, BatchSolver
 from grid_assets.powerflow.compiled import CompiledNetwork
+from grid_assets.powerflow.limits import Limits, loading_pct
 
 UNDERVOLTAGE, OVERVOLTAGE, OVERLOAD, NO_SOLUTION, NOTHING = "undervoltage", "overvoltage", "overload", "no_solution", "none"
 MOST_ROUNDS = 40
@@ -17,13 +18,6 @@ TRIAL_SHARE = 1e-3
 GROWTH, NUDGE, LINEAR_ROUNDS = 1.5, 0.4, 12
 WORSE_PU, WORSE_PCT = 1e-4, 0.1
 """An element that is beyond its limit beforehand counts as soon as it gets worse by more than this."""
-
-
-@dataclass(frozen=True)
-class VoltageAndLoadingLimits:
-    minimum_vm_pu: float
-    maximum_vm_pu: float
-    maximum_loading_pct: float
 
 
 @dataclass(frozen=True)
@@ -39,7 +33,7 @@ class HostingCapacity:
 
 
 def hosting_capacity(
-    solver: BatchSolver, injections: np.ndarray, buses: np.ndarray, direction: complex, limits: VoltageAndLoadingLimits,
+    solver: BatchSolver, injections: np.ndarray, buses: np.ndarray, direction: complex, limits: Limits,
     most_mw: float, tolerance_mw: float = 1e-3,
 ) -> HostingCapacity:  # fmt: skip
     """The capacity of each of ``buses`` (positions in ``bus_ids``, each with a supply), one at a time.
@@ -143,9 +137,9 @@ def _first_used_up(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 class _Judge:
     """How far everything is from its limit, each measured by its own limit; what was beyond it beforehand may stay, and not get worse."""
 
-    def __init__(self, network: CompiledNetwork, limits: VoltageAndLoadingLimits, base: np.ndarray):
+    def __init__(self, network: CompiledNetwork, limits: Limits, base: np.ndarray):
         self.network = network
-        magnitude, loading = np.abs(base), self.loading(base[None])[0]
+        magnitude, loading = np.abs(base), loading_pct(network, base[None])[0]
         self.highest = np.maximum(limits.maximum_vm_pu, magnitude + WORSE_PU)
         self.lowest = np.minimum(limits.minimum_vm_pu, magnitude - WORSE_PU)
         self.heaviest = np.maximum(limits.maximum_loading_pct, loading + WORSE_PCT)
@@ -156,19 +150,12 @@ class _Judge:
         self.judged = np.isin(np.arange(len(base)), network.place[network.supplied])
         self.before = self.margins(base[None], np.array([False]))[0]
 
-    def loading(self, voltage: np.ndarray) -> np.ndarray:
-        """[states, branches], per cent"""
-        network, columns = self.network, np.ascontiguousarray(voltage.T)
-        begin, end = (np.abs(matrix @ columns) for matrix in (network.from_admittance, network.to_admittance))
-        amperes = np.maximum(begin * network.current_ka[:, :1], end * network.current_ka[:, 1:])
-        return (amperes * (100.0 / network.rating_ka[:, None])).T
-
     def margins(self, voltage: np.ndarray, unsolved: np.ndarray) -> np.ndarray:
         """How far every voltage and branch is from its limits [states, elements], below 0 beyond one; -1 and the last element without a solution."""
         magnitude = np.abs(voltage)
         above = np.where(self.judged, self.highest - magnitude, np.inf)
         below = np.where(self.judged, magnitude - self.lowest, np.inf)
-        light = (self.heaviest - self.loading(voltage)) / self.heaviest * 0.1
+        light = (self.heaviest - loading_pct(self.network, voltage)) / self.heaviest * 0.1
         every = np.concatenate([above, below, light, np.ones((len(voltage), 1))], axis=1)
         every[unsolved] = np.append(np.zeros(every.shape[1] - 1), -1.0)
         return every

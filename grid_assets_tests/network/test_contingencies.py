@@ -11,10 +11,10 @@ import pytest
 
 from grid_assets.network.contingencies import contingencies_in_words, contingency_results, overburdened
 from grid_assets.network.injections import Injections
-from grid_assets.network.study import Limits
 from grid_assets.network.tables import CONTINGENCY_RESULTS
 from grid_assets.powerflow.compiled import FlowError
 from grid_assets.powerflow.gate import admit
+from grid_assets.powerflow.limits import Limits
 from grid_assets_tests.network.frames import meters_frame
 from grid_assets_tests.powerflow.made import feeder
 

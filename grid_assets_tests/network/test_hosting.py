@@ -13,10 +13,10 @@ import pytest
 
 from grid_assets.metering.tables import NODE_LOADS
 from grid_assets.network import assets, hosting
-from grid_assets.network.study import Limits
 from grid_assets.network.study_day import study_day_of
 from grid_assets.network.study_frames import StudyFrames
 from grid_assets.network.tables import HOSTING_CAPACITY
+from grid_assets.powerflow.limits import Limits
 from grid_assets.powerflow.reference import ReferenceSolver
 from grid_assets_tests.network import frames
 from grid_assets_tests.network.test_doors import DAY

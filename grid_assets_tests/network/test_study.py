@@ -8,9 +8,9 @@ import pytest
 
 from grid_assets.network import study
 from grid_assets.network.injections import Injections
-from grid_assets.network.study import Limits
 from grid_assets.network.tables import BRANCH_LOADINGS, BUS_VOLTAGES, CONSTRAINT_VIOLATIONS, FLOW_CERTIFICATES
 from grid_assets.network.topology_tables import feeder_names, topology_frames
+from grid_assets.powerflow.limits import Limits
 from grid_assets.powerflow.networks import load_network
 from grid_assets.powerflow.switching import versions
 from grid_assets.powerflow.time_series import FlowError

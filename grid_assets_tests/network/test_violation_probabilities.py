@@ -11,11 +11,12 @@ import pytest
 
 from grid_assets.foundation.calendar import SiteCalendar
 from grid_assets.network.injections import Injections, injections, sampled_injections
-from grid_assets.network.study import Limits, branch_loadings, bus_voltages, violations
+from grid_assets.network.study import branch_loadings, bus_voltages, violations
 from grid_assets.network.tables import VIOLATION_PROBABILITIES
 from grid_assets.network.violation_probabilities import likely, violation_probabilities
 from grid_assets.powerflow.compiled import FlowError
 from grid_assets.powerflow.gate import admit
+from grid_assets.powerflow.limits import Limits
 from grid_assets.powerflow.networks import load_network
 from grid_assets.powerflow.time_series import solve_series
 from grid_assets.powerflow.topology import topology_of

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from grid_assets.powerflow.batches import BatchSolver
 from grid_assets.powerflow.compiled import compiled
 from grid_assets.powerflow.gate import AdmittedNetwork, admit
-from grid_assets.powerflow.hosting_capacity import HostingCapacity, VoltageAndLoadingLimits, hosting_capacity
+from grid_assets.powerflow.hosting_capacity import HostingCapacity, hosting_capacity
+from grid_assets.powerflow.limits import Limits
 from grid_assets.powerflow.reference import ReferenceSolver
 from grid_assets_tests.powerflow.made import feeder, nominal, two_buses
 from grid_assets_tests.powerflow.test_outages import meshed
 
-LIMITS = VoltageAndLoadingLimits(0.95, 1.05, 100.0)
+LIMITS = Limits(0.95, 1.05, 100.0)
 
 
 def capacity_of(admitted: AdmittedNetwork, direction: complex, load: tuple[np.ndarray, np.ndarray], most: float = 20.0) -> HostingCapacity:
@@ -24,7 +25,7 @@ def capacity_of(admitted: AdmittedNetwork, direction: complex, load: tuple[np.nd
     return hosting_capacity(BatchSolver(network), network.injections(*load)[0], buses, direction, LIMITS, most)
 
 
-def beyond(admitted: AdmittedNetwork, load_mw: np.ndarray, load_mvar: np.ndarray, limits: VoltageAndLoadingLimits = LIMITS) -> bool:
+def beyond(admitted: AdmittedNetwork, load_mw: np.ndarray, load_mvar: np.ndarray, limits: Limits = LIMITS) -> bool:
     """Whether any voltage or loading is beyond its limit, by runpp."""
     net = ReferenceSolver(admitted).solve(load_mw, load_mvar)
     if net is None:
@@ -67,7 +68,7 @@ def test_the_capacity_fits_and_a_little_more_does_not_by_runpp(seed, direction):
             mvar[bus] -= max(size, 0.0) * np.imag(direction)
             if size < 0 or (found.binding[bus] == "none" and expected is False and size > 19.9):
                 continue
-            slackened = VoltageAndLoadingLimits(0.95, 1.05 + 1e-9, 100.0 + 1e-6)
+            slackened = Limits(0.95, 1.05 + 1e-9, 100.0 + 1e-6)
             assert beyond(admitted, mw, mvar, LIMITS if expected else slackened) == expected, (bus, size, found.binding[bus])
 
 
