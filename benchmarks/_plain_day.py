@@ -45,6 +45,7 @@ from grid_assets.network import tables as network
 from grid_assets.network.contingencies import contingencies_of_day
 from grid_assets.network.day_study import study_of_day
 from grid_assets.network.hosting import LOOKED_BACK_DAYS, hosting_of_day
+from grid_assets.network.remedies import remedies_of_day
 from grid_assets.network.study_frames import StudyFrames
 from grid_assets.network.violation_probabilities import probabilities_of_day
 from grid_assets.storage.schedules import Registers, plan_storage
@@ -70,6 +71,7 @@ TABLES = frozenset(
         network.CONTINGENCY_RESULTS,
         network.VIOLATION_PROBABILITIES,
         network.HOSTING_CAPACITY,
+        network.REMEDIES,
         SCHEDULES,
         CURTAILMENTS,
         SCHEDULE_KPIS,
@@ -336,6 +338,7 @@ def study_flows(run: PlainDay) -> None:
         run.write(table, getattr(done.study, table.name))
     run.write(network.VIOLATION_PROBABILITIES, probabilities_of_day(section, run.site.clock, run.day, sampled))
     run.write(network.CONTINGENCY_RESULTS, contingencies_of_day(section, run.site.clock, run.day, expected))
+    run.write(network.REMEDIES, remedies_of_day(section, run.site.clock, run.day, expected, run.lake.read(UNITS))[0])
     year = [run.day - timedelta(days=n) for n in range(LOOKED_BACK_DAYS)]
     loads = run.lake.read(metering.NODE_LOADS, year, columns=["node_id", "start_utc", "energy_kwh", "generation_kwh", "published_pct"])
     before = [key for key in run.lake.partitions(network.HOSTING_CAPACITY) if key < run.day.isoformat()][-1:]

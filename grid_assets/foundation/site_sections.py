@@ -202,6 +202,22 @@ class ForecastingSection(Section):
     """Region of the country for its public holidays, as the library `holidays` names it: VIC, BY, ENG ..; None: nationwide ones."""
 
 
+class RemediesSection(Section):
+    """What remedies of expected violations cost, in the site's currency."""
+
+    switching_cost: float = Field(50.0, ge=0)
+    """Of opening or closing one branch."""
+    tap_cost: float = Field(5.0, ge=0)
+    """Of one step of a tap changer."""
+    reactive_cost_per_kvarh: float = Field(0.005, ge=0)
+    energy_price_per_kwh: float = Field(0.10, ge=0)
+    """Of what storage loses."""
+    demand_response_share: float = Field(0.2, gt=0, le=1)
+    """Of a load that can be asked to do without."""
+    demand_response_cost_per_kwh: float = Field(0.30, ge=0)
+    curtailment_cost_per_kwh: float = Field(0.08, ge=0)
+
+
 class NetworkSection(Section):
     source: Literal["file", "cigre_mv"]
     file: Path | None = None
@@ -214,6 +230,7 @@ class NetworkSection(Section):
     """Of loads whose register gives none."""
     hosting_most_mw: float = Field(20.0, gt=0)
     """The largest plant or charging site that hosting capacity asks about."""
+    remedies: RemediesSection = RemediesSection()
 
     @model_validator(mode="after")
     def _file_named(self) -> NetworkSection:

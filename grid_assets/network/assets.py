@@ -9,7 +9,7 @@ import pandas as pd
 from grid_assets.forecasting.tables import DEMAND_FORECASTS, RENEWABLE_FORECASTS, SCENARIOS
 from grid_assets.foundation.dagster.doors import asset_of, days_of, markdown_table, report, spec_of
 from grid_assets.foundation.dagster.platform import Platform
-from grid_assets.foundation.registers import METERS, NODES, PLANTS
+from grid_assets.foundation.registers import METERS, NODES, PLANTS, UNITS
 from grid_assets.foundation.site import SiteError
 from grid_assets.foundation.site_sections import NetworkSection
 from grid_assets.foundation.tables import Table
@@ -24,6 +24,7 @@ from grid_assets.network.tables import (
     CONTINGENCY_RESULTS,
     FLOW_CERTIFICATES,
     HOSTING_CAPACITY,
+    REMEDIES,
     TOPOLOGIES,
     VIOLATION_PROBABILITIES,
 )
@@ -92,6 +93,21 @@ def contingency_results(context: dg.AssetExecutionContext, platform: Platform) -
         "worst": dg.MetadataValue.md(markdown_table(shown)),
     }
     return report(platform, CONTINGENCY_RESULTS, written, found, inputs=inputs, figures=figures)
+
+
+@dg.asset(**asset_of(REMEDIES, deps=[*STUDY_INPUTS, UNITS]))
+def remedies(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    from grid_assets.network.remedies import remedies_in_words, remedies_of_day
+
+    day, frames, inputs = _inputs_of(context, platform)
+    found, left_out = remedies_of_day(_section(platform), platform.site.clock, day, frames, platform.lake.read(UNITS))
+    written = platform.lake.write(REMEDIES, found, day)
+    shown = found.loc[found["rank"] <= 3, ["kind", "element_id", "value", "rank", "action", "cost", "clears", "remaining_violations"]]
+    figures = {
+        "in_words": remedies_in_words(found, platform.site.currency, left_out) or "nothing is expected beyond its limits",
+        "ranked": dg.MetadataValue.md(markdown_table(shown.head(20))),
+    }
+    return report(platform, REMEDIES, written, found, inputs=inputs | {UNITS: None}, figures=figures)
 
 
 @dg.asset(**asset_of(HOSTING_CAPACITY, deps=[NODE_LOADS, METER_DAYS, METERS, NODES, PLANTS, TOPOLOGIES]))

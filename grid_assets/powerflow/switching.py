@@ -94,7 +94,15 @@ def version_of(known: Sequence[Version], start_utc: pd.DatetimeIndex) -> np.ndar
 
 def with_branch(admitted: AdmittedNetwork, branch: str, action: str) -> AdmittedNetwork:
     """The network with one branch opened or closed."""
-    event = SwitchingEvent(pd.Timestamp(0, tz="UTC"), branch, action)
+    return _with(admitted, SwitchingEvent(pd.Timestamp(0, tz="UTC"), branch, action))
+
+
+def with_tap(admitted: AdmittedNetwork, transformer: str, position: int) -> AdmittedNetwork:
+    """The network with one transformer's tap changer at another position."""
+    return _with(admitted, SwitchingEvent(pd.Timestamp(0, tz="UTC"), transformer, TAP, position))
+
+
+def _with(admitted: AdmittedNetwork, event: SwitchingEvent) -> AdmittedNetwork:
     return switched(copy.deepcopy(admitted.net), [event], admitted.source, admitted.repairs)[0]
 
 
