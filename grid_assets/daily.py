@@ -135,6 +135,13 @@ class SiteRuns:
 
     def day_run(self, day: date) -> Iterator[StepReport]:
         yield self.run(f"day {day}", jobs.DAY, partition=day.isoformat())
+        if scenarios := jobs.scenarios_of(self.site, day):
+            self.instance.add_dynamic_partitions("scenarios", scenarios)  # to be launched by whom they interest
+
+    def scenario(self, key: str) -> StepReport:
+        """One scenario of a day that was run."""
+        self.instance.add_dynamic_partitions("scenarios", [key])
+        return self.run(f"scenario {key}", jobs.SCENARIO, partition=key)
 
     def events(self, day: date) -> Iterator[StepReport]:
         """One run per demand-response event that ended by ``day`` and is not settled, or whose readings have changed since."""

@@ -16,7 +16,7 @@ from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.site import Site
 from grid_assets.foundation.tables import Table
 
-REGISTERS, HISTORY, DAY, INTRADAY, EVENT, CONSTRAINT_EVENT, STUDY, PUBLISH = (
+REGISTERS, HISTORY, DAY, INTRADAY, EVENT, CONSTRAINT_EVENT, STUDY, SCENARIO, PUBLISH = (
     "registers",
     "history",
     "day",
@@ -24,6 +24,7 @@ REGISTERS, HISTORY, DAY, INTRADAY, EVENT, CONSTRAINT_EVENT, STUDY, PUBLISH = (
     "demand_response_event",
     "constraint_event",
     "price_study",
+    "network_scenario",
     "publish",
 )
 PARTITIONS_OF_JOB = {
@@ -32,6 +33,7 @@ PARTITIONS_OF_JOB = {
     EVENT: ("dr_event",),
     CONSTRAINT_EVENT: ("constraint_event",),
     STUDY: ("study",),
+    SCENARIO: ("scenario",),
 }
 HISTORY_AREAS = ("metering", "weather")
 """What a back-fill of history needs: readings and weather. Their assets take a range of days in one call."""
@@ -65,6 +67,7 @@ def jobs_of(specs: Iterable[dg.AssetSpec]) -> dict[str, AssetJob]:
         EVENT: "Measures and settles one demand-response event that has ended.",
         CONSTRAINT_EVENT: "Drafts a demand-response event for an expected constraint violation.",
         STUDY: "One price what-if.",
+        SCENARIO: "One scenario of the network on a day's study day: DAY.NAME, NAME a file of the site's folder of scenarios.",
         PUBLISH: "Builds the marts and puts them in the place of the published ones.",
     }
     return {
@@ -175,7 +178,7 @@ def requests_after(site: Site, day: date, context: dg.RunStatusSensorContext) ->
         if one < day
     ]
     events, study = events_to_settle(site, day), study_of(site, day)
-    for definition, keys in (("dr_events", events), ("studies", [study] if study else [])):
+    for definition, keys in (("dr_events", events), ("studies", [study] if study else []), ("scenarios", scenarios_of(site, day))):
         if keys:
             context.instance.add_dynamic_partitions(definition, keys)
     wanted = [(HISTORY, key) for key in stale] + [(EVENT, key) for key in events] + ([(STUDY, study)] if study else [])
@@ -200,6 +203,15 @@ def study_of(site: Site, day: date) -> str | None:
     from grid_assets.market.what_if import default_study
 
     return default_study(site, day)
+
+
+def scenarios_of(site: Site, day: date) -> list[str]:
+    """The scenarios that can be launched for a day's run; nobody launches them by themselves."""
+    if not site.network:
+        return []
+    from grid_assets.network.scenario_files import scenario_key, scenarios_in
+
+    return [scenario_key(day, name) for name in scenarios_in(site.network.scenarios)]
 
 
 def utc_now() -> datetime:

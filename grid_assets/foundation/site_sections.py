@@ -223,6 +223,8 @@ class NetworkSection(Section):
     file: Path | None = None
     switching_events: Path | None = None
     """A CSV of what is switched when: valid_from, element, action (open, close, tap), position, reason."""
+    scenarios: Path | None = None
+    """The folder of scenario files, NAME.toml."""
     minimum_vm_pu: float = Field(0.95, gt=0)
     maximum_vm_pu: float = Field(1.05, gt=0)
     maximum_loading_pct: float = Field(100.0, gt=0)

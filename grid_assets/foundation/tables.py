@@ -17,7 +17,9 @@ import pyarrow.compute as pc
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 MONEY = pa.decimal128(18, 2)
 
-Partition = Literal["none", "site_day", "arrival_day", "intraday", "dr_event", "constraint_event", "study", "topology", "landing"]
+Partition = Literal[
+    "none", "site_day", "arrival_day", "intraday", "dr_event", "constraint_event", "study", "scenario", "topology", "landing"
+]
 
 UNIT_BY_SUFFIX = {
     "_utc": "UTC", "_kwh": "kWh", "_kw": "kW", "_mwh": "MWh", "_mw": "MW", "_kvar": "kvar", "_mvar": "Mvar", "_mva": "MVA",

@@ -7,7 +7,7 @@ import dagster as dg
 import pandas as pd
 
 from grid_assets.forecasting.tables import DEMAND_FORECASTS, RENEWABLE_FORECASTS, SCENARIOS
-from grid_assets.foundation.dagster.doors import asset_of, days_of, markdown_table, report, spec_of
+from grid_assets.foundation.dagster.doors import asset_of, days_of, markdown_table, partition_keys, report, spec_of
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import METERS, NODES, PLANTS, UNITS
 from grid_assets.foundation.site import SiteError
@@ -25,6 +25,8 @@ from grid_assets.network.tables import (
     FLOW_CERTIFICATES,
     HOSTING_CAPACITY,
     REMEDIES,
+    SCENARIO_RESULTS,
+    SCENARIO_VIOLATIONS,
     TOPOLOGIES,
     VIOLATION_PROBABILITIES,
 )
@@ -32,6 +34,10 @@ from grid_assets.network.tables import (
 TOPOLOGY_TABLES = (TOPOLOGIES, BUSES, BRANCHES)
 STUDY_TABLES = (BUS_VOLTAGES, BRANCH_LOADINGS, CONSTRAINT_VIOLATIONS, FLOW_CERTIFICATES)
 STUDY_INPUTS = (DEMAND_FORECASTS, RENEWABLE_FORECASTS, METER_DAYS, METERS, NODES, PLANTS, TOPOLOGIES)
+SCENARIO_INPUTS = [
+    *(dg.AssetDep(table.key, partition_mapping=dg.AllPartitionMapping()) for table in (DEMAND_FORECASTS, RENEWABLE_FORECASTS, METER_DAYS)),
+    METERS, NODES, PLANTS,
+]  # fmt: skip
 SHARE_DAYS = 28
 """Over how many days a meter's energy decides its share of the feeder: four weeks, every weekday equally often."""
 
@@ -126,11 +132,34 @@ def hosting_capacity(context: dg.AssetExecutionContext, platform: Platform) -> d
     return report(platform, HOSTING_CAPACITY, written, found, inputs=inputs | {NODE_LOADS: year}, picture=picture, figures=figures)
 
 
+@dg.multi_asset(specs=[spec_of(table, deps=SCENARIO_INPUTS) for table in (SCENARIO_RESULTS, SCENARIO_VIOLATIONS)], can_subset=False)
+def scenario_study(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult]:
+    from grid_assets.network.scenario_files import parse_key, read_scenario
+    from grid_assets.network.scenario_study import scenario_of_day
+
+    key, section, clock = partition_keys(context)[0], _section(platform), platform.site.clock
+    day, name = parse_key(key)
+    day, frames, inputs = _frames_of(platform, clock.day(day.isoformat()))
+    done = scenario_of_day(section, clock, day, frames, name, read_scenario(section.scenarios, name))
+    pictures = {SCENARIO_RESULTS: done.study.map_picture, SCENARIO_VIOLATIONS: done.study.profile_picture}
+    told = done.results.iloc[0]
+    figures = {column: told[column] for column in ("violations", "expected_violations", "maximum_loading_pct", "minimum_vm_pu", "customers_dark", "unserved_mwh")}  # fmt: skip
+    for table, frame in ((SCENARIO_RESULTS, done.results), (SCENARIO_VIOLATIONS, done.violations)):
+        written = platform.lake.write(table, frame, key)
+        yield report(platform, table, written, frame, inputs=inputs, picture=pictures[table], figures=figures)
+
+
 def _inputs_of(
     context: dg.AssetExecutionContext, platform: Platform, demand: Table = DEMAND_FORECASTS
 ) -> tuple[date, StudyFrames, dict[Table, date | list[date] | None]]:
     """The run's day, what its studies read, and which partitions that was, for the run's manifest."""
-    day, lake = days_of(context, platform)[0], platform.lake
+    return _frames_of(platform, days_of(context, platform)[0], demand)
+
+
+def _frames_of(
+    platform: Platform, day: date, demand: Table = DEMAND_FORECASTS
+) -> tuple[date, StudyFrames, dict[Table, date | list[date] | None]]:
+    lake = platform.lake
     recent = [day - timedelta(days=n) for n in range(SHARE_DAYS)]
     frames = StudyFrames(
         lake.read(METERS), lake.read(NODES), lake.read(PLANTS), lake.read(demand, day), lake.read(RENEWABLE_FORECASTS, day),

@@ -34,6 +34,11 @@ def study_of_day(section: NetworkSection, clock: SiteCalendar, day: date, frames
     """
     studied = study_day_of(section, clock, day, frames.meters)
     study = flow_study_of_day(studied, expected_injections(section, studied, frames), clock.interval_hours)
+    return pictured(studied, study, clock)
+
+
+def pictured(studied: StudyDay, study: FlowStudy, clock: SiteCalendar) -> DayStudy:
+    """The study with its map, in the switching state of the highest loading, and the profile of the day."""
     limits, zone = studied.limits, str(clock.zone)
     voltages, loadings = study.bus_voltages, study.branch_loadings
     worst = loadings["start_utc"][loadings["loading_pct"].idxmax()]

@@ -61,7 +61,7 @@ def injections(
     """
     placement = place_loads(admitted, meters, meter_days, power_factor)
     feeding = fed_in(admitted, start_utc, renewable_forecasts, plants)
-    return drawn_from(start_utc, _by_interval(demand_forecasts, "node_id", start_utc), nodes, placement, feeding)
+    return drawn_from(start_utc, by_interval(demand_forecasts, "node_id", start_utc), nodes, placement, feeding)
 
 
 def sampled_injections(
@@ -79,7 +79,7 @@ def sampled_injections(
     placement = place_loads(admitted, meters, meter_days, power_factor)
     feeding = fed_in(admitted, start_utc, renewable_forecasts, plants)
     for _, rows in scenarios.groupby("member", sort=True):
-        demand = _by_interval(rows.rename(columns={"value_kw": "mean_kw"}), "node_id", start_utc)
+        demand = by_interval(rows.rename(columns={"value_kw": "mean_kw"}), "node_id", start_utc)
         yield drawn_from(start_utc, demand, nodes, placement, feeding)
 
 
@@ -95,7 +95,7 @@ def drawn_from(
 
 def fed_in(admitted: AdmittedNetwork, start_utc: pd.DatetimeIndex, renewable_forecasts: pd.DataFrame, plants: pd.DataFrame) -> np.ndarray:
     """What the plants feed in [intervals, buses], MW."""
-    generation = _by_interval(renewable_forecasts, "plant_id", start_utc)
+    generation = by_interval(renewable_forecasts, "plant_id", start_utc)
     made = np.zeros((len(start_utc), len(admitted.net.bus)))
     unknown = sorted(set(generation) - set(plants["plant_id"]))
     if unknown:
@@ -207,7 +207,7 @@ def _nominal_shares(admitted: AdmittedNetwork) -> np.ndarray:
     return shares / shares.sum()
 
 
-def _by_interval(forecasts: pd.DataFrame, key: str, start_utc: pd.DatetimeIndex) -> dict[str, np.ndarray]:
+def by_interval(forecasts: pd.DataFrame, key: str, start_utc: pd.DatetimeIndex) -> dict[str, np.ndarray]:
     """mean_kw of each node or plant over exactly these intervals, from its latest issue."""
     latest = forecasts[forecasts["issued_utc"] == forecasts.groupby(key)["issued_utc"].transform("max")]
     wide = latest.pivot(index="start_utc", columns=key, values="mean_kw").reindex(start_utc)

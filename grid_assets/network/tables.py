@@ -204,3 +204,36 @@ REMEDIES = Table(
         number("residual_max_mva", "largest nodal mismatch of the proof", nullable=True),
     ),
 )  # fmt: skip
+
+SCENARIO_RESULTS = Table(
+    "network", "scenario_results", "a scenario of a run's study day, beside what is expected", "scenario", ("scenario",),
+    (
+        text("scenario", "name of the scenario file"),
+        text("title", "what it is about"),
+        count("steps", "intervals of the study day"),
+        count("failed_steps", "intervals without a solution"),
+        number("peak_kw", "highest load less generation"),
+        number("expected_peak_kw", "the same as expected"),
+        number("minimum_vm_pu", "lowest voltage"),
+        text("minimum_vm_bus", "where"),
+        instant("minimum_vm_utc", "when"),
+        number("maximum_vm_pu", "highest voltage"),
+        number("maximum_loading_pct", "highest loading"),
+        text("maximum_loading_branch", "where"),
+        instant("maximum_loading_utc", "when"),
+        number("expected_minimum_vm_pu", "lowest voltage as expected"),
+        number("expected_maximum_loading_pct", "highest loading as expected"),
+        count("violations", "elements and intervals beyond a limit"),
+        count("critical_violations", "those that are critical"),
+        count("expected_violations", "violations as expected"),
+        number("losses_mwh", "energy lost"),
+        number("unserved_mwh", "energy asked for at buses without a supply"),
+        count("customers_dark", "load meters without a supply at the worst of times"),
+        text("events", "what is switched when, on the site's clock", nullable=True),
+        number("residual_max_mva", "largest nodal mismatch"),
+    ),
+)  # fmt: skip
+
+SCENARIO_VIOLATIONS = Table(
+    "network", "scenario_violations", "an element outside its limits in an interval of a scenario", "scenario", CONSTRAINT_VIOLATIONS.keys, CONSTRAINT_VIOLATIONS.fields,
+)  # fmt: skip

@@ -11,8 +11,9 @@ from grid_assets.foundation.site import Site
 DR_EVENTS = dg.DynamicPartitionsDefinition(name="dr_events")
 CONSTRAINT_EVENTS = dg.DynamicPartitionsDefinition(name="constraint_events")
 STUDIES = dg.DynamicPartitionsDefinition(name="studies")
+SCENARIOS = dg.DynamicPartitionsDefinition(name="scenarios")
 
-_DYNAMIC = {"dr_event": DR_EVENTS, "constraint_event": CONSTRAINT_EVENTS, "study": STUDIES}
+_DYNAMIC = {"dr_event": DR_EVENTS, "constraint_event": CONSTRAINT_EVENTS, "study": STUDIES, "scenario": SCENARIOS}
 
 
 def site_days(site: Site) -> dg.DailyPartitionsDefinition:
