@@ -1,4 +1,4 @@
-"""The command line: grid-assets daily | ui | backtest | correct | alerts | bench | contracts."""
+"""The command line: grid-assets daily | ui | scenario | backtest | correct | alerts | bench | contracts."""
 
 from __future__ import annotations
 
@@ -95,6 +95,45 @@ def _run_until_told(command: list[str], environment: dict[str, str]) -> int:
     with suppress(ProcessLookupError):  # what outlives its parent
         os.killpg(child.pid, signal.SIGKILL)
     return 0 if code in (0, -signal.SIGTERM) else code
+
+
+@main.command()
+@site_option
+@click.argument("name", required=False)
+@click.option("--day", "day_text", help="The run whose study day is looked at, YYYY-MM-DD; as of `daily` when none is named.")
+def scenario(site_name: str, name: str | None, day_text: str | None) -> None:
+    """Study the network under scenario NAME, a file of the site's folder of scenarios; without a name, list them.
+
+    The day must have been run by `grid-assets daily` before.
+    """
+    from grid_assets.daily import SiteRuns
+    from grid_assets.instance import open_instance
+    from grid_assets.jobs import utc_now
+    from grid_assets.network.scenario_files import ScenarioError, read_scenario, scenario_key, scenarios_in
+    from grid_assets.screen import scenario_table
+
+    console = Console()
+    site_file, site = _open_site(site_name)
+    folder = site.network.scenarios if site.network else None
+    if folder is None:
+        raise click.ClickException(f"site {site.name} has no folder of scenarios; name one as scenarios in its section [network]")
+    try:
+        if name is None:
+            for known in scenarios_in(folder):
+                console.print(f"[bold]{known}[/]  {read_scenario(folder, known).title}")
+            return
+        read_scenario(folder, name)
+        day = site.clock.day(day_text) if day_text else site.default_day(utc_now())
+        key = scenario_key(day, name)
+    except (CalendarError, ScenarioError) as error:
+        raise click.ClickException(str(error)) from error
+    with open_instance(site) as instance:
+        done = SiteRuns(site_file, site, instance).scenario(key)
+    for said in done.failures:
+        console.print(f"[red]failed[/] {said}")
+    if not done.succeeded:
+        sys.exit(1)
+    console.print(scenario_table(site, key))
 
 
 @main.command()

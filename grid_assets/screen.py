@@ -175,3 +175,22 @@ def benchmark_table(area: str, rows: Sequence[dict[str, Any]]) -> Table:
         value = f"{row['value']:,.3g}" if isinstance(row["value"], float) else str(row["value"])
         table.add_row(row["name"], value, row["unit"], str(row["reference"] or "-"), str(row["target"] or "-"), met)
     return table
+
+
+def scenario_table(site: Site, key: str) -> Table:
+    """A scenario beside what is expected, and what is switched in it."""
+    from grid_assets.foundation.lake import Lake
+    from grid_assets.network.tables import SCENARIO_RESULTS
+
+    one = Lake(site.lake_root).read(SCENARIO_RESULTS, key).iloc[0]
+    zone = site.time_zone
+    table = Table(title=f"{key}: {one['title']}", title_justify="left", caption=one["events"] or None, caption_justify="left")
+    for name, justify in (("", "left"), ("expected", "right"), ("scenario", "right"), ("where and when", "left")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    lowest, heaviest = (f"{one[f'{what}_utc'].tz_convert(zone):%H:%M}" for what in ("minimum_vm", "maximum_loading"))
+    table.add_row("peak, kW", f"{one['expected_peak_kw']:,.0f}", f"{one['peak_kw']:,.0f}", "")
+    table.add_row("highest loading, %", f"{one['expected_maximum_loading_pct']:.1f}", f"{one['maximum_loading_pct']:.1f}", f"{one['maximum_loading_branch']} {heaviest}")  # fmt: skip
+    table.add_row("lowest voltage, p.u.", f"{one['expected_minimum_vm_pu']:.4f}", f"{one['minimum_vm_pu']:.4f}", f"{one['minimum_vm_bus']} {lowest}")  # fmt: skip
+    table.add_row("violations", str(one["expected_violations"]), str(one["violations"]), f"{one['critical_violations']} critical")
+    table.add_row("customers dark", "", str(one["customers_dark"]), f"{one['unserved_mwh']:.3f} MWh not served")
+    return table
