@@ -232,6 +232,8 @@ class NetworkSection(Section):
     """Of loads whose register gives none."""
     hosting_most_mw: float = Field(20.0, gt=0)
     """The largest plant or charging site that hosting capacity asks about."""
+    double_outages: tuple[tuple[str, str], ...] = ()
+    """Pairs of branches whose common outage is studied too, such as two circuits on one pole."""
     remedies: RemediesSection = RemediesSection()
 
     @model_validator(mode="after")

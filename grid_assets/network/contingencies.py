@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
 import numpy as np
@@ -10,12 +10,12 @@ import pandas as pd
 
 from grid_assets.foundation.calendar import SiteCalendar
 from grid_assets.foundation.site_sections import NetworkSection
-from grid_assets.network.injections import Injections
+from grid_assets.network.injections import Injections, by_interval, place_plants
 from grid_assets.network.study_day import expected_injections, study_day_of
 from grid_assets.network.study_frames import StudyFrames
 from grid_assets.powerflow.batches import NONE, BatchSolver
 from grid_assets.powerflow.compiled import CompiledNetwork, FlowError, compiled
-from grid_assets.powerflow.gate import AdmittedNetwork
+from grid_assets.powerflow.gate import AdmittedNetwork, NetworkError
 from grid_assets.powerflow.limits import Limits, beyond
 from grid_assets.powerflow.outages import OutageFlows, solve_outages
 
@@ -27,15 +27,29 @@ def contingencies_of_day(section: NetworkSection, clock: SiteCalendar, day: date
     """Rows of CONTINGENCY_RESULTS for the study day of run ``day``, of all its switching states the worst; errors as of ``study_of_day``."""
     studied = study_day_of(section, clock, day, frames.meters)
     drawn = expected_injections(section, studied, frames)
-    return worst_of_each(
-        [contingency_results(part.version.admitted, part.drawn, studied.meters, studied.limits) for part in studied.parts(drawn)]
-    )
+    made = by_interval(frames.renewable_forecasts, "plant_id", studied.start_utc)
+    shares = place_plants(studied.versions[0].admitted, frames.plants)
+    found = []
+    for part in studied.parts(drawn):
+        feeding = {plant: np.outer(kw[part.steps] / 1000, shares[plant]) for plant, kw in made.items()}
+        found.append(
+            contingency_results(part.version.admitted, part.drawn, studied.meters, studied.limits, section.double_outages, feeding)
+        )
+    return worst_of_each(found)
 
 
-def contingency_results(admitted: AdmittedNetwork, drawn: Injections, meters: pd.DataFrame, limits: Limits) -> pd.DataFrame:
+def contingency_results(
+    admitted: AdmittedNetwork,
+    drawn: Injections,
+    meters: pd.DataFrame,
+    limits: Limits,
+    pairs: Sequence[tuple[str, str]] = (),
+    feeding_mw: Mapping[str, np.ndarray] | None = None,
+) -> pd.DataFrame:
     """A row per line, transformer and impedance in service: the worst of its outage at the highest and at the lowest total load of ``drawn``.
 
-    ``meters``: those in force; they say who goes dark. What was beyond a limit before the outage is no violation of it, unless there
+    ``meters``: those in force; they say who goes dark. ``pairs``: branches that go out together, a row each. ``feeding_mw``: plant -> what it
+    feeds in [intervals, buses], of which ``drawn`` is net: a row for the loss of each. What was beyond a limit before the outage is no violation of it, unless there
     was no solution before. Raises FlowError when neither state has a solution without an outage.
     """
     network = compiled(admitted)
@@ -47,7 +61,7 @@ def contingency_results(admitted: AdmittedNetwork, drawn: Injections, meters: pd
         raise FlowError(
             f"the network has no solution at {drawn.start_utc[states[0]]:%Y-%m-%d %H:%M} UTC, its highest or lowest load, without any outage"
         )
-    outages = [(int(branch),) for branch in np.flatnonzero(network.ends[:, 0] >= 0)]
+    outages = [(int(branch),) for branch in np.flatnonzero(network.ends[:, 0] >= 0)] + _pairs(network, pairs)
     customers = _at_bus(network, meters)
     parts = []
     for n, state in enumerate(states):
@@ -56,7 +70,35 @@ def contingency_results(admitted: AdmittedNetwork, drawn: Injections, meters: pd
         base = beyond(network, before.voltage[n][None], limits)[0]
         for found in solve_outages(solver, wanted[n], outages, before.voltage[n]):
             parts.append(_rows(network, found, drawn, state, base, customers, limits))
+        for found, plants in _without_plants(network, solver, wanted[n], state, feeding_mw or {}):
+            parts.append(_rows(network, found, drawn, state, base, customers, limits).assign(outage_id=plants, kind="plant"))
     return worst_of_each(parts)
+
+
+def _pairs(network: CompiledNetwork, pairs: Sequence[tuple[str, str]]) -> list[tuple[int, ...]]:
+    at, made = {name: n for n, name in enumerate(network.branch_ids)}, []
+    for pair in pairs:
+        for name in pair:
+            if name not in at:
+                raise NetworkError(
+                    f"double_outages: {name!r} is no branch of the network; expected names such as {network.branch_ids[0]!r}"
+                )
+        if all(network.ends[at[name], 0] >= 0 for name in pair):  # with one of them open already, it is the other's own outage
+            made.append(tuple(at[name] for name in pair))
+    return made
+
+
+def _without_plants(
+    network: CompiledNetwork, solver: BatchSolver, wanted: np.ndarray, state: int, feeding_mw: Mapping[str, np.ndarray]
+) -> Iterator[tuple[OutageFlows, list[str]]]:
+    """Flows after the loss of each plant that feeds in: nothing goes dark, the supply takes its place."""
+    plants = sorted(plant for plant, fed in feeding_mw.items() if np.abs(fed[state]).sum() > 0)
+    for first in range(0, len(plants), solver.chunk):
+        some = plants[first : first + solver.chunk]
+        fed = np.stack([feeding_mw[plant][state] for plant in some])
+        lost = network.injections(fed, np.zeros_like(fed)) - network.generation
+        solved = solver.solve(wanted + lost)
+        yield OutageFlows(((),) * len(some), solved.voltage, np.zeros(solved.voltage.shape, bool), solved.method), some
 
 
 def worst_of_each(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -71,7 +113,7 @@ def worst_of_each(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def _rows(
     network: CompiledNetwork, found: OutageFlows, drawn: Injections, state: int, base: np.ndarray, customers: np.ndarray, limits: Limits
 ) -> pd.DataFrame:
-    solved, out = found.method != NONE, [branches[0] for branches in found.outages]
+    solved, out = found.method != NONE, found.outages
     place, supplied = np.maximum(network.place, 0), network.supplied
     dark = found.dark[:, place] & supplied
     volts = np.where(dark | ~supplied, np.nan, np.abs(found.voltage)[:, place])
@@ -86,7 +128,8 @@ def _rows(
     severity = np.where(~solved | (lost > 0) | dark @ customers.astype(bool), 2, np.where(new > 0, 1, 0))
     return pd.DataFrame(
         {
-            "outage_id": network.branch_ids[out], "kind": network.kinds[out], "start_utc": drawn.start_utc[state], "converged": solved,
+            "outage_id": [" + ".join(network.branch_ids[list(branches)]) for branches in out],
+            "kind": [network.kinds[branches[0]] if len(branches) == 1 else "two branches" for branches in out], "start_utc": drawn.start_utc[state], "converged": solved,
             "severity": np.array(SEVERITIES, object)[severity], "dark_buses": dark.sum(axis=1), "lost_load_kw": lost,
             "customers_dark": dark @ customers, "new_violations": np.where(solved, new, 0),
             "minimum_vm_pu": _value(low, known, low.argmin(axis=1)), "minimum_vm_bus": _name(network.bus_ids, known, low.argmin(axis=1)),

@@ -37,6 +37,10 @@ def scenario_of_day(
 
     Raises ScenarioError for what the network or the registers do not have, and the errors of ``study_of_day``.
     """
+    if frames.demand.empty:
+        raise ScenarioError(
+            f"{day} has no demand forecasts; run grid-assets daily --day {day} first, a scenario changes what that run expects"
+        )
     studied = study_day_of(section, clock, day, frames.meters)
     expected, drawn = injections_of(section, clock, studied, frames, scenario)
     base = flow_study_of_day(studied, expected, clock.interval_hours)

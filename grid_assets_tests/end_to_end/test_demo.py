@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from grid_assets.demand_response.tables import PAYMENTS, SETTLEMENTS
 from grid_assets.forecasting.tables import DEMAND_FORECASTS, QUANTILE_COLUMNS
 from grid_assets.instance import open_instance
 from grid_assets.metering.tables import FILE_DAYS, LANDED_FILES, NODE_LOADS, READINGS, REJECTED_READINGS
-from grid_assets.network.tables import BUS_VOLTAGES, FLOW_CERTIFICATES
+from grid_assets.network.tables import BUS_VOLTAGES, FLOW_CERTIFICATES, SCENARIO_RESULTS
 from grid_assets.storage.tables import SCHEDULE_KPIS
 from grid_assets.summary import key_figures
 from grid_assets_tests.conftest import PROJECT, SITES, site_in
@@ -42,9 +43,32 @@ def test_every_declared_table_was_made(demo: Ran):
         "metering/loads_under_way",
         "weather/features_under_way",
         "forecasting/intraday_forecasts",
+        "network/scenario_results",
+        "network/scenario_violations",
     }  # made in the course of a day, when asked
     absent = {str(table) for table in public_tables(demo.site) if not demo.lake.partitions(table)} - never_alone
     assert not absent
+
+
+def test_a_scenario_is_launched_and_shown_beside_what_is_expected(demo: Ran):
+    from rich.console import Console
+
+    from grid_assets.network.scenario_files import scenario_key, scenarios_in
+    from grid_assets.screen import scenario_table
+
+    offered = demo.instance.get_dynamic_partitions("scenarios")
+    assert {scenario_key(demo.day, name) for name in scenarios_in(demo.site.network.scenarios)} == set(offered)
+    key = scenario_key(demo.day, "line_outage")
+    report = demo.runs().scenario(key)
+    assert report.succeeded, report.failures
+    console = Console(width=150, file=io.StringIO())
+    console.print(scenario_table(demo.site, key))
+    shown = console.file.getvalue()
+    row = demo.lake.read(SCENARIO_RESULTS, key).iloc[0]
+    assert row["customers_dark"] > 0
+    assert "17:00 open" in row["events"]
+    for expected in ("highest loading, %", "customers dark", "17:00 open"):
+        assert expected in shown
 
 
 def test_published_energy_is_the_truth_within_the_faults(demo: Ran):

@@ -13,8 +13,9 @@ from grid_assets.network.contingencies import contingencies_in_words, contingenc
 from grid_assets.network.injections import Injections
 from grid_assets.network.tables import CONTINGENCY_RESULTS
 from grid_assets.powerflow.compiled import FlowError
-from grid_assets.powerflow.gate import admit
+from grid_assets.powerflow.gate import NetworkError, admit
 from grid_assets.powerflow.limits import Limits
+from grid_assets.powerflow.reference import ReferenceSolver
 from grid_assets_tests.network.frames import meters_frame
 from grid_assets_tests.powerflow.made import feeder
 
@@ -91,3 +92,33 @@ def test_an_outage_without_a_solution_is_critical_and_has_no_figures():
 def test_a_day_without_a_solution_is_an_error():
     with pytest.raises(FlowError, match="without any outage"):
         results(feeder(3), factors=(90.0,))
+
+
+def test_two_circuits_lost_at_once_leave_dark_what_either_alone_would_not():
+    admitted = admit(ring(), "ring")
+    load = np.outer([0.2], np.arange(len(admitted.net.bus)) > 0)
+    drawn = Injections(TIMES[:1], load, 0.2 * load)
+    found = contingency_results(admitted, drawn, METERS, LIMITS, [("line 1", "back")]).set_index("outage_id")
+    CONTINGENCY_RESULTS.conform(found.reset_index())
+    both = found.loc["line 1 + back"]
+    assert (both["kind"], both["dark_buses"], both["customers_dark"]) == ("two branches", 3, 4)
+    assert found["dark_buses"].sum() == 3
+    with pytest.raises(NetworkError, match="double_outages: 'line 9' is no branch"):
+        contingency_results(admitted, drawn, METERS, LIMITS, [("line 1", "line 9")])
+
+
+def test_the_loss_of_a_plant_is_the_flow_without_it():
+    net = feeder(3)
+    admitted = admit(net, "row")
+    load, fed = np.zeros((2, 1, 4))
+    load[:, 1:], fed[:, 3] = 0.4, 1.4
+    both = Injections(TIMES[:1], load - fed, 0.2 * load)
+    found = contingency_results(admitted, both, METERS, LIMITS, (), {"solar": fed, "idle": np.zeros_like(fed)}).set_index("outage_id")
+    CONTINGENCY_RESULTS.conform(found.reset_index())
+    lost = found.loc["solar"]
+    reference = ReferenceSolver(admitted).solve(load[0], 0.2 * load[0])
+    assert lost["kind"] == "plant"
+    assert lost["minimum_vm_pu"] == pytest.approx(reference.res_bus["vm_pu"].min(), abs=1e-9)
+    assert lost["maximum_loading_pct"] == pytest.approx(reference.res_line["loading_percent"].max(), abs=1e-6)
+    assert lost["dark_buses"] == 0
+    assert "idle" not in found.index

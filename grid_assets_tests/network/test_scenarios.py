@@ -195,10 +195,12 @@ def test_an_analyst_launches_a_scenario(tmp_path: Path):
 
     platform = Platform(site_file=str(path))
     fill(platform, 30_000.0)
-    key = scenario_key(DAY, "hot")
+    key, other = scenario_key(DAY, "hot"), scenario_key(date(2016, 5, 20), "hot")
     asset = assets.scenario_study.map_asset_specs(lambda spec: spec.replace_attributes(partitions_def=SCENARIOS))
     with dg.DagsterInstance.ephemeral() as instance:
-        instance.add_dynamic_partitions("scenarios", [key])
+        instance.add_dynamic_partitions("scenarios", [key, other])
+        with pytest.raises(ScenarioError, match="2016-05-20 has no demand forecasts; run grid-assets daily --day 2016-05-20 first"):
+            dg.materialize([asset], partition_key=other, resources={"platform": platform}, instance=instance)
         done = dg.materialize([asset], partition_key=key, resources={"platform": platform}, instance=instance)
     assert done.success
     row = platform.lake.read(SCENARIO_RESULTS, key).iloc[0]
