@@ -45,6 +45,7 @@ from grid_assets.network import tables as network
 from grid_assets.network.contingencies import contingencies_of_day
 from grid_assets.network.day_study import study_of_day
 from grid_assets.network.hosting import LOOKED_BACK_DAYS, hosting_of_day
+from grid_assets.network.pages import write_map
 from grid_assets.network.remedies import remedies_of_day
 from grid_assets.network.study_frames import StudyFrames
 from grid_assets.network.violation_probabilities import probabilities_of_day
@@ -334,6 +335,7 @@ def study_flows(run: PlainDay) -> None:
         for demand in (forecasting.DEMAND_FORECASTS, forecasting.SCENARIOS)
     )  # fmt: skip
     done = study_of_day(section, run.site.clock, run.day, expected)
+    write_map(done, run.site, run.site.artefacts / "network", f"map_{run.day}.html")
     for table in STUDIED:
         run.write(table, getattr(done.study, table.name))
     run.write(network.VIOLATION_PROBABILITIES, probabilities_of_day(section, run.site.clock, run.day, sampled))

@@ -32,7 +32,7 @@ def network_map(
     worst = branch_loadings["start_utc"][branch_loadings["loading_pct"].idxmax()]
     loading = branch_loadings[branch_loadings["start_utc"] == worst].set_index("branch_id")["loading_pct"]
     voltage = bus_voltages[bus_voltages["start_utc"] == worst].set_index("bus_id")["vm_pu"]
-    place = dict(zip(topology.buses["bus_id"], _flat(topology.buses), strict=True))
+    place = dict(zip(topology.buses["bus_id"], flat(topology.buses), strict=True))
     made, (axis,) = figure(8.6, HEIGHT)
     axis.grid(False)
     axis.set_axis_off()
@@ -83,7 +83,7 @@ def day_profile(
     return png(made)
 
 
-def _flat(buses: pd.DataFrame) -> np.ndarray:
+def flat(buses: pd.DataFrame) -> np.ndarray:
     """Coordinates stretched to the picture's shape: longitude shortened by the latitude where both look like degrees."""
     points = buses[["x", "y"]].to_numpy(float)
     if np.abs(points[:, 1]).max() <= 90 and (points[:, 1].max() - points[:, 1].min()) < 5 and points[:, 1].mean() > 20:

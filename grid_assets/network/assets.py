@@ -44,28 +44,35 @@ SHARE_DAYS = 28
 
 @dg.multi_asset(specs=[spec_of(table, deps=[METERS]) for table in TOPOLOGY_TABLES], can_subset=False)
 def network_topology(platform: Platform) -> Iterator[dg.MaterializeResult]:
+    from grid_assets.network.pages import write_graphs
     from grid_assets.network.switching_events import network_versions
     from grid_assets.network.topology_tables import topology_frames
 
     known = network_versions(_section(platform), platform.site.clock)
     frames = topology_frames(known, platform.lake.read(METERS))
+    graphs = {
+        path.name: dg.MetadataValue.url(platform.artefact_url(path)) for path in write_graphs(known, platform.site.artefacts / "network")
+    }
     for table in TOPOLOGY_TABLES:
         frame = frames[table.name]
-        figures = {"repairs": list(known[0].admitted.repairs), "switching_states": len(known)} if table is TOPOLOGIES else None
+        figures = {"repairs": list(known[0].admitted.repairs), "switching_states": len(known), **graphs} if table is TOPOLOGIES else None
         yield report(platform, table, platform.lake.write(table, frame), frame, inputs={METERS: None}, figures=figures)
 
 
 @dg.multi_asset(specs=[spec_of(table, deps=STUDY_INPUTS) for table in STUDY_TABLES], can_subset=False)
 def flow_study(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult]:
     from grid_assets.network.day_study import study_of_day
+    from grid_assets.network.pages import write_map
 
     day, frames, inputs = _inputs_of(context, platform)
     done = study_of_day(_section(platform), platform.site.clock, day, frames)
+    page = write_map(done, platform.site, platform.site.artefacts / "network", f"map_{day}.html")
+    figures = done.study.figures() | {"map": dg.MetadataValue.url(platform.artefact_url(page))}
     pictures = {BUS_VOLTAGES: done.map_picture, BRANCH_LOADINGS: done.profile_picture, CONSTRAINT_VIOLATIONS: done.map_picture}
     for table in STUDY_TABLES:
         frame: pd.DataFrame = getattr(done.study, table.name)
         written = platform.lake.write(table, frame, day)
-        yield report(platform, table, written, frame, inputs=inputs, picture=pictures.get(table), figures=done.study.figures())
+        yield report(platform, table, written, frame, inputs=inputs, picture=pictures.get(table), figures=figures)
 
 
 @dg.asset(**asset_of(VIOLATION_PROBABILITIES, deps=[SCENARIOS, *STUDY_INPUTS[1:]]))
@@ -134,6 +141,7 @@ def hosting_capacity(context: dg.AssetExecutionContext, platform: Platform) -> d
 
 @dg.multi_asset(specs=[spec_of(table, deps=SCENARIO_INPUTS) for table in (SCENARIO_RESULTS, SCENARIO_VIOLATIONS)], can_subset=False)
 def scenario_study(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult]:
+    from grid_assets.network.pages import write_map
     from grid_assets.network.scenario_files import parse_key, read_scenario
     from grid_assets.network.scenario_study import scenario_of_day
 
@@ -143,7 +151,8 @@ def scenario_study(context: dg.AssetExecutionContext, platform: Platform) -> Ite
     done = scenario_of_day(section, clock, day, frames, name, read_scenario(section.scenarios, name))
     pictures = {SCENARIO_RESULTS: done.study.map_picture, SCENARIO_VIOLATIONS: done.study.profile_picture}
     told = done.results.iloc[0]
-    figures = {column: told[column] for column in ("violations", "expected_violations", "maximum_loading_pct", "minimum_vm_pu", "customers_dark", "unserved_mwh")}  # fmt: skip
+    page = write_map(done.study, platform.site, platform.site.artefacts / "network", f"map_{key}.html", told["title"])
+    figures = {"map": dg.MetadataValue.url(platform.artefact_url(page))} | {column: told[column] for column in ("violations", "expected_violations", "maximum_loading_pct", "minimum_vm_pu", "customers_dark", "unserved_mwh")}  # fmt: skip
     for table, frame in ((SCENARIO_RESULTS, done.results), (SCENARIO_VIOLATIONS, done.violations)):
         written = platform.lake.write(table, frame, key)
         yield report(platform, table, written, frame, inputs=inputs, picture=pictures[table], figures=figures)

@@ -15,12 +15,14 @@ from grid_assets.network.study import FlowStudy, flow_study
 from grid_assets.network.study_day import StudyDay, expected_injections, study_day_of
 from grid_assets.network.study_frames import StudyFrames
 from grid_assets.powerflow.switching import version_of
-from grid_assets.powerflow.topology import topology_of
+from grid_assets.powerflow.topology import Topology, topology_of
 
 
 @dataclass(frozen=True)
 class DayStudy:
     study: FlowStudy
+    topology: Topology
+    """The switching state of the highest loading."""
     map_picture: bytes
     """PNG: the network at the interval of its highest loading."""
     profile_picture: bytes
@@ -43,9 +45,11 @@ def pictured(studied: StudyDay, study: FlowStudy, clock: SiteCalendar) -> DayStu
     voltages, loadings = study.bus_voltages, study.branch_loadings
     worst = loadings["start_utc"][loadings["loading_pct"].idxmax()]
     at_worst = studied.versions[version_of(studied.versions, pd.DatetimeIndex([worst]))[0]]
+    topology = topology_of(at_worst.admitted)
     return DayStudy(
         study,
-        network_map(topology_of(at_worst.admitted), voltages, loadings, (limits.minimum_vm_pu, limits.maximum_vm_pu), zone),
+        topology,
+        network_map(topology, voltages, loadings, (limits.minimum_vm_pu, limits.maximum_vm_pu), zone),
         day_profile(voltages, loadings, limits.maximum_loading_pct, (limits.minimum_vm_pu, limits.maximum_vm_pu), zone),
     )
 

@@ -15,6 +15,9 @@ import pandas as pd
 
 from grid_assets.powerflow.gate import AdmittedNetwork
 
+KM_PER_DEGREE = 111.2
+LONGEST_WAY = 1.5
+"""How many times its length the way between a line's ends may be, for what the register calls its length is not exact."""
 SUBSTATION = None
 """The feeder of a bus that belongs to the substation itself."""
 
@@ -35,6 +38,8 @@ class Topology:
     sources: tuple[str, ...]
     ties: tuple[tuple[str, str], ...] = field(repr=False, default=())
     """Pairs of buses joined by closed switches."""
+    geographic: bool = False
+    """Whether x and y are longitude and latitude."""
 
     def edges(self, without: str | None = None) -> list[tuple[str, str, str | None]]:
         """(bus, bus, branch or None for a closed switch) of everything that conducts, ``without`` one branch."""
@@ -59,8 +64,9 @@ def topology_of(admitted: AdmittedNetwork) -> Topology:
     supplied = reached(bare.edges(), sources)
     buses["supplied"] = buses["bus_id"].isin(supplied)
     _name_feeders(bare)
-    buses["x"], buses["y"] = _coordinates(net, bare)
-    return Topology(bare.topology_hash, buses, branches, bare.open_switches, _count_parts(bare, in_service - supplied), sources, ties)
+    buses["x"], buses["y"], geographic = _coordinates(net, bare)
+    islands = _count_parts(bare, in_service - supplied)
+    return Topology(bare.topology_hash, buses, branches, bare.open_switches, islands, sources, ties, geographic)
 
 
 def reached(edges: Iterable[tuple[str, str, str | None]], start: Iterable[str]) -> set[str]:
@@ -200,15 +206,26 @@ def _count_parts(topology: Topology, dark: set[str]) -> int:
     return parts
 
 
-def _coordinates(net: Any, topology: Topology) -> tuple[list[float], list[float]]:
+def _coordinates(net: Any, topology: Topology) -> tuple[list[float], list[float], bool]:
     """Longitude and latitude where every bus has them; otherwise a tree drawn downwards from the supply."""
     given = [_point(value) for value in net.bus["geo"]] if "geo" in net.bus else []
     known = [point for point in given if point is not None]
     if given and len(known) == len(given):
-        return [point[0] for point in known], [point[1] for point in known]
+        return [point[0] for point in known], [point[1] for point in known], _on_earth(net, known)
     placed = _tree_layout(topology)
     points = [placed[bus] for bus in topology.buses["bus_id"]]
-    return [x for x, _ in points], [y for _, y in points]
+    return [x for x, _ in points], [y for _, y in points], False
+
+
+def _on_earth(net: Any, points: list[tuple[float, float]]) -> bool:
+    """Whether coordinates are longitude and latitude: then no line is much shorter than the way between its ends."""
+    if not len(net.line) or not all(abs(x) <= 180 and abs(y) <= 90 for x, y in points):
+        return False
+    place = dict(zip(net.bus.index, points, strict=True))
+    ends = np.array([[place[one], place[other]] for one, other in zip(net.line["from_bus"], net.line["to_bus"], strict=True)])
+    step = np.diff(ends, axis=1)[:, 0] * (KM_PER_DEGREE, KM_PER_DEGREE)
+    step[:, 0] *= np.cos(np.radians(ends[:, :, 1].mean(axis=1)))
+    return bool(np.median(np.hypot(step[:, 0], step[:, 1]) / net.line["length_km"].to_numpy(float)) <= LONGEST_WAY)
 
 
 def _point(value: Any) -> tuple[float, float] | None:
