@@ -210,3 +210,8 @@ def _by_interval(forecasts: pd.DataFrame, key: str, start_utc: pd.DatetimeIndex)
         raise InjectionError(f"{key} {gaps[0]!r}: the forecast has no value for {first:%Y-%m-%d %H:%M} UTC; "
                              f"expected all {len(start_utc)} intervals of the study day")  # fmt: skip
     return {str(name): wide[name].to_numpy(float) for name in wide}
+
+
+def nominal_shares(admitted: AdmittedNetwork) -> np.ndarray:
+    """What share of a meter without a bus each bus gets [buses]. Raises InjectionError where the network has no loads to go by."""
+    return _nominal_shares(admitted)

@@ -88,52 +88,54 @@ class StepState:
 
 
 def solved_step(base: BaseModel, model: SensorModel, given: StepInput, start: np.ndarray, test: Test) -> StepState | None:
-    """Estimate, test, take the worst out, estimate again. None where the iteration does not converge."""
-    found = _converged(base, model, given, start)
-    if found is None:
-        return None
-    state = state_at(base, model, given, found)
-    current, last, taken = given, state, []
-    while len(taken) < test.most_removed and _suspicious(last, test):
-        worst = _worst(last, test.identified)
-        if worst is None:
-            break
-        current = _without(current, worst)
-        found = _converged(base, model, current, last.voltage)
-        if found is None:
+    """Estimate, test, take the worst out, estimate again. None where the iteration does not converge.
+
+    Errors so gross that Gauss-Newton does not converge with them are judged by their innovations at ``start``, linearised there.
+    """
+    current, voltage, taken = given, start, []
+    last: StepState | None = None
+    while True:
+        found = _converged(base, model, current, voltage)
+        last = state_at(base, model, current, start if found is None else found)
+        worst = _worst(last, test.identified) if _suspicious(last, test) else None
+        if worst is None or len(taken) == test.most_removed:
             break
         taken.append((worst, last))
-        last = state_at(base, model, current, found)
+        current, voltage = _without(current, worst), start if found is None else found
+    if found is None:
+        return None
     for (of_sensor, at, rivals), before in taken:
         if of_sensor:
             last.sensor_bad[at], last.sensor_rivals[at] = True, rivals
             last.sensor_normalised[at], last.sensor_critical[at] = before.sensor_normalised[at], False
         else:
             last.base_bad[at], last.base_normalised[at] = True, before.base_normalised[at]
-    last.change = base.quantities(last.voltage) - given.base
     return last
 
 
 def state_at(base: BaseModel, model: SensorModel, given: StepInput, voltage: np.ndarray) -> StepState:
-    """What the measurements say of voltages that were found: residuals, objective, what is observable."""
+    """What the measurements say of voltages: objective, normalised residuals, what is observable.
+
+    The normalised residuals are those of the next Gauss-Newton step: at the optimum those of the estimate.
+    """
     linear = linearised(base, model, given, voltage)
     quantities, used = base.quantities(voltage), linear.used
     missed = given.sensor - model.values(voltage)
     change = quantities - given.base
-    weighted = missed[used] / given.sensor_variance[used]
-    objective = float(missed[used] @ weighted)
+    objective = float((missed[used] ** 2 / given.sensor_variance[used]).sum())
     soft = np.isfinite(given.base_variance) & (given.base_variance > 0)
     objective += float((change[soft] ** 2 / given.base_variance[soft]).sum())
+    multiplier = linear.weight @ (missed[used] + linear.by_base @ np.where(linear.unknown, 0.0, change)) if len(used) else np.empty(0)
     own = np.diag(linear.weight)
     seen = own * given.sensor_variance[used] > SEEN
     sensor_normalised, critical = np.full(len(missed), np.nan), np.zeros(len(missed), bool)
-    sensor_normalised[used[seen]] = np.abs(weighted[seen]) / np.sqrt(own[seen])
+    sensor_normalised[used[seen]] = np.abs(multiplier[seen]) / np.sqrt(own[seen])
     critical[used[~seen]] = True
     base_normalised = np.full(base.size, np.nan)
     if len(used):
         shown = np.einsum("ij,ik,kj->j", linear.by_base, linear.weight, linear.by_base, optimize=True)
         tested = soft & (shown * np.where(soft, given.base_variance, 0) > SEEN)
-        base_normalised[tested] = np.abs(change[tested]) / given.base_variance[tested] / np.sqrt(shown[tested])
+        base_normalised[tested] = np.abs(linear.by_base.T @ multiplier)[tested] / np.sqrt(shown[tested])
     return StepState(
         voltage=voltage, change=change, objective=objective, freedom=linear.freedom, base_normalised=base_normalised,
         sensor_normalised=sensor_normalised, sensor_critical=critical, base_bad=np.zeros(base.size, bool),
