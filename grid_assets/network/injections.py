@@ -11,6 +11,9 @@ import pandas as pd
 
 from grid_assets.powerflow.gate import AdmittedNetwork
 
+ROUNDING_KW = 1e-6
+"""Demand below this is none: samples that were made to add up leave 1e-21 kW at a node without load."""
+
 
 class InjectionError(ValueError):
     """A forecast that cannot be placed on the network: which node, plant, meter or bus, and what is missing."""
@@ -153,7 +156,7 @@ def own_demand(demand: dict[str, np.ndarray], nodes: pd.DataFrame, placement: Pl
         raise InjectionError(f"node {strange[0]!r} has a demand forecast but is not in the register nodes.csv")
     below = nodes.dropna(subset=["parent_id"]).groupby("parent_id")["node_id"].apply(list).to_dict()
     leaves = sorted(set(nodes["node_id"]) - set(below))
-    lost = [node for node in leaves if node in demand and node not in placement.active and np.any(demand[node])]
+    lost = [node for node in leaves if node in demand and node not in placement.active and np.any(np.abs(demand[node]) > ROUNDING_KW)]
     if lost:
         raise InjectionError(f"node {lost[0]!r} has a demand forecast but no load meter in force on the study day that could carry it")
     found = {}

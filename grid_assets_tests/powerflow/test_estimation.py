@@ -289,3 +289,26 @@ def test_a_voltage_that_no_state_has_ends_without_an_estimate():
     found = estimate(network, Injected(load, load * 0, load * 0, load * 0), Sensors.none(1))
     assert found.method[0] == NONE
     assert np.isnan(found.vm_pu).all()
+
+
+@pytest.mark.parametrize("name", ["cigre", "demo_network"])
+def test_derivatives_are_those_of_the_functions(name: str, request: pytest.FixtureRequest):
+    """Against central differences, every kind of sensor at both ends, at a state with loads and angles of its own."""
+    world = request.getfixturevalue(name)
+    network, base = world.network, BaseModel(world.network)
+    alive = network.branch_ids[network.ends[:, 0] >= 0][::7]
+    kinds = np.repeat(np.array(["p_from", "q_from", "i_from", "p_to", "q_to", "i_to"], object), len(alive))
+    supply = network.bus_ids[np.flatnonzero(network.place == network.reference[0])[0]]
+    every = np.concatenate([kinds, np.array([VM, P_SUPPLY, "q_supply"], object)])
+    model = sensor_model(base, every, np.concatenate([np.tile(alive, 6), np.array([world.watched[0], supply, supply], object)]))
+    rng = np.random.default_rng(0)
+    voltage = base.moved(world.voltage[0], 0.01 * rng.normal(size=base.size))
+    jacobian, slopes = base.jacobian(voltage).toarray(), model.derivatives(voltage)
+    for at in rng.choice(base.size, 12, replace=False):
+        change = np.zeros(base.size)
+        change[at] = 1e-6
+        ahead, behind = base.moved(voltage, change), base.moved(voltage, -change)
+        for function, slope in ((base.quantities, jacobian[:, at]), (model.values, slopes[:, at])):
+            np.testing.assert_allclose(
+                (function(ahead) - function(behind)) / 2e-6, slope, rtol=1e-5, atol=1e-6 * max(1, np.abs(slope).max())
+            )
