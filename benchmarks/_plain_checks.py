@@ -25,6 +25,8 @@ from grid_assets.metering.quality.quality_suite import judge_profiles
 from grid_assets.metering.raw_days import measurement_rows_of_files
 from grid_assets.network import tables as network
 from grid_assets.network.contingencies import overburdened
+from grid_assets.network.likely_causes import anomalies_in_words
+from grid_assets.network.state_estimation import not_estimated
 from grid_assets.network.study import certificate_fault, violations_in_words
 from grid_assets.storage.replay import costs_do_not_add_up, faults_of_schedules, limits_exceeded, not_worth_it
 from grid_assets.storage.tables import CURTAILMENTS, SCHEDULE_KPIS, SCHEDULES
@@ -119,6 +121,9 @@ def _network(run: PlainDay) -> Found:
     yield network.FLOW_CERTIFICATES, "certificate", certificate_fault(run.read(network.FLOW_CERTIFICATES))
     yield network.CONTINGENCY_RESULTS, "rest_carries_on", overburdened(run.read(network.CONTINGENCY_RESULTS))
     yield network.CONSTRAINT_VIOLATIONS, "within_limits", violations_in_words(run.read(network.CONSTRAINT_VIOLATIONS))
+    lacking = not_estimated(run.read(network.STATE_ESTIMATES), run.site.clock.intervals(run.day))
+    yield network.STATE_ESTIMATES, "estimated", lacking
+    yield network.ANOMALIES, "measurements_fit", anomalies_in_words(run.read(network.ANOMALIES), run.site.time_zone)
 
 
 def _storage(run: PlainDay) -> Found:

@@ -18,6 +18,7 @@ from grid_assets.figures.forecasts import coherent_picture, demand_fan, renewabl
 from grid_assets.figures.hosting import hosting_picture
 from grid_assets.figures.market import load_under_tariffs
 from grid_assets.figures.readings import landing_picture, node_loads_picture, readings_picture
+from grid_assets.figures.state_estimation import residual_picture, voltage_picture
 from grid_assets.figures.storage import storage_day
 from grid_assets.figures.weather import weather_picture
 from grid_assets.forecasting import accuracy, demand, drift, inputs, known_loads, renewables
@@ -47,6 +48,7 @@ from grid_assets.network.day_study import study_of_day
 from grid_assets.network.hosting import LOOKED_BACK_DAYS, hosting_of_day
 from grid_assets.network.pages import write_map
 from grid_assets.network.remedies import remedies_of_day
+from grid_assets.network.state_estimation import state_of_day
 from grid_assets.network.study_frames import StudyFrames
 from grid_assets.network.violation_probabilities import probabilities_of_day
 from grid_assets.storage.schedules import Registers, plan_storage
@@ -73,6 +75,8 @@ TABLES = frozenset(
         network.VIOLATION_PROBABILITIES,
         network.HOSTING_CAPACITY,
         network.REMEDIES,
+        network.STATE_ESTIMATES,
+        network.ANOMALIES,
         SCHEDULES,
         CURTAILMENTS,
         SCHEDULE_KPIS,
@@ -114,7 +118,7 @@ def run_day(site: Site, day: date) -> PlainDay:
     """
     run = PlainDay(site, Lake(site.lake_root), day)
     for work in (land, take_entries, measure, read_raw, validate, aggregate, judge_usage, raise_alerts, observe_weather, forecast_weather, derive_features,
-                 score_forecasts, watch_forecasts, forecast_demand, forecast_single_meters, forecast_renewables, study_flows, plan_units, signal_prices):  # fmt: skip
+                 score_forecasts, watch_forecasts, forecast_demand, forecast_single_meters, forecast_renewables, study_flows, estimate_state, plan_units, signal_prices):  # fmt: skip
         work(run)
     if run.hashes.keys() != TABLES:
         raise DayIncomplete(f"written or missing against the plan: {', '.join(sorted(map(str, run.hashes.keys() ^ TABLES)))}")
@@ -347,6 +351,18 @@ def study_flows(run: PlainDay) -> None:
     fits = hosting_of_day(section, run.site.clock, run.day, expected, loads, run.lake.read(network.HOSTING_CAPACITY, before))
     hosting_picture(fits)
     run.write(network.HOSTING_CAPACITY, fits)
+
+
+def estimate_state(run: PlainDay) -> None:
+    section, zone = run.site.network, run.site.time_zone
+    assert section is not None
+    read = {table.name: run.lake.read(table) for table in (METERS, NODES, PLANTS, DEVICES)}
+    read |= {"readings": run.lake.read(metering.READINGS, run.day), "measurements": run.read(metering.MEASUREMENTS)}
+    done = state_of_day(section, run.site.clock, run.day, **read)
+    voltage_picture(done.state_estimates, done.voltages, (section.minimum_vm_pu, section.maximum_vm_pu), zone)
+    residual_picture(done.residuals, zone)
+    run.write(network.STATE_ESTIMATES, done.state_estimates)
+    run.write(network.ANOMALIES, done.anomalies)
 
 
 def plan_units(run: PlainDay) -> None:

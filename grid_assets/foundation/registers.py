@@ -82,6 +82,8 @@ DEVICES = Table(
         number("reporting_s", "seconds between its reports; empty: irregular", nullable=True),
         instant("valid_from_utc", "first instant in force"),
         instant("valid_to_utc", "first instant no longer in force; empty: still in force", nullable=True),
+        text("bus_id", "name of the network bus whose voltage it measures; empty: not on the network, or at its branch", nullable=True),
+        text("branch_id", "name of the line or transformer whose current and power it measures, at its beginning; empty: none", nullable=True),
     ),
 )  # fmt: skip
 

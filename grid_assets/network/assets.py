@@ -9,13 +9,14 @@ import pandas as pd
 from grid_assets.forecasting.tables import DEMAND_FORECASTS, RENEWABLE_FORECASTS, SCENARIOS
 from grid_assets.foundation.dagster.doors import asset_of, days_of, markdown_table, partition_keys, report, spec_of
 from grid_assets.foundation.dagster.platform import Platform
-from grid_assets.foundation.registers import METERS, NODES, PLANTS, UNITS
+from grid_assets.foundation.registers import DEVICES, METERS, NODES, PLANTS, UNITS
 from grid_assets.foundation.site import SiteError
 from grid_assets.foundation.site_sections import NetworkSection
 from grid_assets.foundation.tables import Table
-from grid_assets.metering.tables import METER_DAYS, NODE_LOADS
+from grid_assets.metering.tables import MEASUREMENTS, METER_DAYS, NODE_LOADS, READINGS
 from grid_assets.network.study_frames import StudyFrames
 from grid_assets.network.tables import (
+    ANOMALIES,
     BRANCH_LOADINGS,
     BRANCHES,
     BUS_VOLTAGES,
@@ -27,6 +28,7 @@ from grid_assets.network.tables import (
     REMEDIES,
     SCENARIO_RESULTS,
     SCENARIO_VIOLATIONS,
+    STATE_ESTIMATES,
     TOPOLOGIES,
     VIOLATION_PROBABILITIES,
 )
@@ -181,3 +183,29 @@ def _section(platform: Platform) -> NetworkSection:
     if platform.site.network is None:
         raise SiteError(f"site {platform.site.name}: the section [network] is missing; the flow study needs it")
     return platform.site.network
+
+
+STATE_INPUTS = (READINGS, MEASUREMENTS, METERS, NODES, PLANTS, DEVICES, TOPOLOGIES)
+READING_COLUMNS = ["meter_id", "start_utc", "energy_kwh", "quality", "error_kwh"]
+
+
+@dg.multi_asset(specs=[spec_of(table, deps=STATE_INPUTS) for table in (STATE_ESTIMATES, ANOMALIES)], can_subset=False)
+def state_estimation(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult]:
+    from grid_assets.figures.state_estimation import residual_picture, voltage_picture
+    from grid_assets.network.likely_causes import anomalies_in_words
+    from grid_assets.network.state_estimation import state_of_day
+
+    day, section, zone = days_of(context, platform)[0], _section(platform), platform.site.time_zone
+    read = {table.name: platform.lake.read(table) for table in (METERS, NODES, PLANTS, DEVICES)}
+    read |= {"readings": platform.lake.read(READINGS, day, columns=READING_COLUMNS), "measurements": platform.lake.read(MEASUREMENTS, day)}
+    done = state_of_day(section, platform.site.clock, day, **read)
+    inputs = {READINGS: day, MEASUREMENTS: day, METERS: None, NODES: None, PLANTS: None, DEVICES: None}
+    told = done.figures | {"in_words": anomalies_in_words(done.anomalies, zone) or "every measurement fits the estimate"}
+    limits = (section.minimum_vm_pu, section.maximum_vm_pu)
+    pictures = {
+        STATE_ESTIMATES: voltage_picture(done.state_estimates, done.voltages, limits, zone),
+        ANOMALIES: residual_picture(done.residuals, zone),
+    }
+    for table, frame in ((STATE_ESTIMATES, done.state_estimates), (ANOMALIES, done.anomalies)):
+        written = platform.lake.write(table, frame, day)
+        yield report(platform, table, written, frame, inputs=inputs, picture=pictures[table], figures=told)

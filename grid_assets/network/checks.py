@@ -5,7 +5,7 @@ import dagster as dg
 from grid_assets.foundation.dagster.checks import WARN, recorded
 from grid_assets.foundation.dagster.doors import partition_keys
 from grid_assets.foundation.dagster.platform import Platform
-from grid_assets.network.tables import CONSTRAINT_VIOLATIONS, CONTINGENCY_RESULTS, FLOW_CERTIFICATES
+from grid_assets.network.tables import ANOMALIES, CONSTRAINT_VIOLATIONS, CONTINGENCY_RESULTS, FLOW_CERTIFICATES, STATE_ESTIMATES
 
 
 @dg.asset_check(asset=FLOW_CERTIFICATES.key, blocking=True, description="Every interval converged and balances at every bus.")
@@ -44,3 +44,24 @@ def rest_carries_on(context: dg.AssetCheckExecutionContext, platform: Platform) 
         expected="what keeps its supply stays within its limits",
         severity=WARN,
     )
+
+
+@dg.asset_check(asset=STATE_ESTIMATES.key, description="Every interval has an estimate, of every bus, whose measurements agree.")
+def estimated(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    from grid_assets.network.state_estimation import not_estimated
+
+    clock = platform.site.clock
+    faults = {
+        key: not_estimated(platform.lake.read(STATE_ESTIMATES, key), clock.intervals(clock.day(key))) for key in partition_keys(context)
+    }
+    expected = "an estimate of every interval, every bus observable, the chi-square test passed"
+    return recorded(context, platform, STATE_ESTIMATES, "estimated", faults, expected=expected, severity=WARN)
+
+
+@dg.asset_check(asset=ANOMALIES.key, description="No meter or device contradicts the estimated state.")
+def measurements_fit(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    from grid_assets.network.likely_causes import anomalies_in_words
+
+    zone = platform.site.time_zone
+    faults = {key: anomalies_in_words(platform.lake.read(ANOMALIES, key), zone) for key in partition_keys(context)}
+    return recorded(context, platform, ANOMALIES, "measurements_fit", faults, expected="no bad data", severity=WARN)

@@ -11,8 +11,8 @@ import pandas as pd
 
 from grid_assets.powerflow.gate import AdmittedNetwork
 
-NOTHING_KW = 1e-6
-"""Samples of a node without meters are sums that leave a trace of rounding."""
+ROUNDING_KW = 1e-6
+"""Demand below this is none: samples that were made to add up leave 1e-21 kW at a node without load."""
 
 
 class InjectionError(ValueError):
@@ -160,7 +160,7 @@ def own_demand(demand: dict[str, np.ndarray], nodes: pd.DataFrame, placement: Pl
         raise InjectionError(f"node {strange[0]!r} has a demand forecast but is not in the register nodes.csv")
     below = nodes.dropna(subset=["parent_id"]).groupby("parent_id")["node_id"].apply(list).to_dict()
     leaves = sorted(set(nodes["node_id"]) - set(below))
-    lost = [node for node in leaves if node in demand and node not in placement.active and np.any(np.abs(demand[node]) > NOTHING_KW)]
+    lost = [node for node in leaves if node in demand and node not in placement.active and np.any(np.abs(demand[node]) > ROUNDING_KW)]
     if lost:
         raise InjectionError(f"node {lost[0]!r} has a demand forecast but no load meter in force on the study day that could carry it")
     found = {}
@@ -217,3 +217,8 @@ def by_interval(forecasts: pd.DataFrame, key: str, start_utc: pd.DatetimeIndex) 
         raise InjectionError(f"{key} {gaps[0]!r}: the forecast has no value for {first:%Y-%m-%d %H:%M} UTC; "
                              f"expected all {len(start_utc)} intervals of the study day")  # fmt: skip
     return {str(name): wide[name].to_numpy(float) for name in wide}
+
+
+def nominal_shares(admitted: AdmittedNetwork) -> np.ndarray:
+    """What share of a meter without a bus each bus gets [buses]. Raises InjectionError where the network has no loads to go by."""
+    return _nominal_shares(admitted)

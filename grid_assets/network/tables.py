@@ -237,3 +237,40 @@ SCENARIO_RESULTS = Table(
 SCENARIO_VIOLATIONS = Table(
     "network", "scenario_violations", "an element outside its limits in an interval of a scenario", "scenario", CONSTRAINT_VIOLATIONS.keys, CONSTRAINT_VIOLATIONS.fields,
 )  # fmt: skip
+
+STATE_ESTIMATES = Table(
+    "network", "state_estimates", "a bus and interval of the operating day, as estimated from what was measured", "site_day", ("bus_id", "start_utc"),
+    (
+        text("bus_id", "name of the bus"),
+        instant("start_utc", "start of the interval"),
+        number("vm_pu", "estimated voltage magnitude"),
+        number("vm_sigma_pu", "its standard deviation; empty where the bus is not observable", nullable=True),
+        number("va_degree", "estimated voltage angle"),
+        number("p_kw", "estimated consumption of the meters at the bus, feeding in negative"),
+        number("q_kvar", "estimated reactive consumption"),
+        flag("observable", "whether the voltage follows from what was measured or known"),
+        flag("has_voltage_sensor", "whether a device measures this voltage"),
+        flag("consistent", "whether the measurements of the interval that were kept pass the chi-square test"),
+        text("method", "who solved the interval: weighted least squares, or the library that took over"),
+    ),
+)  # fmt: skip
+
+ANOMALIES = Table(
+    "network", "anomalies", "a measurement and interval of the operating day that does not fit the estimated state", "site_day",
+    ("source_id", "quantity", "element_id", "start_utc"),
+    (
+        text("source_id", "the device, the boundary meters, or the meters at the bus"),
+        text("element_kind", "bus or branch"),
+        text("element_id", "the bus or branch that was measured; of boundary meters the supply's bus"),
+        text("quantity", "voltage, current, active_power or reactive_power"),
+        text("unit", "V, A, kW or kvar"),
+        instant("start_utc", "start of the interval"),
+        number("measurement", "mean of what was measured", unit="as in unit"),
+        number("estimate", "what the estimated state says it should be; of bad data, the state without them", unit="as in unit"),
+        number("residual", "measurement less estimate", unit="as in unit"),
+        number("normalised_residual", "the residual against its standard deviation, of bad data when they were taken out", unit="-"),
+        flag("bad_data", "whether it was found bad and taken out of the estimate"),
+        count("rivals", "other measurements that would have explained the mismatch as well"),
+        text("likely_cause", "what the source's bad values of the day look like together; empty where nothing was taken out", nullable=True),
+    ),
+)  # fmt: skip

@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.site import Site
 from grid_assets.foundation.site_sections import SimulationSection
 from grid_assets.simulation import device_feed, fault_rates, flexible_customers, meter_feed, weather_model
+from grid_assets.simulation.grid_truth import SUPPLY, GridTruth, SeenValues
 from grid_assets.simulation.outage_events import Outage, day_outages, outages_file
 from grid_assets.simulation.register_standings import first_standings, with_registers
 from grid_assets.simulation.simbench_network import (
@@ -29,17 +30,18 @@ from grid_assets.simulation.simbench_network import (
     SUBSTATION,
     SimulatedGrid,
     SimulationError,
+    sensor_places,
     simulated_grid,
     write_network,
     write_registers,
 )
 
-VERSION = 4
+VERSION = 5
 """Goes up when the same seed gives other files, so that they are made again."""
 MANIFEST = "manifest.json"
 FOLDERS = ("registers", "landing", "devices", "outages", "weather", "demand_response", "truth")
-BOUNDARY_METER, LOSSES = "B0001", 0.025
-"""The meter at the substation, and what is lost in the grid of the energy that the load meters below it count."""
+BOUNDARY_METER = "B0001"
+"""The meter at the substation: it counts what the supply gives in the power flow of all other meters' energy."""
 STORM = (date(2016, 5, 21), "03:50", "05:20")
 """An outage of the feeder with the fewest meters, on the site's clock: on the demo's default day, so that its alert is seen."""
 RECEIVED_HOURS = 2
@@ -114,14 +116,15 @@ def _write_all(site: Site, chosen: SimulationSection, progress: Callable[[str], 
     flexible_customers.write_demand_response(members, called, folder / "demand_response")
     delivered = flexible_customers.deliveries(members, called, site.seed)
     metered = _with_boundary(with_registers(grid.meters, site.seed, members["meter_id"]))
-    listed = device_feed.devices(grid.nodes, grid.units)
+    listed = device_feed.devices(grid.nodes, grid.units, sensor_places(grid))
     write_registers(replace(grid, meters=metered), folder / "registers")
     put_atomically(folder / "registers" / "devices.csv", _csv(device_feed.devices_register(listed, IN_FORCE)))
     put_atomically(folder / "truth" / "deliveries.csv", delivered.to_csv(index=False, lineterminator="\n").encode())
     progress("weather")
     _write_weather(site, grid, last, folder / "weather")
-    _write_devices(site, listed, last, folder)
-    feed = _Feed(site, grid, metered, delivered, last)
+    feed = _Feed(site, grid, metered, delivered, last, listed)
+    progress("devices")
+    _write_devices(site, listed, last, folder, feed)
     put_atomically(folder / "outages" / "outages.csv", outages_file(feed.outages()))
     feed.write(folder, progress)
 
@@ -138,12 +141,12 @@ def _csv(frame: pd.DataFrame) -> bytes:
     return frame.to_csv(index=False, lineterminator="\n").encode()
 
 
-def _write_devices(site: Site, listed: list[device_feed.Device], last: date, folder: Path) -> None:
+def _write_devices(site: Site, listed: list[device_feed.Device], last: date, folder: Path, feed: _Feed) -> None:
     for day in days_between(site.calendar.first_day, last):
         file = folder / "devices" / f"devices_{_received(site, day)}.jsonl.gz"
         if not file.exists():
             begin, end = (pd.Timestamp(one) for one in site.clock.bounds(day))
-            sent = device_feed.device_day(day, begin, end, listed, site.seed)
+            sent = device_feed.device_day(day, begin, end, listed, site.seed, feed.seen(day))
             _put_parquet(folder / "truth" / "devices" / f"{day}.parquet", pa.Table.from_pandas(sent, preserve_index=False))
             put_atomically(file, device_feed.device_lines(sent, listed))
 
@@ -166,8 +169,17 @@ def _write_weather(site: Site, grid: SimulatedGrid, last: date, folder: Path) ->
 class _Feed:
     """The demo's meter files: each day's clean energy, its faults, and the standings that registers have when it begins."""
 
-    def __init__(self, site: Site, grid: SimulatedGrid, metered: pd.DataFrame, delivered: pd.DataFrame, last: date):
-        self._site, self._grid, self._delivered = site, grid, delivered
+    def __init__(
+        self,
+        site: Site,
+        grid: SimulatedGrid,
+        metered: pd.DataFrame,
+        delivered: pd.DataFrame,
+        last: date,
+        listed: Sequence[device_feed.Device] = (),
+    ):
+        self._site, self._grid, self._delivered, self._listed = site, grid, delivered, listed
+        self._truth, self.seen = GridTruth(grid, site.seed), cache(self._seen)
         self._meters = meter_feed.FeedMeters.of(metered, site.seed)
         self._days = days_between(site.calendar.first_day, last)
         self._openings = self._standings()
@@ -200,15 +212,29 @@ class _Feed:
         )  # fmt: skip
 
     def _clean(self, day: date) -> np.ndarray:
-        """kWh per interval and meter, the substation's own meter last: what it draws for the loads, their losses, less generation."""
+        """kWh per interval and meter, the substation's own meter last: what the supply gives."""
+        drawn = self.seen(day)[SUPPLY] * meter_feed.INTERVAL_HOURS
+        return np.hstack([self._energy(day), np.round(drawn, 6)[:, None]])
+
+    def _energy(self, day: date) -> np.ndarray:
+        """kWh per interval and meter, the substation's own left out; nothing flows where a node has no supply."""
+        energy = clean_energy(self._grid, self._delivered, self._site.clock.intervals(day))
+        return self._without(energy, day, self._of_nodes(day))
+
+    def _without(self, energy: np.ndarray, day: date, outages: Sequence[Outage]) -> np.ndarray:
         start_utc = self._site.clock.intervals(day)
-        energy = clean_energy(self._grid, self._delivered, start_utc)
-        for one in self._of_nodes(day):
+        for one in outages:
             dark = (start_utc >= one.start_utc) & (start_utc + self._site.clock.interval <= one.end_utc)
-            energy[np.ix_(np.asarray(dark), self._meters.node_id[:-1] == one.node_id)] = 0
-        is_load = (self._grid.meters["kind"] == "load").to_numpy()
-        drawn = (1 + LOSSES) * energy[:, is_load].sum(axis=1) - energy[:, ~is_load].sum(axis=1)
-        return np.hstack([energy, np.round(drawn, 6)[:, None]])
+            struck = self._meters.node_id[:-1] == one.node_id if one.node_id else self._meters.meter_id[:-1] == one.meter_id
+            energy[np.ix_(np.asarray(dark), struck)] = 0
+        return energy
+
+    def _seen(self, day: date) -> SeenValues:
+        """What flows at the supply and at the sensors, while single meters are without supply too."""
+        able = np.isnan(self._meters.modulus_kwh)
+        single = day_outages(day, self._site.clock.intervals(day), self._meters.meter_id, able, self._site.seed)
+        energy = self._without(self._energy(day), day, single)
+        return self._truth.seen(day, energy, meter_feed.INTERVAL_HOURS, self._listed)
 
     def _of_nodes(self, day: date) -> list[Outage]:
         struck, begin, end = STORM

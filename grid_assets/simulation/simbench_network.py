@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from grid_assets.foundation.atomic_files import put_atomically
+from grid_assets.simulation.device_feed import SensorPlaces
 
 PROFILES_BEGIN = pd.Timestamp("2015-12-31T23:00:00Z")
 """SimBench stamps 2016 on the German wall clock, summer time included (01:45 is followed by 03:00 on 27 March), so its
@@ -214,3 +215,20 @@ def _unique(names: pd.Series) -> pd.Series:
     """Names with a number behind those that occur again."""
     again = names.groupby(names).cumcount()
     return names.where(again == 0, names + " #" + (again + 1).astype(str))
+
+
+def sensor_places(grid: SimulatedGrid) -> SensorPlaces:
+    """Where a utility puts its grid sensors: the first station of each feeder, the busbars with their transformers, and a district's transformer."""
+    net, feeders = grid.net, feeder_of_buses(grid.net)
+    names, level = net.bus["name"], net.bus["vn_kv"]
+    first: dict[str, tuple[str, str]] = {}
+    for line in net.line[net.line["in_service"]].itertuples():
+        if feeders[line.from_bus] == BUSBAR and feeders[line.to_bus] != BUSBAR:
+            first.setdefault(str(feeders[line.to_bus]), (str(line.name), str(names[line.to_bus])))
+    main = net.trafo[level.loc[net.trafo["hv_bus"]].to_numpy() > 60]
+    high, second = main.iloc[0], main.iloc[-1]
+    first[BUSBAR] = (str(second["name"]), str(names[second["lv_bus"]]))
+    low = net.trafo[level.loc[net.trafo["lv_bus"]].to_numpy() < 1].iloc[0]
+    return SensorPlaces(
+        first, str(names[high["lv_bus"]]), str(high["name"]), str(names[low["lv_bus"]]), str(low["name"]), str(feeders[low["lv_bus"]])
+    )

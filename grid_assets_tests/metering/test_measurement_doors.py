@@ -59,7 +59,9 @@ def test_what_devices_send_lands_and_is_validated(make_site):
         "valid_from_utc": begin,
         "valid_to_utc": None,
     }
-    made.lake.write(DEVICES, pd.DataFrame([battery]).assign(valid_to_utc=pd.to_datetime(pd.Series([None]), utc=True)))
+    made.lake.write(
+        DEVICES, pd.DataFrame([battery]).assign(valid_to_utc=pd.to_datetime(pd.Series([None]), utc=True), bus_id=None, branch_id=None)
+    )
     made.lake.write(METERS, made.register)
     lines = [
         {"device_id": "b1", "timestamp": f"2021-03-27T10:{minute:02d}:00Z", "measurements": {"soc": soc, "voltage": 0.8}, "units": {"voltage": "kV"}}

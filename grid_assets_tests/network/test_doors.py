@@ -160,3 +160,44 @@ def test_a_broken_network_file_is_named(tmp_path: Path):
 
     with pytest.raises(NetworkError, match=r"network\.json"):
         load_network("file", file)
+
+
+def test_the_operating_day_is_estimated_told_and_pictured(tmp_path: Path):
+    from grid_assets.foundation.registers import DEVICES
+    from grid_assets.metering.tables import MEASUREMENTS, READINGS
+    from grid_assets.network.tables import ANOMALIES, STATE_ESTIMATES
+    from grid_assets_tests.network.measured_day import MeasuredDay
+
+    made = MeasuredDay(tmp_path)
+    platform = Platform(site_file=str(made.path))
+    given = made.given()
+    given["measurements"].loc[given["measurements"]["device_id"] == "V11", "value"] *= 0.95
+    for table, name, key in (
+        (METERS, "meters", None), (NODES, "nodes", None), (PLANTS, "plants", None), (DEVICES, "devices", None), (READINGS, "readings", DAY),
+        (MEASUREMENTS, "measurements", DAY),
+    ):  # fmt: skip
+        platform.lake.write(table, given[name][table.columns], key)
+    days = dg.DailyPartitionsDefinition(start_date="2016-03-01", end_date="2016-11-21", timezone="Europe/London")
+    states = assets.state_estimation.map_asset_specs(lambda spec: spec.replace_attributes(partitions_def=days))
+
+    def once() -> dg.ExecuteInProcessResult:
+        return dg.materialize(
+            [states, checks.estimated, checks.measurements_fit], partition_key=DAY.isoformat(), resources={"platform": platform}
+        )
+
+    done = once()
+    assert done.success
+    assert len(platform.lake.read(STATE_ESTIMATES, DAY)) == 24 * 15
+    found = platform.lake.read(ANOMALIES, DAY)
+    assert (found[found["bad_data"]]["source_id"] == "V11").sum() == 24
+    judged = {one.check_name: one for one in done.get_asset_check_evaluations()}
+    assert judged["estimated"].passed
+    assert not judged["measurements_fit"].passed
+    assert judged["measurements_fit"].severity == dg.AssetCheckSeverity.WARN
+    assert "V11 voltage at Bus 11 in 24 intervals" in (judged["measurements_fit"].description or "")
+    said = {one.asset_key.path[-1]: one.metadata for one in done.asset_materializations_for_node("state_estimation")}
+    assert all("data:image/png" in said[name]["picture"].value for name in ("state_estimates", "anomalies"))
+    assert said["anomalies"]["bad_data"].value >= 24
+    before = platform.lake.content_hash(ANOMALIES, DAY)
+    assert once().success
+    assert platform.lake.content_hash(ANOMALIES, DAY) == before

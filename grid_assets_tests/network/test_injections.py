@@ -127,6 +127,11 @@ def test_what_cannot_be_placed_is_named(benchmark_net, tmp_path: Path, changed: 
         placed(benchmark_net, tmp_path, **{**sound, **changed})
 
 
+def test_what_rounding_leaves_at_a_node_without_meters_is_nothing(benchmark_net, tmp_path: Path):
+    drawn = placed(benchmark_net, tmp_path, meters=[("a", "north", "Bus 3", 1.0)], parents=TREE, demand={"north": 100.0, "south": 1e-21})
+    assert at(benchmark_net, drawn.load_mw) == pytest.approx({"Bus 3": 0.1})
+
+
 def test_a_forecast_with_a_gap_is_refused_with_the_time(benchmark_net, tmp_path: Path):
     hole = np.full(48, 5.0)
     hole[6] = np.nan
