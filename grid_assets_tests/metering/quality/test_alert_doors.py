@@ -166,7 +166,7 @@ def test_a_node_out_of_balance_is_warned_of_and_blocks_nothing(troubled, undrawn
 
 def test_a_silent_device_is_told_and_a_site_without_measurements_closes_nothing(troubled, undrawn):
     devices = pd.DataFrame({"device_id": ["d1"], "kind": ["grid_sensor"], "node_id": ["f1"], "unit_id": [None], "reporting_s": [60.0],
-                            "valid_from_utc": [pd.Timestamp("2020-01-01", tz="UTC")], "valid_to_utc": [pd.NaT]})  # fmt: skip
+                            "valid_from_utc": [pd.Timestamp("2020-01-01", tz="UTC")], "valid_to_utc": [pd.NaT], "bus_id": [None], "branch_id": [None]})  # fmt: skip
     troubled.lake.write(DEVICES, devices)
     times = pd.date_range("2021-03-27T00:00Z", "2021-03-27T12:00Z", freq="60s")
     reports = pd.DataFrame({"device_id": "d1", "quantity": "voltage", "read_utc": times, "value": 230.0, "unit": "V", "quality": "measured",
