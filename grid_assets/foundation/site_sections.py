@@ -219,8 +219,11 @@ class RemediesSection(Section):
 
 
 class NetworkSection(Section):
-    source: Literal["file", "cigre_mv"]
+    source: Literal["file", "simbench", "cigre_mv"]
     file: Path | None = None
+    """pandapower JSON or Excel, MATPOWER, OpenDSS, or CIM CGMES (also a folder)."""
+    code: str | None = None
+    """Of a SimBench network."""
     switching_events: Path | None = None
     """A CSV of what is switched when: valid_from, element, action (open, close, tap), position, reason."""
     scenarios: Path | None = None
@@ -239,7 +242,9 @@ class NetworkSection(Section):
     @model_validator(mode="after")
     def _file_named(self) -> NetworkSection:
         if self.source == "file" and self.file is None:
-            raise ValueError("source = 'file' needs file, a pandapower JSON")
+            raise ValueError("source = 'file' needs file, the path of a network file")
+        if (self.source == "simbench") != (self.code is not None):
+            raise ValueError("source = 'simbench' needs code, such as '1-MV-rural--0-sw'; no other source has one")
         if self.minimum_vm_pu >= self.maximum_vm_pu:
             raise ValueError(f"minimum_vm_pu = {self.minimum_vm_pu}: expected less than maximum_vm_pu, {self.maximum_vm_pu}")
         return self

@@ -22,7 +22,7 @@ def network_versions(section: NetworkSection, clock: SiteCalendar) -> list[Versi
 
     Raises NetworkError for the network, SwitchingError for the events.
     """
-    admitted = load_network(section.source, section.file)
+    admitted = load_network(section.source, section.file, section.code)
     events = read_events(section.switching_events, clock.zone) if section.switching_events else []
     return versions(admitted, events, pd.Timestamp(clock.midnight(clock.first_day)).tz_convert("UTC"))
 

@@ -12,16 +12,27 @@ from typing import Any
 
 import pandas as pd
 
+from grid_assets.powerflow.plausibility import called as _called
+from grid_assets.powerflow.plausibility import doubtful_figures, impossible_figures
+from grid_assets.powerflow.plausibility import some as _some
+
 STUDIED = ("bus", "line", "trafo", "impedance", "switch", "load", "sgen", "storage", "gen", "shunt", "ext_grid")
 NOT_STUDIED = (
     "trafo3w", "dcline", "motor", "ward", "xward", "asymmetric_load", "asymmetric_sgen", "svc", "ssc", "tcsc", "vsc",
     "bus_dc", "line_dc", "b2b_vsc", "bi_vsc",
 )  # fmt: skip
+ADVICE = {
+    "trafo3w": "limits and outages would take its inner star bus and each winding for elements of their own; where that is acceptable, convert "
+    "the network by three_winding.with_star_buses and give the result",
+    "asymmetric_load": "a study by phase does: admit it by phase_model.admit_by_phase, or give their sums as loads",
+    "asymmetric_sgen": "a study by phase does: admit it by phase_model.admit_by_phase, or give their sums as generators",
+}
 TRANSMISSION_KV = 60.0
-LISTED = 4
 TAKEN_OUT = "without_supply"
 """Where a network keeps which loads and generators are out of service because no supply reaches them: table -> rows."""
 NO_SUPPLY = "hang on buses without a supply"
+ISLANDS = "are islands, which no supply reaches"
+LOAD_TYPES = ("wye", "delta")
 
 
 class NetworkError(ValueError):
@@ -38,20 +49,24 @@ class AdmittedNetwork:
     repairs: tuple[str, ...]
 
 
-def admit(net: Any, source: str) -> AdmittedNetwork:
+def admit(net: Any, source: str, said: tuple[str, ...] = ()) -> AdmittedNetwork:
     """Checks and repairs a copy of a pandapower network.
 
-    ``source`` is where it came from, for people. Raises NetworkError for what is not studied (three-winding transformers,
-    DC lines, ...), for missing supplies, buses, ratings and impedances.
+    ``source`` is where it came from, for people; ``said`` is what its reader assumed and comes first among the repairs. Raises NetworkError
+    for what is not studied (three-winding transformers, DC lines, ...), for missing supplies, buses, ratings and impedances, and for
+    figures that cannot be true (see ``plausibility``).
     """
     net = copy.deepcopy(net)
     _refuse_missing_tables(net, source)
     _refuse_dangling(net, source)
-    repairs = [*_name_elements(net), *_complete_ratings(net)]
+    repairs = [*said, *_name_elements(net), *_complete_ratings(net)]
     _refuse_bad_lines(net, source)
     _refuse_bad_impedances(net, source)
     _refuse_bad_transformers(net, source)
-    repairs += [*_set_tap_changers(net), *_set_vector_groups(net), *_take_out_isolated_loads(net)]
+    repairs += [*_set_tap_changers(net), *_set_vector_groups(net), *_set_load_types(net), *_take_out_isolated_loads(net)]
+    if implausible := impossible_figures(net):
+        raise NetworkError(f"{source}: {implausible[0]}" + (f" ({len(implausible)} such findings)" if len(implausible) > 1 else ""))
+    repairs += doubtful_figures(net)
     return AdmittedNetwork(net, source, tuple(repairs))
 
 
@@ -60,8 +75,8 @@ def _refuse_missing_tables(net: Any, source: str) -> None:
         raise NetworkError(f"{source}: the network has no buses; expected a pandapower network")
     for name in NOT_STUDIED:
         if name in net and isinstance(net[name], pd.DataFrame) and len(net[name]):
-            raise NetworkError(f"{source}: {len(net[name])} elements in table {name!r}, which the flow study does not model; replace them by "
-                               f"lines, two-winding transformers, loads or shunts, or take them out")  # fmt: skip
+            raise NetworkError(f"{source}: {len(net[name])} elements in table {name!r}, which the flow study does not model; " + ADVICE.get(
+                               name, "replace them by lines, two-winding transformers, loads or shunts, or take them out"))  # fmt: skip
     if not net.ext_grid["in_service"].any():
         raise NetworkError(f"{source}: no supply in service; expected at least one row in ext_grid")
 
@@ -75,11 +90,6 @@ def _refuse_dangling(net: Any, source: str) -> None:
             if len(lost):
                 element = _called(lost, lost.index[0], table)
                 raise NetworkError(f"{source}: {element}: {end} = {lost[end].iloc[0]} is not in the bus table")
-
-
-def _called(frame: pd.DataFrame, index: Any, table: str) -> str:
-    name = frame["name"].get(index) if "name" in frame else None
-    return f"{table} {name!r}" if isinstance(name, str) and name.strip() else f"{table} number {index}"
 
 
 # -- names --------------------------------------------------------------------------------------------------------
@@ -131,10 +141,6 @@ def _free(wanted: str, taken: set[str]) -> str:
     return f"{wanted} ({number})"
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
-
-
 # -- ratings and impedances ---------------------------------------------------------------------------------------
 
 
@@ -183,10 +189,11 @@ def _refuse_bad_impedances(net: Any, source: str) -> None:
 
 def _refuse_bad_transformers(net: Any, source: str) -> None:
     for name in ("sn_mva", "vk_percent", "vn_hv_kv", "vn_lv_kv"):
-        bad = net.trafo[_bad(net.trafo[name])]
+        values = net.trafo[name]
+        bad = net.trafo[_bad(values.abs() if name == "vk_percent" and len(values) else values)]  # an arm of a star may be capacitive
         if len(bad):
             raise NetworkError(f"{source}: {_called(bad, bad.index[0], 'trafo')}: {name} = {bad[name].iloc[0]}; expected a number above 0")
-    odd = net.trafo[net.trafo["vkr_percent"] > net.trafo["vk_percent"]]
+    odd = net.trafo[net.trafo["vkr_percent"].abs() > net.trafo["vk_percent"].abs()]
     if len(odd):
         raise NetworkError(f"{source}: {_called(odd, odd.index[0], 'trafo')}: vkr_percent is larger than vk_percent")
 
@@ -232,12 +239,25 @@ def _set_vector_groups(net: Any) -> list[str]:
 # -- loads --------------------------------------------------------------------------------------------------------
 
 
+def _set_load_types(net: Any) -> list[str]:
+    """Unbalanced solvers pass over loads without a type in silence (pandapower issue 1072)."""
+    frame = net.load
+    if "type" not in frame:
+        frame["type"] = None
+    frame["type"] = frame["type"].astype(object)
+    empty = frame.index[~frame["type"].map(lambda value: isinstance(value, str) and value.lower() in LOAD_TYPES)]
+    frame.loc[empty, "type"] = LOAD_TYPES[0]
+    return [f"{len(empty)} loads had no connection type and were taken as {LOAD_TYPES[0]} (star)"] if len(empty) else []
+
+
 def _take_out_isolated_loads(net: Any) -> list[str]:
     """Loads and generators on buses that no supply reaches are set out of service; those of an earlier switching state first come back."""
     from pandapower.topology import unsupplied_buses
 
     dark, earlier = unsupplied_buses(net), net.get(TAKEN_OUT, {})
-    net[TAKEN_OUT], said = {}, []
+    net[TAKEN_OUT] = {}
+    alive = net.bus.index[net.bus["in_service"].astype(bool) & net.bus.index.isin(dark)]
+    said = [f"{len(alive)} buses {ISLANDS}: {_some([str(name) for name in net.bus.loc[alive, 'name']])}"] if len(alive) else []
     for table, kind in (("load", "loads"), ("sgen", "generators"), ("storage", "storage units"), ("gen", "controlled generators")):
         net[table].loc[earlier.get(table, []), "in_service"] = True
         lost = net[table].index[net[table]["bus"].isin(dark) & net[table]["in_service"].astype(bool)]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from grid_assets.powerflow.gate import NO_SUPPLY, AdmittedNetwork, NetworkError, admit
+from grid_assets.powerflow.gate import ISLANDS, NO_SUPPLY, AdmittedNetwork, NetworkError, admit
 from grid_assets.powerflow.topology import hash_of
 
 OPEN, CLOSE, TAP = "open", "close", "tap"
@@ -83,7 +83,9 @@ def switched(net: Any, events: Sequence[SwitchingEvent], source: str, repairs: S
     """
     said = [_apply(net, event) for event in events]
     after = admit(net, source)
-    return replace(after, repairs=(*(one for one in repairs if NO_SUPPLY not in one), *after.repairs)), "; ".join(said)
+    return replace(after, repairs=(*(one for one in repairs if NO_SUPPLY not in one and ISLANDS not in one), *after.repairs)), "; ".join(
+        said
+    )
 
 
 def version_of(known: Sequence[Version], start_utc: pd.DatetimeIndex) -> np.ndarray:

@@ -80,7 +80,7 @@ def test_feeding_in_at_the_lowest_load_may_be_the_worse_of_both():
 
 def test_an_outage_without_a_solution_is_critical_and_has_no_figures():
     net = ring(5.0)
-    net.line.loc[3, ["r_ohm_per_km", "x_ohm_per_km"]] = 20.0
+    net.line.loc[3, ["r_ohm_per_km", "x_ohm_per_km", "max_i_ka"]] = 20.0, 20.0, 99.0  # unrated: the gate refuses it else
     found = results(net, factors=(4.0,), limits=Limits(0.2, 1.5, 1000.0))
     assert not found.loc["line 1", "converged"]
     assert found.loc["line 1", "severity"] == "critical"

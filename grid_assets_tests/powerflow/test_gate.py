@@ -158,3 +158,75 @@ def test_networks_are_read_from_files(tmp_path: Path):
         load_network("file", tmp_path / "nowhere.json")
     with pytest.raises(NetworkError, match="unknown network source"):
         load_network("dream")
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value", "expected"),
+    [
+        ("line", "length_km", 900.0, "line 'line 2': its voltage would drop by 1559 % of nominal"),
+        ("line", "x_ohm_per_km", -0.3, "line 'line 2': r_ohm_per_km = 0.4, x_ohm_per_km = -0.3; expected none below 0"),
+        ("load", "p_mw", 200.0, r"load number 1: 200 MVA at bus 'bus 2', where all lines and transformers together carry 6.93 MVA.*kW given as MW"),
+    ],
+)  # fmt: skip
+def test_figures_that_cannot_be_true_are_refused(table: str, column: str, value: float, expected: str):
+    net = feeder(3)
+    net[table].loc[1, column] = value
+    with pytest.raises(NetworkError, match=expected):
+        admit(net, "here")
+
+
+def test_an_absurd_short_circuit_voltage_is_refused_and_a_tiny_one_said(semiurban):
+    net = copy.deepcopy(semiurban)
+    net.trafo.loc[2, "vk_percent"] = 600.0
+    with pytest.raises(NetworkError, match=r"MV2.101-LV5.220-Trafo 1.*vk_percent = 600; expected a short-circuit voltage up to 50 %"):
+        admit(net, "simbench")
+    net.trafo.loc[2, ["vk_percent", "vkr_percent"]] = 0.06, 0.01
+    assert "1 transformers have a vk_percent below 0.5" in said(admit(net, "simbench"))
+
+
+def test_doubtful_figures_are_said_and_not_changed():
+    net = feeder(3)
+    net.line.loc[1, "length_km"] = 40.0
+    net.load.loc[2, ["p_mw", "q_mvar"]] = 0.01, 0.5
+    admitted = admit(net, "here")
+    assert "1 lines would drop more than 50 % of nominal voltage at their rated current (not changed): line 2" in said(admitted)
+    assert "1 loads have more than 3 times as much reactive as active power" in said(admitted)
+    assert admitted.net.line["length_km"][1] == 40.0
+    assert admitted.net.load["q_mvar"][2] == 0.5
+
+
+def test_equivalents_of_transmission_studies_are_said_and_not_refused():
+    net = feeder(3)
+    net.bus["vn_kv"] = 110.0
+    net.line.loc[1, "x_ohm_per_km"] = -0.3
+    assert "negative resistance or reactance" in said(admit(net, "here"))
+
+
+def test_ratings_that_stand_for_none_are_not_judged():
+    net = feeder(3)
+    net.line["max_i_ka"] = 99999.0
+    assert admit(net, "here").repairs == ()
+
+
+def test_a_load_behind_a_closed_coupler_counts_the_lines_of_its_whole_busbar():
+    import pandapower as pp
+
+    net = feeder(3)
+    section = pp.create_bus(net, 10.0, name="section")
+    pp.create_switch(net, 1, section, et="b", closed=True)
+    pp.create_load(net, section, 5.0)
+    assert admit(net, "here").repairs == ()
+
+
+def test_loads_without_a_connection_type_are_taken_as_star():
+    net = feeder(3)
+    net.load["type"] = [None, "delta", "wye"]
+    admitted = admit(net, "here")
+    assert list(admitted.net.load["type"]) == ["wye", "delta", "wye"]
+    assert "1 loads had no connection type" in said(admitted)
+
+
+def test_islands_are_named():
+    net = feeder(3)
+    net.line.loc[1, "in_service"] = False
+    assert "2 buses are islands, which no supply reaches: bus 2, bus 3" in said(admit(net, "here"))

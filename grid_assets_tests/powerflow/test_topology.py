@@ -68,7 +68,7 @@ def test_the_hash_sees_switches_and_taps_but_no_loads(semiurban):
         return topology_of(admit(net, "simbench")).topology_hash
 
     base = hashed(lambda net: None)
-    assert base == hashed(lambda net: net.load.__setitem__("p_mw", 7.0))
+    assert base == hashed(lambda net: net.load.__setitem__("p_mw", 0.07))
     assert base == hashed(lambda net: net.__setitem__("line", net.line.iloc[::-1]))
     changed = {
         hashed(lambda net: net.switch.__setitem__("closed", True)),
