@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -76,12 +75,12 @@ def series_rows(code: str, steps: int, peer_steps: int, target: float, stretch: 
     admitted = network(code)
     load_mw, load_mvar = loads(admitted, 0.3 + 0.4 * np.random.default_rng(1).random(steps))
     solve_series(admitted, load_mw[:4], load_mvar[:4])
-    ours = _median(lambda: solve_series(admitted, load_mw, load_mvar)) / steps
+    ours = _best(lambda: solve_series(admitted, load_mw, load_mvar), 5) / steps
     series = solve_series(admitted, load_mw[:peer_steps], load_mvar[:peer_steps])
     theirs, voltages = run_timeseries(admitted.net, load_mw[:peer_steps], load_mvar[:peer_steps])
     fast, _ = run_timeseries(admitted.net, load_mw, load_mvar, few=True)
     apart, ratio, buses = float(np.nanmax(np.abs(series.vm_pu - voltages))), theirs / ours, len(admitted.net.bus)
-    said = f"{1000 * ours:.3g} ms an interval, run_timeseries {1000 * theirs:.3g}; stretch {stretch:g}x: {'met' if ratio >= stretch else 'missed'}"
+    said = f"{1000 * ours:.3g} ms an interval, run_timeseries {1000 * theirs:.3g}; compiled before; stretch {stretch:g}x: {'met' if ratio >= stretch else 'missed'}"
     return [
         row(f"{buses:,} buses, {steps} intervals", ratio, "x faster", said, f">= {target:g}", ratio >= target),
         row(f"{buses:,} buses: against its fast mode", fast / ours, "x faster", f"{1000 * fast:.3g} ms: voltages and loadings only, read at the end"),
@@ -105,8 +104,9 @@ def run_timeseries(net: Any, load_mw: np.ndarray, load_mvar: np.ndarray, *, few:
         ConstControl(
             net, "load", name, net.load.index, profile_name=net.load.index, data_source=DFData(pd.DataFrame(values, columns=net.load.index))
         )
+    # the supply's power is read step by step, as all others are then: its fast mode refuses a second result of the buses
     wanted = [("res_bus", "vm_pu"), ("res_bus", "va_degree"), ("res_line", "loading_percent"), ("res_line", "i_ka"), ("res_line", "p_from_mw"),
-              ("res_trafo", "loading_percent"), ("res_trafo", "p_hv_mw")]  # fmt: skip
+              ("res_trafo", "loading_percent"), ("res_trafo", "p_hv_mw"), ("res_ext_grid", "p_mw")]  # fmt: skip
     if few:  # its fast mode: read at the end, from three outputs
         wanted = [("res_bus", "vm_pu"), ("res_line", "loading_percent"), ("res_trafo", "loading_percent")]
 
@@ -121,8 +121,8 @@ def run_timeseries(net: Any, load_mw: np.ndarray, load_mvar: np.ndarray, *, few:
 
     net["output_writer"] = pd.DataFrame({"object": []}, dtype=object)
     once(2)  # loads what it needs, and compiles
-    seconds, voltages = once(len(load_mw))
-    return seconds / len(load_mw), voltages
+    (seconds, voltages), (again, _) = once(len(load_mw)), once(len(load_mw))
+    return min(seconds, again) / len(load_mw), voltages
 
 
 def year_rows() -> list[Row]:
@@ -137,14 +137,21 @@ def year_rows() -> list[Row]:
 
 
 def year() -> None:
+    """Seconds, and by how much the memory at its highest was above that after import and a first flow."""
     admitted = network(SMALL)
     solve_series(admitted, *loads(admitted, np.full(4, 0.5)))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _memory("VmRSS")
     load_mw, load_mvar = loads(admitted, 0.3 + 0.4 * np.random.default_rng(1).random(YEAR_STEPS))
+    Path("/proc/self/clear_refs").write_text("5")  # forgets how high it was while the injections were made up
     began = time.perf_counter()
     highest = max(float(np.nanmax(series.loading_pct)) for _, series in solve_chunks(admitted, load_mw, load_mvar))
     assert highest > 0
-    print(time.perf_counter() - began, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print(time.perf_counter() - began, (_memory("VmHWM") - before) / 1024)
+
+
+def _memory(name: str) -> int:
+    """Of this process, KiB."""
+    return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
 
 
 def outage_rows(code: str, target: float | None) -> list[Row]:
@@ -158,9 +165,8 @@ def outage_rows(code: str, target: float | None) -> list[Row]:
     def all_of_them() -> list:
         return [(part, part.loading_pct(compiled_net).max(axis=1)) for part in solve_outages(solver, injections, outages)]
 
-    began = time.perf_counter()
     done = all_of_them()
-    seconds = time.perf_counter() - began
+    seconds = _best(all_of_them, 1 if code == LARGE else 5)
     theirs, apart = _by_runpp(admitted, load, done, compiled_net.place)
     ours, buses = seconds / len(outages), len(admitted.net.bus)
     ratio, solved = theirs / ours, sum(int((part.method >= 0).sum()) for part, _ in done)
@@ -233,10 +239,11 @@ def whole_rows() -> list[Row]:
     return [row(f"{len(topology.buses):,} buses: all together", seconds, "s", said, "< 10", seconds < 10)]
 
 
-def _median(work: Callable[[], Any], repetitions: int = 3) -> float:
+def _best(work: Callable[[], Any], repetitions: int) -> float:
+    """Seconds of the quickest: what disturbs a measurement only adds to it."""
     seconds = []
     for _ in range(repetitions):
         began = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds)
+    return min(seconds)

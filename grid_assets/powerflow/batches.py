@@ -8,6 +8,10 @@ generators that hold their voltage, go to Newton-Raphson (lightsim2grid).
 
 from __future__ import annotations
 
+import math
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,10 +23,15 @@ from grid_assets.powerflow.compiled import TOLERANCE_MVA, CompiledNetwork
 
 FIXED_POINT, NEWTON, NONE = 0, 1, -1
 MOST_ITERATIONS, FEW_ITERATIONS, NEWTON_ITERATIONS = 60, 25, 25
+NEVER_ENOUGH = 3
+"""So many iterations are not looked at: from the network without load none has ever sufficed."""
 STALLED = 0.9
 """An iteration that leaves more than this of the mismatch will not get there: Newton-Raphson is quicker."""
-CHUNK_BYTES = 4 << 20
+CHUNK_BYTES = 1 << 20
 """A chunk's voltages stay in the processor's cache: larger ones are slower, and take memory."""
+
+MOST_STEPS = 128
+"""In a chunk. Where it takes so many the calls are short, and threads only wait for each other: no gain at 227 buses, 1.6 times at 9,099."""
 
 
 class HeldBuses(Protocol):
@@ -55,12 +64,12 @@ class BatchSolver:
         if not len(network.controlled):
             free, reference = network.free, network.reference
             self.factors = factorised(network.admittance[free][:, free])
-            self._no_load = self.factors.solve(-(network.admittance[free][:, reference] @ network.start[reference]))
+            self.no_load = self.factors.solve(-(network.admittance[free][:, reference] @ network.start[reference]))
 
     @property
     def chunk(self) -> int:
         """How many steps are solved at a time."""
-        return int(np.clip(CHUNK_BYTES // (16 * max(len(self.network.start), 1)), 8, 256))
+        return int(np.clip(CHUNK_BYTES // (16 * max(len(self.network.start), 1)), 8, MOST_STEPS))
 
     def solve(self, injections: np.ndarray, *, persistent: bool = True) -> Solved:
         """``injections`` [steps, solved], complex per unit, as CompiledNetwork.injections makes them.
@@ -71,36 +80,42 @@ class BatchSolver:
         voltage = np.full((steps, len(self.network.start)), np.nan, complex)
         method = np.full(steps, NONE)
         if not len(self.network.controlled):
-            for first in range(0, steps, self.chunk):
-                part = slice(first, first + self.chunk)
-                found, good = self._fixed_point(injections[part], MOST_ITERATIONS if persistent else FEW_ITERATIONS)
-                voltage[part][good] = found[good]
-                method[part][good] = FIXED_POINT
+
+            def solve_part(part: slice) -> None:
+                good = self._fixed_point(injections[part], voltage[part], MOST_ITERATIONS if persistent else FEW_ITERATIONS)
+                method[part] = np.where(good, FIXED_POINT, NONE)
+
+            in_parts(solve_part, steps, self.chunk)
         left = np.flatnonzero(method == NONE)
         if len(left) and (persistent or len(self.network.controlled)):
             self._newton(injections, left, voltage, method)
         return Solved(voltage, method)
 
-    def _fixed_point(self, injections: np.ndarray, iterations: int) -> tuple[np.ndarray, np.ndarray]:
-        """Voltages [steps, solved], and which of the steps have converged."""
+    def _fixed_point(self, injections: np.ndarray, solved: np.ndarray, iterations: int) -> np.ndarray:
+        """Fills the voltages ``solved`` [steps, solved]; which of the steps have converged."""
         network, free = self.network, self.network.free
-        power = injections[:, free]
-        voltage = np.repeat(self._no_load[None], len(power), axis=0)
-        size, missed, before = np.abs(power), np.inf, np.full(len(power), np.inf)
+        power = np.conj(np.take(injections, free, axis=1))
+        voltage = np.repeat(self.no_load[None], len(power), axis=0)
+        missed, before = np.full(len(power), np.inf), np.full(len(power), np.inf)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            for _ in range(iterations):
-                new = self.inverse(np.conj(power / voltage)) + self._no_load
-                # the mismatch of the new voltages: what they draw is conj(S / V) of the old ones
-                missed = np.nan_to_num((size * np.abs(new / voltage - 1.0)).max(axis=1, initial=0.0), nan=np.inf)
+            for iteration in range(iterations):
+                current = drawn_current(power, voltage)
+                new = self.inverse(current)
+                new += self.no_load
+                if iteration >= NEVER_ENOUGH:
+                    missed = mismatch(new, voltage, current)
                 voltage = new
+                if iteration < NEVER_ENOUGH:
+                    continue
                 going = missed > self.tolerance
                 if not going.any() or not (going & (missed < STALLED * before)).any():
                     break
                 before = missed
-        made = np.empty((len(power), len(network.start)), complex)
-        made[:, network.reference] = network.start[network.reference]
-        made[:, free] = voltage
-        return made, missed <= self.tolerance
+        good = missed <= self.tolerance
+        np.take(voltage, network.among_free, axis=1, out=solved, mode="clip")
+        solved[:, network.reference] = network.start[network.reference]
+        solved[~good] = np.nan
+        return good
 
     def inverse(self, right: np.ndarray) -> np.ndarray:
         """The inverse of the admittances at the free buses times right-hand sides [some, free]; a row each, for so SuperLU copies nothing."""
@@ -118,6 +133,39 @@ class BatchSolver:
                 if (found := newton(solver, network, network.admittance, injections[step], begin, loaded, self.tolerance)) is not None:
                     voltage[step], method[step], last = found, NEWTON, found
                     break
+
+
+def in_parts(work: Callable[[slice], None], count: int, size: int) -> None:
+    """Does the work for 0..size, size..2 size, ... up to ``count``; of large networks on all processors, as numpy and SuperLU let others go on."""
+    parts = [slice(first, min(first + size, count)) for first in range(0, count, size)]
+    workers = min(len(os.sched_getaffinity(0)), len(parts))
+    if workers < 2 or size == MOST_STEPS:
+        for part in parts:
+            work(part)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in pool.map(work, parts):  # raises what the work raises
+            pass
+
+
+def drawn_current(power: np.ndarray, voltage: np.ndarray) -> np.ndarray:
+    """conj(S / V) from conj(S): as conj(S) V / |V|^2, for numpy's division of complex numbers takes as long as three products."""
+    size = np.abs(voltage)
+    np.square(size, out=size)
+    current = power * voltage
+    current *= np.reciprocal(size, out=size)
+    return current
+
+
+def mismatch(new: np.ndarray, old: np.ndarray, current: np.ndarray) -> np.ndarray:
+    """The largest nodal mismatch of each step [steps], at most a factor sqrt(2) too high; infinite where it is not a number.
+
+    The new voltages draw the currents of the old ones: where S is due, S + conj(I) (new - old) is drawn. Overwrites ``current``.
+    """
+    np.multiply(current, new - old, out=current)
+    parts = current.view(float)
+    largest = np.abs(parts, out=parts).max(axis=1, initial=0.0)
+    return np.nan_to_num(math.sqrt(2.0) * largest, nan=np.inf)
 
 
 def factorised(matrix: sp.spmatrix) -> linalg.SuperLU:

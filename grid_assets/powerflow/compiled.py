@@ -11,6 +11,7 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import scipy.sparse as sp
@@ -70,28 +71,58 @@ class CompiledNetwork:
         return np.setdiff1d(np.arange(len(self.start)), self.reference)
 
     @cached_property
+    def among_free(self) -> np.ndarray:
+        """[solved]: the position of each among ``free``; -1 for those that a supply holds."""
+        made = np.full(len(self.start), -1)
+        made[self.free] = np.arange(len(self.free))
+        return made
+
+    @cached_property
     def supplied(self) -> np.ndarray:
         return self.place >= 0
 
+    @cached_property
+    def _gathering(self) -> tuple[np.ndarray, np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+        """A bus of each solved bus and what its load counts, nothing where pandapower added one of its own; then (buses, solved buses) of
+        those that closed switches join to others, no solved bus twice in a pair of arrays."""
+        left, pairs = np.flatnonzero(self.supplied), []
+        while len(left):
+            places, at = np.unique(self.place[left], return_index=True)
+            pairs.append((left[at], places))
+            left = np.delete(left, at)
+        (buses, places), *others = pairs or [(np.empty(0, int), np.empty(0, int))]
+        first, counts = np.zeros(len(self.start), int), np.zeros(len(self.start))
+        first[places], counts[places] = buses, -1.0 / self.base_mva
+        return first, counts, others
+
     def injections(self, load_mw: np.ndarray, load_mvar: np.ndarray) -> np.ndarray:
         """Complex power into each solved bus [steps, solved] for loads [steps, buses], MW and Mvar; loads without a supply are left out."""
-        load = (load_mw + 1j * load_mvar)[:, self.supplied] / self.base_mva
-        made = np.zeros((len(load), len(self.start)), complex)
-        places = self.place[self.supplied]
-        once = len(np.unique(places)) == len(places)
-        if once:
-            made[:, places] = -load
-        else:
-            np.subtract.at(made.T, places, load.T)
-        return made + self.generation
+        made = np.empty((len(load_mw), len(self.start)), complex)
+        first, counts, others = self._gathering
+        for part, load in ((made.real, load_mw), (made.imag, load_mvar)):
+            np.multiply(np.take(load, first, axis=1), counts, out=part)
+            for buses, places in others:
+                part[:, places] -= np.take(load, buses, axis=1) / self.base_mva
+        if self.generation.any():
+            made += self.generation
+        return made
 
 
 def compiled(admitted: AdmittedNetwork) -> CompiledNetwork:
     """The arrays of a network that passed the gate, without its own loads, static generators and storage units.
 
     pandapower builds them while it solves the network without load, or, where its generators cannot do without, with the network's own.
-    Raises FlowError where neither has a solution.
+    They are built once for each admitted network, which does not change. Raises FlowError where neither has a solution.
     """
+    if admitted not in _BUILT:
+        _BUILT[admitted] = _compiled(admitted)
+    return _BUILT[admitted]
+
+
+_BUILT: WeakKeyDictionary[AdmittedNetwork, CompiledNetwork] = WeakKeyDictionary()
+
+
+def _compiled(admitted: AdmittedNetwork) -> CompiledNetwork:
     net = _solved(admitted.net)
     inside, lookup = net._ppc["internal"], net._pd2ppc_lookups
     voltage = np.asarray(inside["V"])

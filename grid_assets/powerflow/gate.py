@@ -39,9 +39,9 @@ class NetworkError(ValueError):
     """A network that cannot be studied: which element, what is wrong with it, what was expected."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AdmittedNetwork:
-    """A network that passed the gate. ``net`` is a copy; ``repairs`` says in words what was changed."""
+    """A network that passed the gate. ``net`` is a copy that nobody changes; ``repairs`` says in words what was changed."""
 
     net: Any
     """A pandapowerNet; bus names are unique, and so are the names of lines and transformers together."""

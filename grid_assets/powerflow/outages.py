@@ -13,7 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from grid_assets.powerflow.batches import FIXED_POINT, MOST_ITERATIONS, NEWTON, NONE, STALLED, BatchSolver, newton, newton_solver
+from grid_assets.powerflow.batches import (
+    FIXED_POINT,
+    MOST_ITERATIONS,
+    NEWTON,
+    NONE,
+    STALLED,
+    BatchSolver,
+    drawn_current,
+    mismatch,
+    newton,
+    newton_solver,
+)
 from grid_assets.powerflow.compiled import CompiledNetwork
 from grid_assets.powerflow.supply_graph import SupplyGraph, dark_without, supply_graph
 
@@ -37,9 +48,7 @@ class OutageFlows:
         begin, end = (np.abs(matrix @ columns) for matrix in (network.from_admittance, network.to_admittance))
         made = np.maximum(begin * network.current_ka[:, :1], end * network.current_ka[:, 1:]) * (100.0 / network.rating_ka[:, None])
         for n, branches in enumerate(self.outages):
-            made[list(branches), n] = 0.0
-            if self.dark[n].any():  # an end in the dark: what opened it carries nothing
-                made[self.dark[n][np.maximum(network.ends, 0)].any(axis=1), n] = 0.0
+            made[list(branches), n] = 0.0  # of the others both ends are lit or both dark
         return made.T
 
 
@@ -57,13 +66,14 @@ def solve_outages(
     size = max(solver.chunk // 2, 8)
     for first in range(0, len(outages), size):
         part = live[first : first + size]
-        dark = np.stack([_dark(network, graph, one) for one in part])
+        dark = _dark(network, graph, part)
         power = np.where(dark, 0.0, injections)
         voltage = np.full(dark.shape, np.nan, complex)
         method = np.full(len(part), NONE)
         if not len(network.controlled):
-            found, good = _fixed_point(solver, part, dark, power, begin)
-            voltage[good], method[good] = found[good], FIXED_POINT
+            for rows, cut in _cuts(solver, part, dark):
+                found, good = _fixed_point(solver, cut, dark[rows], power[rows], begin)
+                voltage[rows[good]], method[rows[good]] = found[good], FIXED_POINT
         newtons = newton_solver() if (method == NONE).any() else None
         for n in np.flatnonzero(method == NONE):
             again = _newton(newtons, network, part[n], dark[n], power[n], begin, solver.tolerance)
@@ -72,10 +82,99 @@ def solve_outages(
         yield OutageFlows(tuple(outages[first : first + size]), voltage, dark, method)
 
 
-def _dark(network: CompiledNetwork, graph: SupplyGraph, branches: Sequence[int]) -> np.ndarray:
-    if not branches:
-        return np.zeros(len(network.start), bool)
-    return graph.dark(branches[0]) if len(branches) == 1 else dark_without(network, branches)
+def _dark(network: CompiledNetwork, graph: SupplyGraph, outages: Sequence[tuple[int, ...]]) -> np.ndarray:
+    """[outages, solved]"""
+    ranges = np.array([graph.behind[one[0]] if one else (0, 0) for one in outages])
+    dark = (graph.order >= ranges[:, :1]) & (graph.order < ranges[:, 1:])
+    for n, branches in enumerate(outages):
+        if len(branches) > 1:
+            dark[n] = dark_without(network, branches)
+    return dark
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """What outages change in the inverse at the free buses: Z r becomes Z r - spread middle (Z r at the places)."""
+
+    places: np.ndarray
+    """[outages, width]: positions among the free buses; any where ``middle`` is zero."""
+    spread: np.ndarray
+    """Z U [outages, width, free]"""
+    middle: np.ndarray
+    """(I + C G)^-1 C [outages, width, width]"""
+    no_load: np.ndarray
+    """Voltages of the changed networks without load [outages, free]."""
+
+    def change(self, found: np.ndarray) -> np.ndarray:
+        """Turns answers of the intact network [outages, free] into those of the changed ones, in place."""
+        seen = found[np.arange(len(found))[:, None], self.places]
+        told = np.einsum("kij,kj->ki", self.middle, seen)
+        for one in range(self.places.shape[1]):
+            found -= self.spread[:, one] * told[:, one, None]
+        return found
+
+
+def _cuts(solver: BatchSolver, outages: Sequence[tuple[int, ...]], dark: np.ndarray) -> Iterator[tuple[np.ndarray, _Cut]]:
+    """The outages of one branch that all behind it hangs on, then the others: which they are, and what they change."""
+    ends = np.array([solver.network.ends[one[0]] if len(one) == 1 else (0, 0) for one in outages])
+    hidden = dark[np.arange(len(outages))[:, None], ends]
+    bridges = hidden.any(axis=1) & [len(one) == 1 for one in outages]
+    if len(rows := np.flatnonzero(bridges)):
+        yield rows, _bridge_cut(solver, np.array([outages[row][0] for row in rows]), ends[rows], hidden[rows])
+    if len(rows := np.flatnonzero(~bridges)):
+        yield rows, _general_cut(solver, [outages[row] for row in rows], dark[rows])
+
+
+def _bridge_cut(solver: BatchSolver, branches: np.ndarray, ends: np.ndarray, hidden: np.ndarray) -> _Cut:
+    """Nothing is drawn behind a bridge that is out, so that for the lit rest the branch and all behind it are one admittance at its lit end.
+
+    That is what it draws there for a voltage of 1: the branch's own two entries, the far one by the ratio Z_ji / Z_ii of both ends' voltages.
+    """
+    network, count, rows = solver.network, len(branches), np.arange(len(branches))
+    near = hidden[:, 0].astype(int)  # the side of the lit end
+    lit, far = (network.among_free[ends[rows, side]] for side in (near, 1 - near))
+    there = lit >= 0  # the supply holds its voltage whatever leaves it
+    places = np.maximum(lit, 0)
+    units = np.zeros((count, len(network.free)), complex)
+    units[rows[there], places[there]] = 1.0
+    spread = solver.inverse(units)
+    own = np.where(there, spread[rows, places], 1.0)
+    block = network.branch_admittance[branches]
+    left = block[rows, near, near] + block[rows, near, 1 - near] * spread[rows, far] / own
+    with np.errstate(all="ignore"):
+        middle = np.where(there, -left / (1.0 - left * own), 0.0)
+    cut = _Cut(places[:, None], spread[:, None], middle[:, None, None], np.repeat(solver.no_load[None], count, axis=0))
+    cut.change(cut.no_load)
+    return cut
+
+
+def _general_cut(solver: BatchSolver, outages: Sequence[tuple[int, ...]], dark: np.ndarray) -> _Cut:
+    network, count = solver.network, len(outages)
+    width = max(2 * max(map(len, outages)), 2)
+    ends, change = np.full((count, width), -1), np.zeros((count, width, width), complex)
+    given = np.zeros((count, width), complex)  # what opened branches to the supply no longer bring, at their free ends
+    for n, branches in enumerate(outages):
+        if branches:
+            where, how = _changes(network, branches, dark[n])
+            ends[n, : len(where)] = network.among_free[where]
+            held = np.isin(where, network.reference)
+            given[n, : len(where)] = -(how[:, held] @ network.start[where[held]])
+            how[held], how[:, held] = 0.0, 0.0
+            change[n, : len(where), : len(where)] = how
+    units = np.zeros((count * width, len(network.free)), complex)
+    slot = np.arange(count * width)
+    known = ends.ravel() >= 0
+    units[slot[known], ends.ravel()[known]] = 1.0
+    spread = solver.inverse(units).reshape(count, width, len(network.free))
+    picked, rows, there = np.maximum(ends, 0), np.arange(count)[:, None], known.reshape(count, width)
+    # G = U' Z U: [outage, seen at, sent from]
+    between = np.where(there[:, :, None], spread[rows[:, :, None], np.arange(width)[None, None, :], picked[:, :, None]], 0.0)
+    with np.errstate(all="ignore"):
+        middle = np.linalg.solve(np.eye(width) + change @ between, change)
+    no_load = solver.no_load + np.einsum("kwf,kw->kf", spread, given)
+    cut = _Cut(picked, spread, middle, no_load)
+    cut.change(cut.no_load)
+    return cut
 
 
 def _changes(network: CompiledNetwork, branches: Sequence[int], dark: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -88,63 +187,27 @@ def _changes(network: CompiledNetwork, branches: Sequence[int], dark: np.ndarray
     return ends, change
 
 
-def _fixed_point(
-    solver: BatchSolver, outages: Sequence[tuple[int, ...]], dark: np.ndarray, power: np.ndarray, begin: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _fixed_point(solver: BatchSolver, cut: _Cut, dark: np.ndarray, power: np.ndarray, begin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Voltages [outages, solved] and which have converged."""
-    network, free, count = solver.network, solver.network.free, len(outages)
-    at_free = np.full(len(network.start), -1)
-    at_free[free] = np.arange(len(free))
-    width = max(2 * max(map(len, outages)), 2)
-    ends, change = np.full((count, width), -1), np.zeros((count, width, width), complex)
-    given = np.zeros((count, width), complex)  # what opened branches to the supply no longer bring, at their free ends
-    for n, branches in enumerate(outages):
-        if branches:
-            where, how = _changes(network, branches, dark[n])
-            ends[n, : len(where)] = at_free[where]
-            held = np.isin(where, network.reference)
-            given[n, : len(where)] = -(how[:, held] @ network.start[where[held]])
-            how[held], how[:, held] = 0.0, 0.0
-            change[n, : len(where), : len(where)] = how
-    units = np.zeros((count * width, len(free)), complex)
-    slot = np.arange(count * width)
-    known = ends.ravel() >= 0
-    units[slot[known], ends.ravel()[known]] = 1.0
-    spread = solver.inverse(units).reshape(count, width, len(free))  # Z U
-    picked, rows, there = np.maximum(ends, 0), np.arange(count)[:, None], known.reshape(count, width)
-    # G = U' Z U: [outage, seen at, sent from]
-    between = np.where(there[:, :, None], spread[rows[:, :, None], np.arange(width)[None, None, :], picked[:, :, None]], 0.0)
-    with np.errstate(all="ignore"):
-        middle = np.linalg.solve(np.eye(width) + change @ between, change)
-
-    def inverse(right: np.ndarray) -> np.ndarray:
-        """The changed networks' inverses times right-hand sides [outages, free]."""
-        found = solver.inverse(right)
-        seen = np.where(there, found[rows, picked], 0.0)
-        told = np.einsum("kij,kj->ki", middle, seen)
-        for one in range(width):
-            found -= spread[:, one] * told[:, one, None]
-        return found
-
-    right = np.repeat(-(network.admittance[free][:, network.reference] @ network.start[network.reference])[None], count, axis=0)
-    np.add.at(right, (np.repeat(np.arange(count), width), picked.ravel()), np.where(known, given.ravel(), 0.0))
-    no_load = inverse(right)
-    load, hidden = power[:, free], dark[:, free]
+    network, free, count = solver.network, solver.network.free, len(dark)
+    load, hidden = np.conj(np.take(power, free, axis=1)), np.take(dark, free, axis=1)
     voltage = np.where(hidden, 1.0, begin[free])
-    size, missed, earlier = np.abs(load), np.full(count, np.inf), np.full(count, np.inf)
+    missed, earlier = np.full(count, np.inf), np.full(count, np.inf)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for _ in range(MOST_ITERATIONS):
-            new = inverse(np.conj(load / voltage)) + no_load
-            new[hidden] = 1.0
-            missed = np.nan_to_num((size * np.abs(new / voltage - 1.0)).max(axis=1, initial=0.0), nan=np.inf)
+            current = drawn_current(load, voltage)
+            new = cut.change(solver.inverse(current))
+            new += cut.no_load
+            np.copyto(new, 1.0, where=hidden)
+            missed = mismatch(new, voltage, current)
             voltage = new
             going = missed > solver.tolerance
             if not going.any() or not (going & (missed < STALLED * earlier)).any():
                 break
             earlier = missed
     made = np.empty((count, len(network.start)), complex)
+    np.take(voltage, network.among_free, axis=1, out=made, mode="clip")
     made[:, network.reference] = network.start[network.reference]
-    made[:, free] = voltage
     made[dark] = 0.0
     return made, (missed <= solver.tolerance) & np.isfinite(made).all(axis=1)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from grid_assets.powerflow.batches import FIXED_POINT, NEWTON, NONE, BatchSolver
+from grid_assets.powerflow.batches import FIXED_POINT, NEWTON, NONE, BatchSolver, in_parts
 from grid_assets.powerflow.compiled import CompiledNetwork, FlowError, compiled
 from grid_assets.powerflow.gate import AdmittedNetwork
 from grid_assets.powerflow.reference import ReferenceSolver
@@ -28,8 +29,9 @@ class FlowSeries:
     bus_ids: np.ndarray
     branch_ids: np.ndarray
     kinds: np.ndarray
+    voltage: np.ndarray
+    """Complex, per unit."""
     vm_pu: np.ndarray
-    va_degree: np.ndarray
     loading_pct: np.ndarray
     p_mw: np.ndarray
     """Into the branch at its beginning (of a transformer: its upper side)."""
@@ -46,6 +48,10 @@ class FlowSeries:
     """A sentence per step that failed: which, and what to try."""
     method: np.ndarray
     """FIXED_POINT, NEWTON, REFERENCE, or NONE for a step that failed."""
+
+    @cached_property
+    def va_degree(self) -> np.ndarray:
+        return np.degrees(np.angle(self.voltage))
 
 
 @dataclass(frozen=True)
@@ -135,7 +141,12 @@ def refuse_misfits(network: CompiledNetwork, load_mw: np.ndarray, load_mvar: np.
 def _series(
     admitted: AdmittedNetwork, network: CompiledNetwork, solver: BatchSolver, load_mw: np.ndarray, load_mvar: np.ndarray, first: int
 ) -> FlowSeries:
-    wanted = network.injections(load_mw, load_mvar)
+    wanted = np.empty((len(load_mw), len(network.start)), complex)
+
+    def gather(part: slice) -> None:
+        wanted[part] = network.injections(load_mw[part], load_mvar[part])
+
+    in_parts(gather, len(load_mw), solver.chunk)
     found = solver.solve(wanted)
     voltage, method = found.voltage, found.method
     left = np.flatnonzero(method == NONE)
@@ -145,35 +156,60 @@ def _series(
             voltage[step], method[step] = again, REFERENCE
     failed = np.flatnonzero(method == NONE)
     faults = [f"step {first + step} did not converge with {load_mw[step].sum():.3f} MW of load; {ADVICE}" for step in failed]
-    at_bus = np.where(network.supplied, voltage[:, np.maximum(network.place, 0)], np.nan)
     dark = np.where(method == NONE, np.nan, load_mw[:, ~network.supplied].sum(axis=1))
     return FlowSeries(
-        bus_ids=network.bus_ids, branch_ids=network.branch_ids, kinds=network.kinds, vm_pu=np.abs(at_bus),
-        va_degree=np.degrees(np.angle(at_bus)), converged=method != NONE, unserved_mw=dark, faults=tuple(faults), method=method,
-        **_branch_flows(network, voltage), **_balance(network, voltage, wanted),
+        bus_ids=network.bus_ids, branch_ids=network.branch_ids, kinds=network.kinds, converged=method != NONE,
+        unserved_mw=dark, faults=tuple(faults), method=method, **_outputs(network, solver, voltage, wanted),
     )  # fmt: skip
 
 
-def _branch_flows(network: CompiledNetwork, voltage: np.ndarray) -> dict[str, np.ndarray]:
+def _outputs(network: CompiledNetwork, solver: BatchSolver, voltage: np.ndarray, wanted: np.ndarray) -> dict[str, np.ndarray]:
+    """What follows from the voltages: at the buses, flows, losses, mismatches."""
+    steps = len(voltage)
+    made = {"voltage": np.empty((steps, len(network.place)), complex), "vm_pu": np.empty((steps, len(network.place)))}
+    made |= {name: np.empty((steps, len(network.ends))) for name in ("loading_pct", "p_mw", "i_ka")}
+    made |= {name: np.empty(steps) for name in ("losses_mw", "residual_max_mva", "supply_mw")}
+
+    def fill(part: slice) -> None:
+        some = {name: values[part] for name, values in made.items()}
+        _bus_voltages(network, voltage[part], some)
+        _branch_flows(network, voltage[part], some)
+        _balance(network, voltage[part], wanted[part], some)
+
+    in_parts(fill, steps, solver.chunk)
+    return made
+
+
+def _bus_voltages(network: CompiledNetwork, voltage: np.ndarray, into: dict[str, np.ndarray]) -> None:
+    np.take(voltage, np.maximum(network.place, 0), axis=1, out=into["voltage"], mode="clip")
+    into["voltage"][:, ~network.supplied] = np.nan
+    np.abs(into["voltage"], out=into["vm_pu"])
+
+
+def _branch_flows(network: CompiledNetwork, voltage: np.ndarray, into: dict[str, np.ndarray]) -> None:
     """Loading, power at the beginning, current of each branch [steps, branches], and the losses [steps]."""
-    columns = np.ascontiguousarray(voltage.T)
-    begin, end = network.from_admittance @ columns, network.to_admittance @ columns
-    there = (network.ends[:, 0] >= 0)[:, None]
-    at = np.maximum(network.ends, 0)
-    power = [np.real(columns[at[:, side]] * np.conj(current)) * network.base_mva * there for side, current in enumerate((begin, end))]
-    amperes = np.maximum(np.abs(begin) * network.current_ka[:, :1], np.abs(end) * network.current_ka[:, 1:])
-    loading = 100.0 * amperes / network.rating_ka[:, None]
-    return {"loading_pct": loading.T, "p_mw": power[0].T, "i_ka": amperes.T, "losses_mw": (power[0] + power[1]).sum(axis=0)}
+    ends, blocks = np.maximum(network.ends, 0), network.branch_admittance  # out of service these are 0
+    at = [np.take(voltage, ends[:, side], axis=1) for side in (0, 1)]
+    power, amperes = [], []
+    for side in (0, 1):
+        current = at[0] * blocks[:, side, 0]
+        current += at[1] * blocks[:, side, 1]
+        amperes.append(np.abs(current) * network.current_ka[:, side])
+        power.append(np.real(np.multiply(at[side], np.conj(current, out=current), out=current)) * network.base_mva)
+    np.maximum(*amperes, out=into["i_ka"])
+    np.multiply(into["i_ka"], 100.0 / network.rating_ka, out=into["loading_pct"])
+    into["p_mw"][:] = power[0]
+    into["losses_mw"][:] = power[0].sum(axis=1) + power[1].sum(axis=1)
 
 
-def _balance(network: CompiledNetwork, voltage: np.ndarray, wanted: np.ndarray) -> dict[str, np.ndarray]:
+def _balance(network: CompiledNetwork, voltage: np.ndarray, wanted: np.ndarray, into: dict[str, np.ndarray]) -> None:
     """The largest nodal mismatch and what the supply gives [steps].
 
     At buses that hold their voltage only the active power is known beforehand; at the supply nothing is.
     """
     drawn = voltage * np.conj((network.admittance @ np.ascontiguousarray(voltage.T)).T)
     mismatch = (drawn - wanted) * network.base_mva
-    supply = np.real(mismatch[:, network.reference]).sum(axis=1)
+    into["supply_mw"][:] = np.real(mismatch[:, network.reference]).sum(axis=1)
     mismatch[:, network.controlled] = np.real(mismatch[:, network.controlled])
     mismatch[:, network.reference] = 0
-    return {"residual_max_mva": np.abs(mismatch).max(axis=1), "supply_mw": supply}
+    into["residual_max_mva"][:] = np.abs(mismatch).max(axis=1)
