@@ -1,4 +1,4 @@
-"""The command line: grid-assets daily | ui | scenario | backtest | correct | alerts | bench | contracts."""
+"""The command line: grid-assets daily | ui | scenario | flows | backtest | correct | alerts | bench | contracts."""
 
 from __future__ import annotations
 
@@ -134,6 +134,35 @@ def scenario(site_name: str, name: str | None, day_text: str | None) -> None:
     if not done.succeeded:
         sys.exit(1)
     console.print(scenario_table(site, key))
+
+
+@main.command()
+@site_option
+@click.argument("first_day")
+@click.argument("last_day")
+def flows(site_name: str, first_day: str, last_day: str) -> None:
+    """Study the network over the days FIRST_DAY to LAST_DAY, a year at most, with the loads that were measured.
+
+    The days must have been run by `grid-assets daily` before.
+    """
+    from grid_assets.daily import SiteRuns
+    from grid_assets.instance import open_instance
+    from grid_assets.network.range_study import RangeError, range_key
+    from grid_assets.screen import range_table
+
+    console = Console()
+    site_file, site = _open_site(site_name)
+    try:
+        key = range_key(site.clock.day(first_day), site.clock.day(last_day))
+    except (CalendarError, RangeError) as error:
+        raise click.ClickException(str(error)) from error
+    with open_instance(site) as instance:
+        done = SiteRuns(site_file, site, instance).network_range(key)
+    for said in done.failures:
+        console.print(f"[red]failed[/] {said}")
+    if not done.succeeded:
+        sys.exit(1)
+    console.print(range_table(site, key))
 
 
 @main.command()

@@ -143,6 +143,11 @@ class SiteRuns:
         self.instance.add_dynamic_partitions("scenarios", [key])
         return self.run(f"scenario {key}", jobs.SCENARIO, partition=key)
 
+    def network_range(self, key: str) -> StepReport:
+        """The flows of a range of past days."""
+        self.instance.add_dynamic_partitions("network_ranges", [key])
+        return self.run(f"flows {key}", jobs.NETWORK_RANGE, partition=key)
+
     def events(self, day: date) -> Iterator[StepReport]:
         """One run per demand-response event that ended by ``day`` and is not settled, or whose readings have changed since."""
         for event in jobs.events_to_settle(self.site, day):

@@ -16,7 +16,7 @@ from grid_assets.foundation.lake import Lake
 from grid_assets.foundation.site import Site
 from grid_assets.foundation.tables import Table
 
-REGISTERS, HISTORY, DAY, INTRADAY, EVENT, CONSTRAINT_EVENT, STUDY, SCENARIO, PUBLISH = (
+REGISTERS, HISTORY, DAY, INTRADAY, EVENT, CONSTRAINT_EVENT, STUDY, SCENARIO, NETWORK_RANGE, PUBLISH = (
     "registers",
     "history",
     "day",
@@ -25,6 +25,7 @@ REGISTERS, HISTORY, DAY, INTRADAY, EVENT, CONSTRAINT_EVENT, STUDY, SCENARIO, PUB
     "constraint_event",
     "price_study",
     "network_scenario",
+    "network_range",
     "publish",
 )
 PARTITIONS_OF_JOB = {
@@ -34,6 +35,7 @@ PARTITIONS_OF_JOB = {
     CONSTRAINT_EVENT: ("constraint_event",),
     STUDY: ("study",),
     SCENARIO: ("scenario",),
+    NETWORK_RANGE: ("network_range",),
 }
 HISTORY_AREAS = ("metering", "weather")
 """What a back-fill of history needs: readings and weather. Their assets take a range of days in one call."""
@@ -68,6 +70,7 @@ def jobs_of(specs: Iterable[dg.AssetSpec]) -> dict[str, AssetJob]:
         CONSTRAINT_EVENT: "Drafts a demand-response event for an expected constraint violation.",
         STUDY: "One price what-if.",
         SCENARIO: "One scenario of the network on a day's study day: DAY.NAME, NAME a file of the site's folder of scenarios.",
+        NETWORK_RANGE: "Flows of the network over a range of past days: FIRST..LAST, such as 2016-01-01..2016-12-31.",
         PUBLISH: "Builds the marts and puts them in the place of the published ones.",
     }
     return {

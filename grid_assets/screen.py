@@ -194,3 +194,36 @@ def scenario_table(site: Site, key: str) -> Table:
     table.add_row("violations", str(one["expected_violations"]), str(one["violations"]), f"{one['critical_violations']} critical")
     table.add_row("customers dark", "", str(one["customers_dark"]), f"{one['unserved_mwh']:.3f} MWh not served")
     return table
+
+
+def range_table(site: Site, key: str) -> Table:
+    """The buses and branches that were beyond a limit longest, else those that came nearest to one."""
+    from grid_assets.foundation.lake import Lake
+    from grid_assets.network.tables import RANGE_DAYS, RANGE_ELEMENTS
+
+    lake, zone = Lake(site.lake_root), site.time_zone
+    days, every = lake.read(RANGE_DAYS, key), lake.read(RANGE_ELEMENTS, key)
+    solved, left_out, failed = (int(days[name].sum()) for name in ("steps", "left_out_steps", "failed_steps"))
+    caption = f"{solved:,} intervals solved, {failed} without a solution, {left_out:,} without the loads of all nodes; losses {days['losses_mwh'].sum():,.1f} MWh"
+    table = Table(title=f"Flows {key}", title_justify="left", caption=caption, caption_justify="left")
+    for name in ("", "5 %", "median", "95 %", "extreme", "when", "h beyond"):
+        table.add_column(name, justify="left" if name in ("", "when") else "right")
+    every = every.assign(beyond=every["hours_below"] + every["hours_above"])
+    volts, loading = every[every["quantity"] == "vm_pu"], every[every["quantity"] == "loading_pct"]
+    chosen = [
+        ("lowest voltage, p.u.", volts.sort_values(["hours_below", "minimum"], ascending=[False, True]), "minimum", ".4f"),
+        ("highest voltage, p.u.", volts.sort_values(["hours_above", "maximum"], ascending=[False, False]), "maximum", ".4f"),
+        ("loading, %", loading.sort_values(["hours_above", "maximum"], ascending=[False, False]), "maximum", ".1f"),
+    ]
+    for what, rows, extreme, shape in chosen:
+        table.add_section()
+        for one in rows.head(3).to_dict("records"):
+            figures = (one[name] for name in ("quantile_5", "quantile_50", "quantile_95", extreme))
+            when = one[f"{extreme}_utc"].tz_convert(zone)
+            table.add_row(
+                f"{what}: {one['element_kind']} {one['element_id']}",
+                *(format(value, shape) for value in figures),
+                f"{when:%Y-%m-%d %H:%M}",
+                f"{one['beyond']:,.1f}",
+            )
+    return table

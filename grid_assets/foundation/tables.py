@@ -18,7 +18,17 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 MONEY = pa.decimal128(18, 2)
 
 Partition = Literal[
-    "none", "site_day", "arrival_day", "intraday", "dr_event", "constraint_event", "study", "scenario", "topology", "landing"
+    "none",
+    "site_day",
+    "arrival_day",
+    "intraday",
+    "dr_event",
+    "constraint_event",
+    "study",
+    "scenario",
+    "network_range",
+    "topology",
+    "landing",
 ]
 
 UNIT_BY_SUFFIX = {

@@ -7,6 +7,7 @@ import dagster as dg
 import pandas as pd
 
 from grid_assets.forecasting.tables import DEMAND_FORECASTS, RENEWABLE_FORECASTS, SCENARIOS
+from grid_assets.foundation.calendar import days_between
 from grid_assets.foundation.dagster.doors import asset_of, days_of, markdown_table, partition_keys, report, spec_of
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import DEVICES, METERS, NODES, PLANTS, UNITS
@@ -25,6 +26,8 @@ from grid_assets.network.tables import (
     CONTINGENCY_RESULTS,
     FLOW_CERTIFICATES,
     HOSTING_CAPACITY,
+    RANGE_DAYS,
+    RANGE_ELEMENTS,
     REMEDIES,
     SCENARIO_RESULTS,
     SCENARIO_VIOLATIONS,
@@ -40,6 +43,10 @@ SCENARIO_INPUTS = [
     *(dg.AssetDep(table.key, partition_mapping=dg.AllPartitionMapping()) for table in (DEMAND_FORECASTS, RENEWABLE_FORECASTS, METER_DAYS)),
     METERS, NODES, PLANTS,
 ]  # fmt: skip
+RANGE_INPUTS = [
+    *(dg.AssetDep(table.key, partition_mapping=dg.AllPartitionMapping()) for table in (NODE_LOADS, METER_DAYS)), METERS, NODES, PLANTS,
+]  # fmt: skip
+NODE_LOAD_COLUMNS = ["node_id", "start_utc", "energy_kwh", "generation_kwh", "published_pct"]
 SHARE_DAYS = 28
 """Over how many days a meter's energy decides its share of the feeder: four weeks, every weekday equally often."""
 
@@ -132,7 +139,7 @@ def hosting_capacity(context: dg.AssetExecutionContext, platform: Platform) -> d
 
     day, frames, inputs = _inputs_of(context, platform, NODE_LOADS)
     year = [day - timedelta(days=n) for n in range(LOOKED_BACK_DAYS)]
-    loads = platform.lake.read(NODE_LOADS, year, columns=["node_id", "start_utc", "energy_kwh", "generation_kwh", "published_pct"])
+    loads = platform.lake.read(NODE_LOADS, year, columns=NODE_LOAD_COLUMNS)
     before = [key for key in platform.lake.partitions(HOSTING_CAPACITY) if key < day.isoformat()][-1:]
     found = hosting_of_day(_section(platform), platform.site.clock, day, frames, loads, platform.lake.read(HOSTING_CAPACITY, before))
     written = platform.lake.write(HOSTING_CAPACITY, found, day)
@@ -156,6 +163,30 @@ def scenario_study(context: dg.AssetExecutionContext, platform: Platform) -> Ite
     page = write_map(done.study, platform.site, platform.site.artefacts / "network", f"map_{key}.html", told["title"])
     figures = {"map": dg.MetadataValue.url(platform.artefact_url(page))} | {column: told[column] for column in ("violations", "expected_violations", "maximum_loading_pct", "minimum_vm_pu", "customers_dark", "unserved_mwh")}  # fmt: skip
     for table, frame in ((SCENARIO_RESULTS, done.results), (SCENARIO_VIOLATIONS, done.violations)):
+        written = platform.lake.write(table, frame, key)
+        yield report(platform, table, written, frame, inputs=inputs, picture=pictures[table], figures=figures)
+
+
+@dg.multi_asset(specs=[spec_of(table, deps=RANGE_INPUTS) for table in (RANGE_ELEMENTS, RANGE_DAYS)], can_subset=False)
+def range_study(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult]:
+    from grid_assets.figures.range_study import duration_picture, year_picture
+    from grid_assets.network.range_study import parse_range, range_in_words, study_of_range
+
+    key, lake, clock = partition_keys(context)[0], platform.lake, platform.site.clock
+    first, last = parse_range(key, clock)
+    registers = {table: lake.read(table) for table in (METERS, NODES, PLANTS)}
+
+    def read(days: list[date]) -> tuple[StudyFrames, pd.DataFrame]:
+        nothing = pd.DataFrame()
+        frames = StudyFrames(*registers.values(), nothing, nothing, lake.read(METER_DAYS, days))
+        return frames, lake.read(NODE_LOADS, days, columns=NODE_LOAD_COLUMNS)
+
+    done = study_of_range(_section(platform), clock, first, last, registers[METERS], read)
+    days = days_between(first, last)
+    inputs: dict[Table, date | list[date] | None] = {NODE_LOADS: days, METER_DAYS: days, METERS: None, NODES: None, PLANTS: None}
+    figures, zone = {"in_words": range_in_words(done)}, platform.site.time_zone
+    pictures = {RANGE_ELEMENTS: duration_picture(done.elements, _section(platform)), RANGE_DAYS: year_picture(done.intervals, zone)}
+    for table, frame in ((RANGE_ELEMENTS, done.elements), (RANGE_DAYS, done.days)):
         written = platform.lake.write(table, frame, key)
         yield report(platform, table, written, frame, inputs=inputs, picture=pictures[table], figures=figures)
 

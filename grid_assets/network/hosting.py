@@ -10,7 +10,8 @@ import pandas as pd
 
 from grid_assets.foundation.calendar import SiteCalendar
 from grid_assets.foundation.site_sections import NetworkSection
-from grid_assets.network.injections import Injections, drawn_from, place_loads, place_plants
+from grid_assets.network.injections import Injections
+from grid_assets.network.past_loads import loads_at, net_load
 from grid_assets.network.study_day import StudyDay, study_day_of
 from grid_assets.network.study_frames import StudyFrames
 from grid_assets.network.tables import HOSTING_CAPACITY
@@ -26,8 +27,6 @@ LOOKED_BACK_DAYS = 364
 """A year of whole weeks: whichever season is the tightest counts."""
 SUN_HOURS = (10, 16)
 """Local hours in which much generation is possible; the least load of other hours says nothing about sun."""
-PUBLISHED_PCT = 95.0
-"""Of an interval in which fewer meters have a value the sum would be too small."""
 
 
 def hosting_of_day(
@@ -53,46 +52,11 @@ def hosting_of_day(
 
 
 def extremes(node_loads: pd.DataFrame, nodes: pd.DataFrame, clock: SiteCalendar) -> pd.DatetimeIndex | None:
-    """The interval of the least load less generation in the hours of sun, and that of the most at any hour; None where no interval is complete.
-
-    Whole are the intervals of which all nodes without a parent have a value from nearly all of their meters.
-    """
-    tops = nodes.loc[nodes["parent_id"].isna(), "node_id"]
-    rows = node_loads[node_loads["node_id"].isin(tops) & (node_loads["published_pct"] >= PUBLISHED_PCT)]
-    net = (rows["energy_kwh"] - rows["generation_kwh"]).groupby(rows["start_utc"]).agg(["sum", "count"])
-    whole = net.loc[net["count"] == len(tops), "sum"].sort_index()
+    """The interval of the least load less generation in the hours of sun, and that of the most at any hour; None where no interval is complete."""
+    whole = net_load(node_loads, nodes)
     hours = clock.local(pd.DatetimeIndex(whole.index)).hour
     sunny = whole[(hours >= SUN_HOURS[0]) & (hours < SUN_HOURS[1])]
     return pd.DatetimeIndex([sunny.idxmin(), whole.idxmax()]) if len(sunny) else None
-
-
-def loads_at(
-    instants: pd.DatetimeIndex, node_loads: pd.DataFrame, frames: StudyFrames, studied: StudyDay, power_factor: float, interval_hours: float
-) -> Injections:
-    """What the buses drew in these intervals: each node's energy on its meters' buses, its generation on its plants', by rating."""
-    rows = node_loads[node_loads["start_utc"].isin(instants)]
-    consumed, made = (
-        {str(node): series.to_numpy(float) for node, series in (
-            rows.pivot(index="start_utc", columns="node_id", values=column).reindex(instants).fillna(0.0) / interval_hours).items()}
-        for column in ("energy_kwh", "generation_kwh")
-    )  # fmt: skip
-    admitted = studied.versions[0].admitted
-    placement = place_loads(admitted, studied.meters, frames.meter_days, power_factor)
-    consumed = {node: consumed.get(node, np.zeros(len(instants))) for node in {*consumed, *placement.active}}
-    shares = place_plants(admitted, frames.plants)
-    feeding = np.zeros((len(instants), len(admitted.net.bus)))
-    for node, plants in frames.plants.groupby("node_id", sort=True):
-        own = _less_below(made, str(node), frames.nodes)
-        rated = plants["rating_kw"].sum()
-        for plant in plants.itertuples():
-            feeding += np.outer(own / 1000 * plant.rating_kw / rated, shares[plant.plant_id])
-    return drawn_from(instants, consumed, frames.nodes, placement, feeding)
-
-
-def _less_below(made: dict[str, np.ndarray], node: str, nodes: pd.DataFrame) -> np.ndarray:
-    """A node's generation that none of the nodes right below it counts."""
-    below = [child for child in nodes.loc[nodes["parent_id"] == node, "node_id"] if child in made]
-    return np.maximum(made.get(node, 0.0) - sum((made[child] for child in below), np.zeros(1)), 0.0)
 
 
 def _capacities(version: Version, drawn: Injections, studied: StudyDay, most_mw: float) -> pd.DataFrame:

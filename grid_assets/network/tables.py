@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grid_assets.foundation.tables import Table, count, flag, instant, number, text
+from grid_assets.foundation.tables import Table, calendar_day, count, flag, instant, number, text
 
 TOPOLOGIES = Table(
     "network", "topologies", "a switching state of the network and the time it is in force", "none", ("valid_from_utc",),
@@ -236,6 +236,52 @@ SCENARIO_RESULTS = Table(
 
 SCENARIO_VIOLATIONS = Table(
     "network", "scenario_violations", "an element outside its limits in an interval of a scenario", "scenario", CONSTRAINT_VIOLATIONS.keys, CONSTRAINT_VIOLATIONS.fields,
+)  # fmt: skip
+
+RANGE_ELEMENTS = Table(
+    "network", "range_elements", "a bus or branch, and what it went through over a range of days", "network_range", ("quantity", "element_id"),
+    (
+        text("element_id", "name of the bus or branch"),
+        text("element_kind", "bus, line, transformer or impedance"),
+        text("quantity", "vm_pu, a bus voltage in p.u., or loading_pct, a branch's loading in %"),
+        number("hours", "time with a supply and a solution"),
+        number("minimum", "lowest value", unit="as quantity"),
+        instant("minimum_utc", "when it was first"),
+        number("quantile_5", "value not reached in 5 % of the time, right to 0.00025 p.u. or 0.125 %", unit="as quantity"),
+        number("quantile_50", "value in the middle", unit="as quantity"),
+        number("quantile_95", "value exceeded in 5 % of the time", unit="as quantity"),
+        number("maximum", "highest value", unit="as quantity"),
+        instant("maximum_utc", "when it was first"),
+        number("mean", "mean value", unit="as quantity"),
+        number("hours_below", "time below the lower limit"),
+        number("hours_above", "time above the upper limit"),
+    ),
+)  # fmt: skip
+
+RANGE_DAYS = Table(
+    "network", "range_days", "a day of a range, and what proves its flows", "network_range", ("day",),
+    (
+        calendar_day("day", "the site-local day"),
+        count("steps", "intervals solved"),
+        count("failed_steps", "intervals without a solution"),
+        count("left_out_steps", "intervals of which not all nodes' loads are known"),
+        count("states", "switching states in which they were solved"),
+        number("minimum_vm_pu", "lowest voltage", nullable=True),
+        text("minimum_vm_bus", "where", nullable=True),
+        instant("minimum_vm_utc", "when", nullable=True),
+        number("maximum_vm_pu", "highest voltage", nullable=True),
+        number("maximum_loading_pct", "highest loading", nullable=True),
+        text("maximum_loading_branch", "where", nullable=True),
+        instant("maximum_loading_utc", "when", nullable=True),
+        number("hours_beyond", "time beyond a limit, summed over the elements"),
+        number("peak_mw", "highest power from the supply", nullable=True),
+        number("supply_mwh", "energy from the supply", nullable=True),
+        number("losses_mwh", "energy lost", nullable=True),
+        number("unserved_mwh", "energy asked for at buses without a supply", nullable=True),
+        number("residual_max_mva", "largest nodal mismatch", nullable=True),
+        number("sample_difference_pu", "largest difference of a voltage to another solver's, in a sample of the week's intervals", nullable=True),
+        text("engine", "what solved them", nullable=True),
+    ),
 )  # fmt: skip
 
 STATE_ESTIMATES = Table(

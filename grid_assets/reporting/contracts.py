@@ -34,6 +34,11 @@ ACCEPTED: dict[tuple[str, str], list[str]] = {
     ("node_loads", "level"): ["system", "substation", "feeder"],
     ("constraint_violations", "kind"): ["undervoltage", "overvoltage", "overload"],
     ("constraint_violations", "severity"): ["warning", "critical"],
+    ("violation_probabilities", "kind"): ["undervoltage", "overvoltage", "overload"],
+    ("violation_probabilities", "severity"): ["warning", "critical"],
+    ("contingencies", "severity"): ["none", "warning", "critical"],
+    ("remedies", "kind"): ["undervoltage", "overvoltage", "overload"],
+    ("range_flows", "quantity"): ["vm_pu", "loading_pct"],
     ("storage_plans", "strategy"): ["no_storage", "optimised"],
     ("settlements", "outcome"): ["succeeded", "partially_succeeded", "failed", "cancelled", "unverified"],
     ("check_results", "severity"): ["error", "warn"],
@@ -43,6 +48,7 @@ LIMITS: dict[tuple[str, str], tuple[float, float]] = {
     ("node_loads", "valid_pct"): (0, 100),
     ("data_quality", "valid_pct"): (0, 100),
     ("forecast_accuracy", "coverage_90_pct"): (0, 100),
+    ("violation_probabilities", "probability"): (0, 1),
 }
 RELATIONS = {("payments", "event_id"): ("settlements", "event_id")}
 

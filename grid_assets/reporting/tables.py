@@ -162,6 +162,126 @@ CONSTRAINT_VIOLATIONS = Table(
     ),
 )  # fmt: skip
 
+VIOLATION_PROBABILITIES = Table(
+    "reporting", "violation_probabilities", "an element outside its limits in an interval in at least one sample of the demand", "none",
+    ("kind", "element_id", "start_utc"),
+    (
+        calendar_day("day_run", "the day run whose study found it"),
+        instant("start_utc", "start of the interval"),
+        text("kind", "undervoltage, overvoltage or overload"),
+        text("element_id", "bus or branch"),
+        text("element_kind", "bus, line or transformer"),
+        text("feeder_id", "the feeder concerned", nullable=True),
+        text("severity", "warning or critical"),
+        number("probability", "share of the samples beyond the limit", unit="-"),
+        number("p05_value", "value not reached in 5 % of the samples", unit="p.u. or %"),
+        number("p50_value", "value in the middle", unit="p.u. or %"),
+        number("p95_value", "value exceeded in 5 % of the samples", unit="p.u. or %"),
+        number("limit_value", "the limit it is held against", unit="p.u. or %"),
+        count("customers_affected", "load meters at the bus, or behind the branch"),
+        count("samples", "samples studied"),
+    ),
+)  # fmt: skip
+
+CONTINGENCIES = Table(
+    "reporting", "contingencies", "an outage of a branch, of two, or of a plant on the study day of a day run", "none", ("day_run", "outage_id"),
+    (
+        calendar_day("day_run", "the day run whose study found it"),
+        text("outage_id", "what is out"),
+        text("kind", "line, transformer, impedance, two branches or plant"),
+        text("severity", "critical where somebody is dark or nothing has a solution, warning where something is newly beyond a limit, none"),
+        instant("start_utc", "the interval in which more goes wrong: of the highest load or of the lowest"),
+        flag("converged", "whether what keeps its supply has a solution"),
+        count("customers_dark", "load meters that lose their supply"),
+        number("lost_load_kw", "load that loses its supply"),
+        count("new_violations", "elements beyond a limit that were within it before"),
+        number("minimum_vm_pu", "lowest voltage afterwards", nullable=True),
+        number("maximum_loading_pct", "highest loading afterwards", nullable=True),
+        text("maximum_loading_branch", "where", nullable=True),
+    ),
+)  # fmt: skip
+
+REMEDIES = Table(
+    "reporting", "remedies", "something that was tried against expected violations of a kind at a place", "none",
+    ("day_run", "topology_hash", "kind", "place", "rank"),
+    (
+        calendar_day("day_run", "the day run whose study found it"),
+        text("topology_hash", "the switching state"),
+        text("kind", "undervoltage, overvoltage or overload"),
+        text("place", "the feeder, or the element where there is none"),
+        count("rank", "1 the cheapest that clears; those that do not come last"),
+        text("feeder_id", "the feeder concerned", nullable=True),
+        text("element_id", "the element furthest beyond its limit"),
+        instant("start_utc", "when it is"),
+        number("value", "what the study found there", unit="p.u. or %"),
+        number("limit_value", "the limit", unit="p.u. or %"),
+        text("remedy", "what kind of remedy"),
+        text("action", "what to do, in words"),
+        number("cost", "by the site's prices for remedies", unit="currency"),
+        flag("clears", "whether by AC power flow nothing of it is left and nothing new comes"),
+        count("new_violations", "elements and intervals that were within their limits before"),
+        count("remaining_violations", "all that are beyond a limit afterwards"),
+        count("customers_affected", "load meters concerned"),
+    ),
+)  # fmt: skip
+
+HOSTING_CAPACITY = Table(
+    "reporting", "hosting_capacity", "a bus in a switching state, and how much more fits there", "none", ("day_run", "topology_hash", "bus_id"),
+    (
+        calendar_day("day_run", "the day run that worked it out"),
+        text("topology_hash", "the switching state"),
+        text("bus_id", "name of the bus"),
+        text("feeder_id", "the feeder it is on", nullable=True),
+        number("pv_kw", "further generation that fits, at this bus alone"),
+        text("pv_binding", "what binds: overload, overvoltage, undervoltage, no_solution or none"),
+        text("pv_element", "where", nullable=True),
+        number("ev_kw", "further charging that fits, at this bus alone"),
+        text("ev_binding", "what binds"),
+        text("ev_element", "where", nullable=True),
+    ),
+)  # fmt: skip
+
+MEASUREMENT_ANOMALIES = Table(
+    "reporting", "measurement_anomalies", "a measurement and interval that does not fit the estimated state", "none",
+    ("source_id", "quantity", "element_id", "start_utc"),
+    (
+        calendar_day("day", "the operating day"),
+        text("source_id", "the device, the boundary meters, or the meters at the bus"),
+        text("quantity", "voltage, current, active_power or reactive_power"),
+        text("element_id", "the bus or branch that was measured"),
+        instant("start_utc", "start of the interval"),
+        text("unit", "V, A, kW or kvar"),
+        number("measurement", "mean of what was measured", unit="as in unit"),
+        number("estimate", "what the estimated state says it should be", unit="as in unit"),
+        number("residual", "measurement less estimate", unit="as in unit"),
+        number("normalised_residual", "the residual against its standard deviation", unit="-"),
+        flag("bad_data", "whether it was found bad and taken out of the estimate"),
+        text("likely_cause", "what the source's bad values of the day look like together", nullable=True),
+    ),
+)  # fmt: skip
+
+RANGE_FLOWS = Table(
+    "reporting", "range_flows", "a bus or branch, and what it went through over a range of days", "none",
+    ("first_day", "last_day", "quantity", "element_id"),
+    (
+        calendar_day("first_day", "first day of the range"),
+        calendar_day("last_day", "last day, included"),
+        text("quantity", "vm_pu, a bus voltage in p.u., or loading_pct, a branch's loading in %"),
+        text("element_id", "name of the bus or branch"),
+        text("element_kind", "bus, line, transformer or impedance"),
+        number("hours", "time with a supply and a solution"),
+        number("minimum", "lowest value", unit="as quantity"),
+        instant("minimum_utc", "when it was first"),
+        number("quantile_5", "value not reached in 5 % of the time", unit="as quantity"),
+        number("quantile_50", "value in the middle", unit="as quantity"),
+        number("quantile_95", "value exceeded in 5 % of the time", unit="as quantity"),
+        number("maximum", "highest value", unit="as quantity"),
+        instant("maximum_utc", "when it was first"),
+        number("hours_below", "time below the lower limit"),
+        number("hours_above", "time above the upper limit"),
+    ),
+)  # fmt: skip
+
 STORAGE_PLANS = Table(
     "reporting", "storage_plans", "a way of running the storage on the study day of a day run", "none", ("day_run", "strategy"),
     (

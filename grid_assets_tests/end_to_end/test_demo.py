@@ -45,6 +45,8 @@ def test_every_declared_table_was_made(demo: Ran):
         "forecasting/intraday_forecasts",
         "network/scenario_results",
         "network/scenario_violations",
+        "network/range_elements",
+        "network/range_days",
     }  # made in the course of a day, when asked
     absent = {str(table) for table in public_tables(demo.site) if not demo.lake.partitions(table)} - never_alone
     assert not absent
@@ -69,6 +71,27 @@ def test_a_scenario_is_launched_and_shown_beside_what_is_expected(demo: Ran):
     assert "17:00 open" in row["events"]
     for expected in ("highest loading, %", "customers dark", "17:00 open"):
         assert expected in shown
+
+
+def test_a_range_of_past_days_is_studied_and_shown(demo: Ran):
+    from rich.console import Console
+
+    from grid_assets.network.range_study import range_key
+    from grid_assets.network.tables import RANGE_DAYS
+    from grid_assets.screen import range_table
+
+    key = range_key(demo.day - timedelta(days=2), demo.day)
+    report = demo.runs().network_range(key)
+    assert report.succeeded, report.failures
+    days = demo.lake.read(RANGE_DAYS, key)
+    assert (days["steps"] + days["left_out_steps"]).tolist() == [96, 96, 96]
+    assert days["steps"].sum() > 250
+    assert days["residual_max_mva"].max() < 1e-6
+    assert days["sample_difference_pu"].max() < 1e-8
+    console = Console(width=150, file=io.StringIO())
+    console.print(range_table(demo.site, key))
+    assert "lowest voltage, p.u.: bus" in console.file.getvalue()
+    assert "loading, %: " in console.file.getvalue()
 
 
 def test_published_energy_is_the_truth_within_the_faults(demo: Ran):

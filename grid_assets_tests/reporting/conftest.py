@@ -110,6 +110,16 @@ def seed(lake: Lake) -> None:
         violations, rows_of(violations, 3, scenario="expected", kind="overload", severity=["warning", "critical", "critical"]), DAYS[1]
     )
     lake.write(violations, violations.empty(), DAYS[0])
+    for name, given in (
+        ("contingency_results", {"severity": ["none", "critical"]}),
+        ("hosting_capacity", {"pv_kw": [100.0, 250.0]}),
+        ("remedies", {"kind": "overload"}),
+        ("violation_probabilities", {"kind": "overload", "probability": [0.25, 0.5]}),
+        ("anomalies", {}),
+    ):
+        lake.write(known[f"network/{name}"], rows_of(known[f"network/{name}"], 2, **given), DAYS[1])
+    elements = known["network/range_elements"]
+    lake.write(elements, rows_of(elements, 2, quantity=["vm_pu", "loading_pct"]), "2016-01-01..2016-05-24")
     settlements, payments = known["demand_response/settlements"], known["demand_response/payments"]
     lake.write(
         settlements, rows_of(settlements, 2, event_id="EV-1", revision=[1, 2], total_amount=[Decimal("3.48"), Decimal("4.44")]), "EV-1"

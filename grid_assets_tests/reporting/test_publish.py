@@ -67,6 +67,21 @@ def test_what_the_marts_say(published):
     assert hourly == [(24.0, 1.5, 0), (24.0, 3.5, 0)]
     assert asked(warehouse, "select distinct improvement_pct from grid.forecast_accuracy order by 1") == [(25.0,), (None,)]
     assert asked(warehouse, "select violations, critical_violations from grid.network_summaries order by day_run") == [(0, 0), (3, 2)]
+    assert asked(warehouse, "select day_run::varchar, severity from grid.contingencies order by 2") == [
+        ("2016-05-24", "critical"),
+        ("2016-05-24", "none"),
+    ]
+    assert asked(warehouse, "select sum(pv_kw) from grid.hosting_capacity") == [(350.0,)]
+    assert asked(warehouse, "select max(probability) from grid.violation_probabilities") == [(0.5,)]
+    assert asked(warehouse, 'select "rank", "action", clears from grid.remedies order by 1') == [
+        (1, "action-0", True),
+        (2, "action-1", True),
+    ]
+    assert asked(warehouse, "select count(*), max(day::varchar) from grid.measurement_anomalies") == [(2, "2016-05-24")]
+    assert asked(warehouse, "select first_day::varchar, last_day::varchar, quantity from grid.range_flows order by 3") == [
+        ("2016-01-01", "2016-05-24", "loading_pct"),
+        ("2016-01-01", "2016-05-24", "vm_pu"),
+    ]
     assert asked(warehouse, "select revision, total_amount from grid.settlements") == [(2, Decimal("4.44"))]
     assert asked(warehouse, "select sum(amount) from grid.payments") == [(Decimal("4.44"),)]
     assert asked(warehouse, "select table_key from grid.check_results") == [("metering/readings",)]

@@ -12,8 +12,11 @@ DR_EVENTS = dg.DynamicPartitionsDefinition(name="dr_events")
 CONSTRAINT_EVENTS = dg.DynamicPartitionsDefinition(name="constraint_events")
 STUDIES = dg.DynamicPartitionsDefinition(name="studies")
 SCENARIOS = dg.DynamicPartitionsDefinition(name="scenarios")
+NETWORK_RANGES = dg.DynamicPartitionsDefinition(name="network_ranges")
 
-_DYNAMIC = {"dr_event": DR_EVENTS, "constraint_event": CONSTRAINT_EVENTS, "study": STUDIES, "scenario": SCENARIOS}
+_DYNAMIC = {
+    "dr_event": DR_EVENTS, "constraint_event": CONSTRAINT_EVENTS, "study": STUDIES, "scenario": SCENARIOS, "network_range": NETWORK_RANGES,
+}  # fmt: skip
 
 
 def site_days(site: Site) -> dg.DailyPartitionsDefinition:
