@@ -17,6 +17,9 @@ ADVICE = "look for loads in the wrong unit (kW given as MW), a missing supply or
 REFERENCE = 2
 """Solved by pandapower, where neither of the batch's methods did."""
 SAMPLED_STEPS = 2
+EXPLAINED_STEPS = 3
+"""Of so many steps without a solution it is said where they break down: it takes as long as many that have one."""
+SHARES = 64
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class FlowSeries:
     unserved_mw: np.ndarray
     """Consumption given for buses that no supply reaches."""
     faults: tuple[str, ...]
-    """A sentence per step that failed: which, and what to try."""
+    """A sentence per step that failed: which, of the first ones where it breaks down, and what to try."""
     method: np.ndarray
     """FIXED_POINT, NEWTON, REFERENCE, or NONE for a step that failed."""
 
@@ -155,12 +158,36 @@ def _series(
         if reference and (again := reference.voltage(load_mw[step], load_mvar[step])) is not None:
             voltage[step], method[step] = again, REFERENCE
     failed = np.flatnonzero(method == NONE)
-    faults = [f"step {first + step} did not converge with {load_mw[step].sum():.3f} MW of load; {ADVICE}" for step in failed]
+    faults = [
+        f"step {first + step} did not converge with {load_mw[step].sum():.3f} MW of load"
+        + (f"; {_where(network, solver, wanted[step])}" if n < EXPLAINED_STEPS else "")
+        + f"; {ADVICE}"
+        for n, step in enumerate(failed)
+    ]
     dark = np.where(method == NONE, np.nan, load_mw[:, ~network.supplied].sum(axis=1))
     return FlowSeries(
         bus_ids=network.bus_ids, branch_ids=network.branch_ids, kinds=network.kinds, converged=method != NONE,
         unserved_mw=dark, faults=tuple(faults), method=method, **_outputs(network, solver, voltage, wanted),
     )  # fmt: skip
+
+
+def _where(network: CompiledNetwork, solver: BatchSolver, wanted: np.ndarray) -> str:
+    """How much of what is asked for at once still has a solution, and where the voltage is lowest then: that is where it breaks down."""
+    shares = np.arange(1, SHARES) / SHARES
+    found = solver.solve(shares[:, None] * wanted)
+    good = np.flatnonzero(found.method != NONE)
+    if not len(good):
+        draws = np.bincount(network.place[network.supplied], minlength=len(wanted)) > 0
+        worst = int(np.argmax(np.where(draws, np.abs(wanted), -1.0)))
+        return f"not even {shares[0]:.0%} of it has a solution; most is asked for at bus {_bus_at(network, worst)!r}"
+    size = np.abs(found.voltage[good[-1]])
+    lowest = int(size.argmin())
+    return f"{shares[good[-1]]:.0%} of it has a solution, with the lowest voltage at bus {_bus_at(network, lowest)!r}: {size[lowest]:.3f} p.u."
+
+
+def _bus_at(network: CompiledNetwork, solved: int) -> str:
+    at = np.flatnonzero(network.place == solved)
+    return str(network.bus_ids[at[0]]) if len(at) else "of an open line end"
 
 
 def _outputs(network: CompiledNetwork, solver: BatchSolver, voltage: np.ndarray, wanted: np.ndarray) -> dict[str, np.ndarray]:
