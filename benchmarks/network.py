@@ -1,4 +1,4 @@
-"""The network's engine against pandapower on the same machine in the same run: series of injections, outages, hosting capacity."""
+"""The network's engines against pandapower on the same machine in the same run: series of injections, outages, state estimation, hosting capacity."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
+from benchmarks._estimation import estimation_rows, phase_rows
 from benchmarks.platform import Row, row
 from grid_assets.powerflow.batches import BatchSolver
 from grid_assets.powerflow.compiled import compiled
@@ -44,6 +45,13 @@ def run(console: Console) -> list[Row]:
         for code, target in ((RURAL, 200), (MIDDLE, None), (LARGE, 25)):
             status.update(f"{code}: every outage ...")
             rows += outage_rows(code, target)
+        for code, steps, peer_steps in ((SMALL, 24, 4), (MIDDLE, 4, 1)):
+            status.update(f"{code}: state estimation ...")
+            admitted = network(code)
+            load = loads(admitted, 0.3 + 0.4 * np.random.default_rng(1).random(steps))
+            rows += estimation_rows(f"{len(admitted.net.bus):,} buses", admitted, load, peer_steps)
+        status.update("by phase ...")
+        rows += phase_rows()
         status.update("all of a network of 1,791 buses ...")
         rows += whole_rows()
     return rows
