@@ -21,6 +21,7 @@ from grid_assets.network.study_day import StudyDay
 from grid_assets.network.study_frames import StudyFrames
 from grid_assets.network.switching_events import network_versions
 from grid_assets.network.tables import RANGE_DAYS, RANGE_ELEMENTS
+from grid_assets.powerflow.compiled import FlowError
 from grid_assets.powerflow.limits import Limits
 from grid_assets.powerflow.switching import Version
 from grid_assets.powerflow.time_series import FlowSeries, engine, proved_by_sample, solve_chunks
@@ -75,11 +76,11 @@ def study_of_range(
     """Solves every interval of the days first..last of which the loads are known, each in the switching state then in force.
 
     ``read`` gives what the studies of some days read and the rows of metering/node_loads of them; it is asked for four weeks at a time.
-    Raises NetworkError or InjectionError, and RangeError where no interval has loads.
+    Raises NetworkError or InjectionError, RangeError where no interval has loads, FlowError where none converges.
     """
     versions = tuple(network_versions(section, clock))
     limits = Limits(section.minimum_vm_pu, section.maximum_vm_pu, section.maximum_loading_pct)
-    tally, steps = Tally(limits), []
+    tally, steps, faults = Tally(limits), [], []
     for piece in pieces(first, last, meters, clock):
         frames, node_loads = read(piece)
         known = whole_intervals(node_loads, frames.nodes)
@@ -93,10 +94,13 @@ def study_of_range(
             for some, series in solve_chunks(part.version.admitted, part.drawn.load_mw, part.drawn.load_mvar):
                 times, loads = part.drawn.start_utc[some], (part.drawn.load_mw[some], part.drawn.load_mvar[some])
                 tally.add(series, times)
+                faults += [f"{times[~series.converged][0]:%Y-%m-%d %H:%M} UTC: {series.faults[0]}"] if series.faults else []
                 steps.append(_intervals(part.version, series, times, loads, limits, seed=piece[0].toordinal() + some.start))
     if not steps:
         raise RangeError(f"{first} to {last}: no interval of these days has the loads of all nodes; run grid-assets daily for them first")
     every = pd.concat(steps, ignore_index=True).sort_values("start_utc", ignore_index=True)
+    if not every["solved"].any():
+        raise FlowError(f"none of {len(every)} intervals converged; the first: {faults[0]}")
     return RangeStudy(
         tally.elements(clock.interval_hours), _days(every, first, last, clock), every[["start_utc", "minimum_vm_pu", "maximum_loading_pct"]]
     )

@@ -182,7 +182,9 @@ def _where(network: CompiledNetwork, solver: BatchSolver, wanted: np.ndarray) ->
         return f"not even {shares[0]:.0%} of it has a solution; most is asked for at bus {_bus_at(network, worst)!r}"
     size = np.abs(found.voltage[good[-1]])
     lowest = int(size.argmin())
-    return f"{shares[good[-1]]:.0%} of it has a solution, with the lowest voltage at bus {_bus_at(network, lowest)!r}: {size[lowest]:.3f} p.u."
+    return (
+        f"{shares[good[-1]]:.0%} of it has a solution, with the lowest voltage at bus {_bus_at(network, lowest)!r}: {size[lowest]:.3f} p.u."
+    )
 
 
 def _bus_at(network: CompiledNetwork, solved: int) -> str:

@@ -21,6 +21,7 @@ from grid_assets.network.past_loads import loads_at
 from grid_assets.network.range_study import CLASSES, RangeError, _Seen, parse_range, pieces, range_key, study_of_range
 from grid_assets.network.study_day import study_day_of
 from grid_assets.network.tables import RANGE_DAYS, RANGE_ELEMENTS
+from grid_assets.powerflow.compiled import FlowError
 from grid_assets.powerflow.reference import ReferenceSolver
 from grid_assets.powerflow.time_series import solve_series
 from grid_assets_tests.network import frames
@@ -80,6 +81,10 @@ def test_every_interval_is_solved_in_the_state_then_in_force(tmp_path: Path):
     loading = np.where((every < switched)[:, None], early.loading_pct, late.loading_pct)
     np.testing.assert_allclose(branches["hours_above"], (loading > site.network.maximum_loading_pct).sum(axis=0))
     assert branches["hours_above"].sum() > 0
+    longest = branches.loc[branches["hours_above"].idxmax()]
+    beyond_either = done.elements["hours_below"] + done.elements["hours_above"]
+    assert f"{(beyond_either > 0).sum()} elements were beyond a limit, most often" in range_study.range_in_words(done)
+    assert longest["hours_above"] <= beyond_either.max()
     beyond = (loading > site.network.maximum_loading_pct).sum() + (
         (done.elements["hours_below"] + done.elements["hours_above"])[done.elements["quantity"] == "vm_pu"].sum()
     )
@@ -127,6 +132,16 @@ def test_an_interval_without_a_solution_is_counted_and_gives_no_values(tmp_path:
     assert (done.days["steps"].tolist(), done.days["failed_steps"].tolist()) == ([23], [1])
     assert done.elements["hours"].unique().tolist() == [23.0]
     assert np.isfinite(done.elements[["minimum", "maximum", "mean", "quantile_50"]].to_numpy()).all()
+
+
+def test_a_range_without_any_solution_is_refused_with_the_bus(tmp_path: Path):
+    _, site = frames.trial_site(tmp_path, minutes=60)
+    assert site.network
+    read, _ = reader(site.clock, level=9.0e6)
+    with pytest.raises(
+        FlowError, match=r"none of 24 intervals converged; the first: 2016-05-24 23:00 UTC: .* with the lowest voltage at bus 'Bus"
+    ):
+        study_of_range(site.network, site.clock, FIRST, FIRST, METERS, read)
 
 
 @settings(max_examples=30, deadline=None)

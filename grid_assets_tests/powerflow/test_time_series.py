@@ -237,7 +237,10 @@ def test_a_step_without_a_solution_names_the_bus_where_it_breaks_down():
     """10 kV behind 1 ohm carry 25 MW at most, at 5 kV: of 30 MW 53 of 64 parts are the last that have a solution, V (10 - V) = 24.84."""
     (fault,) = solve_series(two_buses(), np.array([[0.0, 30.0]]), np.zeros((1, 2))).faults
     lowest = 5 + np.sqrt(25 - 30 * 53 / 64)
-    assert f"83% of it has a solution, with the lowest voltage at bus 'bus 1': {lowest / 10:.3f} p.u.; look for loads in the wrong unit" in fault
+    assert (
+        f"83% of it has a solution, with the lowest voltage at bus 'bus 1': {lowest / 10:.3f} p.u.; look for loads in the wrong unit"
+        in fault
+    )
     many = solve_series(two_buses(), np.array([[0.0, 30.0]] * 5), np.zeros((5, 2))).faults
     assert ["has a solution" in said for said in many] == [True] * 3 + [False] * 2
     (hopeless,) = solve_series(two_buses(), np.array([[0.0, 5000.0]]), np.zeros((1, 2))).faults
