@@ -245,3 +245,28 @@ def test_a_step_without_a_solution_names_the_bus_where_it_breaks_down():
     assert ["has a solution" in said for said in many] == [True] * 3 + [False] * 2
     (hopeless,) = solve_series(two_buses(), np.array([[0.0, 5000.0]]), np.zeros((1, 2))).faults
     assert "not even 2% of it has a solution; most is asked for at bus 'bus 1'" in hopeless
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_loads_behind_a_closed_coupler_and_a_generator_that_holds_its_voltage_agree_with_runpp(held: bool):
+    """Two buses that are one by a closed switch, loads at both; and the power of a generator beside the loads."""
+    import pandapower as pp
+
+    net = feeder(3)
+    coupled = pp.create_bus(net, 10.0, name="coupled")
+    pp.create_switch(net, 2, coupled, "b", closed=True)
+    if held:
+        pp.create_gen(net, 3, p_mw=0.4, vm_pu=1.01)
+    admitted = admit(net, "coupled")
+    load_mw = np.array([[0.0, 0.2, 0.3, 0.1, 0.5], [0.0, 0.1, 0.0, 0.3, 0.7]])
+    solved = solve_series(admitted, load_mw, 0.3 * load_mw)
+    assert (solved.method == (NEWTON if held else FIXED_POINT)).all()
+    assert solved.residual_max_mva.max() < 1e-7  # a held bus's reactive power is nobody's mismatch
+    for step in range(2):
+        expected = copy.deepcopy(admitted.net)
+        expected.load.drop(expected.load.index, inplace=True)
+        pp.create_loads(expected, expected.bus.index, p_mw=load_mw[step], q_mvar=0.3 * load_mw[step])
+        pp.runpp(expected, numba=False, tolerance_mva=1e-9)
+        np.testing.assert_allclose(solved.vm_pu[step], expected.res_bus["vm_pu"], atol=1e-8)
+        np.testing.assert_allclose(solved.p_mw[step], expected.res_line["p_from_mw"], atol=1e-7)
+        assert solved.supply_mw[step] == pytest.approx(expected.res_ext_grid["p_mw"].sum(), abs=1e-7)
