@@ -47,6 +47,8 @@ RANGE_INPUTS = [
     *(dg.AssetDep(table.key, partition_mapping=dg.AllPartitionMapping()) for table in (NODE_LOADS, METER_DAYS)), METERS, NODES, PLANTS,
 ]  # fmt: skip
 NODE_LOAD_COLUMNS = ["node_id", "start_utc", "energy_kwh", "generation_kwh", "published_pct"]
+STATE_INPUTS = (READINGS, MEASUREMENTS, METERS, NODES, PLANTS, DEVICES, TOPOLOGIES)
+READING_COLUMNS = ["meter_id", "start_utc", "energy_kwh", "quality", "error_kwh"]
 SHARE_DAYS = 28
 """Over how many days a meter's energy decides its share of the feeder: four weeks, every weekday equally often."""
 
@@ -191,6 +193,28 @@ def range_study(context: dg.AssetExecutionContext, platform: Platform) -> Iterat
         yield report(platform, table, written, frame, inputs=inputs, picture=pictures[table], figures=figures)
 
 
+@dg.multi_asset(specs=[spec_of(table, deps=STATE_INPUTS) for table in (STATE_ESTIMATES, ANOMALIES)], can_subset=False)
+def state_estimation(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult]:
+    from grid_assets.figures.state_estimation import residual_picture, voltage_picture
+    from grid_assets.network.likely_causes import anomalies_in_words
+    from grid_assets.network.state_estimation import state_of_day
+
+    day, section, zone = days_of(context, platform)[0], _section(platform), platform.site.time_zone
+    read = {table.name: platform.lake.read(table) for table in (METERS, NODES, PLANTS, DEVICES)}
+    read |= {"readings": platform.lake.read(READINGS, day, columns=READING_COLUMNS), "measurements": platform.lake.read(MEASUREMENTS, day)}
+    done = state_of_day(section, platform.site.clock, day, **read)
+    inputs = {READINGS: day, MEASUREMENTS: day, METERS: None, NODES: None, PLANTS: None, DEVICES: None}
+    told = done.figures | {"in_words": anomalies_in_words(done.anomalies, zone) or "every measurement fits the estimate"}
+    limits = (section.minimum_vm_pu, section.maximum_vm_pu)
+    pictures = {
+        STATE_ESTIMATES: voltage_picture(done.state_estimates, done.voltages, limits, zone),
+        ANOMALIES: residual_picture(done.residuals, zone),
+    }
+    for table, frame in ((STATE_ESTIMATES, done.state_estimates), (ANOMALIES, done.anomalies)):
+        written = platform.lake.write(table, frame, day)
+        yield report(platform, table, written, frame, inputs=inputs, picture=pictures[table], figures=told)
+
+
 def _inputs_of(
     context: dg.AssetExecutionContext, platform: Platform, demand: Table = DEMAND_FORECASTS
 ) -> tuple[date, StudyFrames, dict[Table, date | list[date] | None]]:
@@ -214,29 +238,3 @@ def _section(platform: Platform) -> NetworkSection:
     if platform.site.network is None:
         raise SiteError(f"site {platform.site.name}: the section [network] is missing; the flow study needs it")
     return platform.site.network
-
-
-STATE_INPUTS = (READINGS, MEASUREMENTS, METERS, NODES, PLANTS, DEVICES, TOPOLOGIES)
-READING_COLUMNS = ["meter_id", "start_utc", "energy_kwh", "quality", "error_kwh"]
-
-
-@dg.multi_asset(specs=[spec_of(table, deps=STATE_INPUTS) for table in (STATE_ESTIMATES, ANOMALIES)], can_subset=False)
-def state_estimation(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult]:
-    from grid_assets.figures.state_estimation import residual_picture, voltage_picture
-    from grid_assets.network.likely_causes import anomalies_in_words
-    from grid_assets.network.state_estimation import state_of_day
-
-    day, section, zone = days_of(context, platform)[0], _section(platform), platform.site.time_zone
-    read = {table.name: platform.lake.read(table) for table in (METERS, NODES, PLANTS, DEVICES)}
-    read |= {"readings": platform.lake.read(READINGS, day, columns=READING_COLUMNS), "measurements": platform.lake.read(MEASUREMENTS, day)}
-    done = state_of_day(section, platform.site.clock, day, **read)
-    inputs = {READINGS: day, MEASUREMENTS: day, METERS: None, NODES: None, PLANTS: None, DEVICES: None}
-    told = done.figures | {"in_words": anomalies_in_words(done.anomalies, zone) or "every measurement fits the estimate"}
-    limits = (section.minimum_vm_pu, section.maximum_vm_pu)
-    pictures = {
-        STATE_ESTIMATES: voltage_picture(done.state_estimates, done.voltages, limits, zone),
-        ANOMALIES: residual_picture(done.residuals, zone),
-    }
-    for table, frame in ((STATE_ESTIMATES, done.state_estimates), (ANOMALIES, done.anomalies)):
-        written = platform.lake.write(table, frame, day)
-        yield report(platform, table, written, frame, inputs=inputs, picture=pictures[table], figures=told)
