@@ -63,21 +63,29 @@ def contingency_results(
         )
     outages = [(int(branch),) for branch in np.flatnonzero(network.ends[:, 0] >= 0)] + _pairs(network, pairs)
     customers = _at_bus(network, meters)
+    # what goes dark has no generation of its own to live on: its load counts, not its load less what it feeds in
+    consumed = np.maximum(drawn.load_mw + sum((feeding_mw or {}).values()), 0.0)
     parts = []
     for n, state in enumerate(states):
         if before.method[n] == NONE:
             continue
         base = beyond(network, before.voltage[n][None], limits)[0]
         for found in solve_outages(solver, wanted[n], outages, before.voltage[n]):
-            parts.append(_rows(network, found, drawn, state, base, customers, limits))
+            parts.append(_rows(network, found, drawn.start_utc[state], consumed[state], base, customers, limits))
         for found, plants in _without_plants(network, solver, wanted[n], state, feeding_mw or {}):
-            parts.append(_rows(network, found, drawn, state, base, customers, limits).assign(outage_id=plants, kind="plant"))
+            parts.append(
+                _rows(network, found, drawn.start_utc[state], consumed[state], base, customers, limits).assign(
+                    outage_id=plants, kind="plant"
+                )
+            )
     return worst_of_each(parts)
 
 
 def _pairs(network: CompiledNetwork, pairs: Sequence[tuple[str, str]]) -> list[tuple[int, ...]]:
     at, made = {name: n for n, name in enumerate(network.branch_ids)}, []
     for pair in pairs:
+        if pair[0] == pair[1]:
+            raise NetworkError(f"double_outages: {pair[0]!r} twice; expected two different branches")
         for name in pair:
             if name not in at:
                 raise NetworkError(
@@ -111,7 +119,13 @@ def worst_of_each(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _rows(
-    network: CompiledNetwork, found: OutageFlows, drawn: Injections, state: int, base: np.ndarray, customers: np.ndarray, limits: Limits
+    network: CompiledNetwork,
+    found: OutageFlows,
+    start_utc: pd.Timestamp,
+    consumed_mw: np.ndarray,
+    base: np.ndarray,
+    customers: np.ndarray,
+    limits: Limits,
 ) -> pd.DataFrame:
     solved, out = found.method != NONE, found.outages
     place, supplied = np.maximum(network.place, 0), network.supplied
@@ -124,12 +138,12 @@ def _rows(
         np.where(known[:, None], np.nan_to_num(values, nan=fill), fill)
         for values, fill in ((volts, np.inf), (volts, -np.inf), (loading, -np.inf))
     )
-    lost = (np.maximum(drawn.load_mw[state], 0) * dark).sum(axis=1) * 1000.0
+    lost = (consumed_mw * dark).sum(axis=1) * 1000.0
     severity = np.where(~solved | (lost > 0) | dark @ customers.astype(bool), 2, np.where(new > 0, 1, 0))
     return pd.DataFrame(
         {
             "outage_id": [" + ".join(network.branch_ids[list(branches)]) for branches in out],
-            "kind": [network.kinds[branches[0]] if len(branches) == 1 else "two branches" for branches in out], "start_utc": drawn.start_utc[state], "converged": solved,
+            "kind": [network.kinds[branches[0]] if len(branches) == 1 else "two branches" for branches in out], "start_utc": start_utc, "converged": solved,
             "severity": np.array(SEVERITIES, object)[severity], "dark_buses": dark.sum(axis=1), "lost_load_kw": lost,
             "customers_dark": dark @ customers, "new_violations": np.where(solved, new, 0),
             "minimum_vm_pu": _value(low, known, low.argmin(axis=1)), "minimum_vm_bus": _name(network.bus_ids, known, low.argmin(axis=1)),

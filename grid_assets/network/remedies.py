@@ -110,12 +110,14 @@ def _row(situation: Situation, trouble: Trouble, trial: Trial | None) -> dict[st
     now = beyond_of(trial.series, situation.limits)
     mine = _columns(trial.series, trouble)
     new = int((now & ~situation.beyond).sum())
-    solved = bool(trial.series.converged.all())
+    solved = trial.series.converged
+    known = {name: getattr(trial.series, name)[solved] for name in ("vm_pu", "loading_pct", "residual_max_mva")}
+    extremes = {"minimum_vm_pu": (np.nanmin, "vm_pu"), "maximum_vm_pu": (np.nanmax, "vm_pu"), "maximum_loading_pct": (np.nanmax, "loading_pct"),
+                "residual_max_mva": (np.nanmax, "residual_max_mva")}  # fmt: skip
     return told | {
         "remedy": trial.remedy, "action": trial.action, "amount": trial.amount, "unit": trial.unit, "cost": trial.cost,
-        "clears": solved and not now[:, mine].any() and new == 0, "new_violations": new, "remaining_violations": int(now.sum()),
-        "minimum_vm_pu": float(np.nanmin(trial.series.vm_pu)), "maximum_vm_pu": float(np.nanmax(trial.series.vm_pu)),
-        "maximum_loading_pct": float(np.nanmax(trial.series.loading_pct)), "residual_max_mva": float(np.nanmax(trial.series.residual_max_mva)),
+        "clears": bool(solved.all()) and not now[:, mine].any() and new == 0, "new_violations": new, "remaining_violations": int(now.sum()),
+        **{name: float(extreme(known[what])) if solved.any() else None for name, (extreme, what) in extremes.items()},
     }  # fmt: skip
 
 

@@ -95,9 +95,9 @@ def trials_of(situation: Situation, trouble: Trouble, costs: RemediesSection) ->
 
 
 def beyond_of(series: FlowSeries, limits: Limits) -> np.ndarray:
-    """[intervals, 2 buses + branches]: too low, too high, too heavily loaded; False where an interval has no solution."""
+    """[intervals, 2 buses + branches]: too low, too high, too heavily loaded; everything where an interval has no solution."""
     low, high = series.vm_pu < limits.minimum_vm_pu, series.vm_pu > limits.maximum_vm_pu
-    return np.concatenate([low, high, series.loading_pct > limits.maximum_loading_pct], axis=1)
+    return np.concatenate([low, high, series.loading_pct > limits.maximum_loading_pct], axis=1) | ~series.converged[:, None]
 
 
 class _Surroundings:

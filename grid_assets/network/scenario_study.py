@@ -78,21 +78,37 @@ def events_of(
     """The scenario's outages and switchings as events, in the order of their times."""
     made, random = [], np.random.default_rng([scenario.seed, len(scenario.generation)])
     topology = topology_of(studied.states()[0].admitted)
+    out: dict[str, list[Window]] = {}
+    ties: dict[str, list[Window]] = {}
     for outage in scenario.outage:
         begin, end = outage.bounds(clock, studied_day)
         for branch in _picked(outage, topology, studied, base, random):
-            why = f"outage: {outage.pick or 'named'}"
-            made += [SwitchingEvent(begin, branch, OPEN, reason=why), SwitchingEvent(end, branch, CLOSE, reason="back in service")]
-            if outage.resupply:
-                for tie in ties_for(studied.states()[0], branch):
-                    made += [
-                        SwitchingEvent(begin, tie, CLOSE, reason="supplies another way"),
-                        SwitchingEvent(end, tie, OPEN, reason="as before"),
-                    ]
+            out.setdefault(branch, []).append((begin, end, f"outage: {outage.pick or 'named'}"))
+            for tie in ties_for(studied.states()[0], branch) if outage.resupply else ():
+                ties.setdefault(tie, []).append((begin, end, "supplies another way"))
+    for windows, first, then, after in ((out, OPEN, CLOSE, "back in service"), (ties, CLOSE, OPEN, "as before")):
+        for name, several in windows.items():
+            for begin, end, why in joined(several):
+                made += [SwitchingEvent(begin, name, first, reason=why), SwitchingEvent(end, name, then, reason=after)]
     for one in scenario.switching:
         at = pd.Timestamp(datetime.combine(studied_day, one.at, tzinfo=clock.zone)).tz_convert("UTC")
         made.append(SwitchingEvent(at, one.element, one.action, one.position, "scenario"))
     return sorted(made, key=lambda event: event.valid_from)
+
+
+Window = tuple[pd.Timestamp, pd.Timestamp, str]
+"""From, to, and why."""
+
+
+def joined(windows: Sequence[Window]) -> list[Window]:
+    """Windows that overlap or touch as one, with the reason of the first."""
+    made: list[Window] = []
+    for begin, end, why in sorted(windows, key=lambda window: window[:2]):
+        if made and begin <= made[-1][1]:
+            made[-1] = (made[-1][0], max(made[-1][1], end), made[-1][2])
+        else:
+            made.append((begin, end, why))
+    return made
 
 
 def ties_for(version: Version, branch: str) -> list[str]:

@@ -45,6 +45,8 @@ def violation_probabilities(
 ) -> pd.DataFrame:
     """Each element and interval that any of the samples leaves beyond a limit; all samples have the same intervals.
 
+    A sample without a solution counts as 0 p.u. at every bus with a supply; of loadings it says nothing.
+
     Raises FlowError when no sample has a solution in some interval: then nothing is known of it.
     """
     drawn = list(samples)
@@ -57,8 +59,10 @@ def violation_probabilities(
     volts, loads = (np.stack([getattr(one, name).astype(np.float32) for one in flows]) for name in ("vm_pu", "loading_pct"))
     low, high, most = limits.minimum_vm_pu, limits.maximum_vm_pu, limits.maximum_loading_pct
     buses, branches, kinds = flows[0].bus_ids, flows[0].branch_ids, flows[0].kinds
+    # a sample without a solution is one in which the voltage collapses, wherever there is a supply
+    collapsed = np.where(~solved[:, :, None] & np.isfinite(volts).any(axis=0), np.float32(0.0), volts)
     parts = [
-        _kind("undervoltage", volts, low, -1, CRITICAL_DEVIATION * (1 - low), solved, starts, buses, None),
+        _kind("undervoltage", collapsed, low, -1, CRITICAL_DEVIATION * (1 - low), np.ones_like(solved), starts, buses, None),
         _kind("overvoltage", volts, high, 1, CRITICAL_DEVIATION * (high - 1), solved, starts, buses, None),
         _kind("overload", loads, most, 1, None, solved, starts, branches, kinds),
     ]

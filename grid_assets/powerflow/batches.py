@@ -185,10 +185,15 @@ def newton_solver():
 def newton(
     solver, network: HeldBuses, admittance: sp.csc_matrix, power: np.ndarray, begin: np.ndarray, loaded: np.ndarray, tolerance: float
 ) -> np.ndarray | None:
-    """Voltages [solved], or None without a solution. ``power`` [solved], per unit; ``loaded``: the buses with given power only."""
+    """Voltages [solved], or None without a solution. ``power`` [solved], per unit; ``loaded``: the buses with given power only.
+
+    Several supplies hold their angles too, which the solver would share out among them: they become one bus, of which each is a multiple.
+    """
+    if len(network.reference) > 1:
+        return _newton_from_one_supply(solver, network, admittance, power, begin, loaded, tolerance)
     reference = network.reference.astype(np.int32)
     weights = np.zeros(len(power))
-    weights[reference] = 1.0 / len(reference)
+    weights[reference] = 1.0
     start = begin.copy()
     start[reference] = network.start[reference]
     held = network.controlled
@@ -199,3 +204,28 @@ def newton(
     )
     found = np.array(solver.get_V()) if good else None
     return found if found is not None and np.isfinite(found).all() else None
+
+
+@dataclass(frozen=True)
+class _OneSupply:
+    start: np.ndarray
+    reference: np.ndarray
+    controlled: np.ndarray
+
+
+def _newton_from_one_supply(
+    solver, network: HeldBuses, admittance: sp.csc_matrix, power: np.ndarray, begin: np.ndarray, loaded: np.ndarray, tolerance: float
+) -> np.ndarray | None:
+    """V = T V' with a column of T for each bus that is no supply, and one for the first supply that holds the others' ratios to it."""
+    first, size = network.reference[0], len(power)
+    kept = np.setdiff1d(np.arange(size), network.reference[1:])
+    place = np.full(size, -1)
+    place[kept] = np.arange(len(kept))
+    place[network.reference] = place[first]
+    ratio = np.ones(size, complex)
+    ratio[network.reference] = network.start[network.reference] / network.start[first]
+    spread = sp.csc_matrix((ratio, (np.arange(size), place)), (size, len(kept)))
+    one = _OneSupply(network.start[kept], place[[first]], place[network.controlled])
+    reduced = sp.csc_matrix(spread.conj().T @ admittance @ spread)
+    found = newton(solver, one, reduced, power[kept], begin[kept], place[loaded], tolerance)
+    return None if found is None else spread @ found

@@ -124,6 +124,8 @@ _BUILT: WeakKeyDictionary[AdmittedNetwork, CompiledNetwork] = WeakKeyDictionary(
 
 def _compiled(admitted: AdmittedNetwork) -> CompiledNetwork:
     net = _solved(admitted.net)
+    if "V" not in net._ppc["internal"]:
+        raise FlowError(f"{admitted.source}: no bus but the supply's own is connected to it, so that there is no flow to solve")
     inside, lookup = net._ppc["internal"], net._pd2ppc_lookups
     voltage = np.asarray(inside["V"])
     supplied = net.res_bus["vm_pu"].notna().to_numpy()
@@ -167,7 +169,7 @@ def _solved(net: Any) -> Any:
                     runpp(given, numba=False, init=start, calculate_voltage_angles=True, tolerance_mva=TOLERANCE_MVA)
             except (LoadflowNotConverged, FloatingPointError, np.linalg.LinAlgError):
                 continue
-            if np.isfinite(np.asarray(given._ppc["internal"]["V"])).all():
+            if np.isfinite(np.asarray(given._ppc["internal"].get("V", 1.0))).all():
                 return given
     raise FlowError(
         "the network has no solution, neither without load nor with its own; look for impedances or voltages far too large or small, "
@@ -194,6 +196,7 @@ def _blocks(currents: list[sp.csr_matrix], ends: np.ndarray) -> np.ndarray:
     for side, matrix in enumerate(currents):
         for other in (0, 1):
             made[alive, side, other] = np.asarray(matrix[alive, ends[alive, other]]).ravel()
+    made[ends[:, 0] == ends[:, 1]] /= 2  # both ends are one bus, by a closed switch around it: its one entry stands for both
     return made
 
 

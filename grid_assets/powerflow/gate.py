@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from grid_assets.powerflow.plausibility import called as _called
@@ -60,6 +61,7 @@ def admit(net: Any, source: str, said: tuple[str, ...] = ()) -> AdmittedNetwork:
     _refuse_missing_tables(net, source)
     _refuse_dangling(net, source)
     repairs = [*said, *_name_elements(net), *_complete_ratings(net)]
+    _refuse_unsound_figures(net, source)
     _refuse_bad_lines(net, source)
     _refuse_bad_impedances(net, source)
     _refuse_bad_transformers(net, source)
@@ -163,6 +165,38 @@ def _complete_ratings(net: Any) -> list[str]:
             f"{len(net.impedance)} impedances have no current rating, so that their loading is not judged: {_some(list(net.impedance['name']))}"
         )
     return said
+
+
+SOUND = (
+    *((table, column, True) for table, column in (
+        ("bus", "vn_kv"), ("line", "df"), ("line", "parallel"), ("trafo", "df"), ("trafo", "parallel"), ("ext_grid", "vm_pu"), ("gen", "vm_pu"))),
+    *((table, column, False) for table, column in (
+        ("line", "c_nf_per_km"), ("line", "g_us_per_km"), ("trafo", "vkr_percent"), ("trafo", "pfe_kw"), ("trafo", "i0_percent"),
+        ("trafo", "shift_degree"), ("ext_grid", "va_degree"), ("gen", "p_mw"), ("gen", "scaling"))),
+)  # fmt: skip
+"""Table, column, whether above 0: figures without which pandapower fails later on, without a name."""
+
+
+def _refuse_unsound_figures(net: Any, source: str) -> None:
+    for table, column, above_zero in SOUND:
+        if column not in net[table]:
+            continue
+        values = pd.to_numeric(net[table][column], errors="coerce").to_numpy(float)
+        bad = net[table][~np.isfinite(values) | (above_zero & (values <= 0))]
+        if len(bad):
+            raise NetworkError(f"{source}: {_called(bad, bad.index[0], table)}: {column} = {bad[column].iloc[0]}; expected a number"
+                               f"{' above 0' if above_zero else ''} ({len(bad)} such)")  # fmt: skip
+    held = pd.concat([net[table].loc[net[table]["in_service"].astype(bool), ["bus", "vm_pu"]] for table in ("ext_grid", "gen")])
+    apart = held.groupby("bus")["vm_pu"].nunique()
+    if (apart > 1).any():
+        bus = net.bus["name"][apart.index[apart > 1][0]]
+        raise NetworkError(f"{source}: bus {bus!r} is held at two voltages by supplies or generators; expected one vm_pu")
+    if "slack" in net.gen and (slack := net.gen[net.gen["slack"].fillna(False).astype(bool) & net.gen["in_service"].astype(bool)]).shape[0]:
+        raise NetworkError(f"{source}: {_called(slack, slack.index[0], 'gen')}: slack = True; expected supplies in ext_grid")
+    couplers = net.switch[(net.switch["et"] == "b") & net.switch["closed"].astype(bool)]
+    if "z_ohm" in couplers and len(loose := couplers[couplers["z_ohm"].fillna(0) > 0]):
+        raise NetworkError(f"{source}: {_called(loose, loose.index[0], 'switch')}: z_ohm = {loose['z_ohm'].iloc[0]}; a coupler with an impedance "
+                           "is no branch of any graph here; make it a line or an impedance")  # fmt: skip
 
 
 def _refuse_bad_lines(net: Any, source: str) -> None:

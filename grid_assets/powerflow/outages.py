@@ -62,7 +62,7 @@ def solve_outages(
     network, graph = solver.network, supply_graph(solver.network)
     before = base if base is not None else solver.solve(injections[None]).voltage[0]
     begin = before if np.isfinite(before).all() else network.start
-    live = [tuple(branch for branch in one if network.ends[branch, 0] >= 0) for one in outages]
+    live = [tuple(branch for branch in dict.fromkeys(one) if network.ends[branch, 0] >= 0) for one in outages]
     size = max(solver.chunk // 2, 8)
     for first in range(0, len(outages), size):
         part = live[first : first + size]

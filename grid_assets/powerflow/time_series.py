@@ -63,7 +63,7 @@ class SampleProof:
 
     steps: tuple[int, ...]
     largest_difference_pu: float
-    """Of any voltage's magnitude; 0 where nothing was sampled."""
+    """Of any voltage, as a complex number; 0 where nothing was sampled, infinite where only one of both has a voltage."""
 
 
 def solve_series(admitted: AdmittedNetwork, load_mw: np.ndarray, load_mvar: np.ndarray) -> FlowSeries:
@@ -110,8 +110,13 @@ def proved_by_sample(
     reference, largest = ReferenceSolver(admitted), 0.0
     for step in steps:
         net = reference.solve(load_mw[step], load_mvar[step])
-        found = np.full(series.vm_pu.shape[1], np.inf) if net is None else net.res_bus["vm_pu"].to_numpy(float)
-        largest = max(largest, float(np.nanmax(np.abs(found - series.vm_pu[step]))))
+        if net is None:
+            largest = np.inf
+            continue
+        found = net.res_bus["vm_pu"].to_numpy(float) * np.exp(1j * np.radians(net.res_bus["va_degree"].to_numpy(float)))
+        ours = series.voltage[step]
+        alike = (np.isnan(found) == np.isnan(ours)).all()
+        largest = max(largest, float(np.nanmax(np.abs(found - ours), initial=0.0)) if alike else np.inf)
     return SampleProof(tuple(int(step) for step in steps), largest)
 
 
@@ -164,7 +169,7 @@ def _series(
         + f"; {ADVICE}"
         for n, step in enumerate(failed)
     ]
-    dark = np.where(method == NONE, np.nan, load_mw[:, ~network.supplied].sum(axis=1))
+    dark = np.where(method == NONE, np.nan, np.maximum(load_mw[:, ~network.supplied], 0.0).sum(axis=1))
     return FlowSeries(
         bus_ids=network.bus_ids, branch_ids=network.branch_ids, kinds=network.kinds, converged=method != NONE,
         unserved_mw=dark, faults=tuple(faults), method=method, **_outputs(network, solver, voltage, wanted),

@@ -148,18 +148,20 @@ def _open_switches(net: Any) -> pd.DataFrame:
 
 HASHED = {
     "bus": ("name", "vn_kv", "in_service"),
-    "line": ("name", "from_bus", "to_bus", "length_km", "r_ohm_per_km", "x_ohm_per_km", "c_nf_per_km", "max_i_ka", "parallel", "in_service"),
+    "line": ("name", "from_bus", "to_bus", "length_km", "r_ohm_per_km", "x_ohm_per_km", "c_nf_per_km", "g_us_per_km", "max_i_ka", "df",
+             "parallel", "in_service"),
     "trafo": ("name", "hv_bus", "lv_bus", "sn_mva", "vn_hv_kv", "vn_lv_kv", "vk_percent", "vkr_percent", "pfe_kw", "i0_percent",
-              "shift_degree", "tap_pos", "tap_changer_type", "parallel", "in_service"),
+              "shift_degree", "tap_pos", "tap_neutral", "tap_side", "tap_step_percent", "tap_step_degree", "tap_changer_type", "df", "parallel", "in_service"),
     "impedance": ("name", "from_bus", "to_bus", "rft_pu", "xft_pu", "rtf_pu", "xtf_pu", "sn_mva", "in_service"),
     "switch": ("bus", "element", "et", "closed"),
     "shunt": ("bus", "p_mw", "q_mvar", "step", "in_service"),
-    "ext_grid": ("bus", "vm_pu", "in_service"),
+    "ext_grid": ("bus", "vm_pu", "va_degree", "in_service"),
+    "gen": ("bus", "p_mw", "vm_pu", "scaling", "in_service"),
 }  # fmt: skip
 
 
 def hash_of(net: Any) -> str:
-    """A hash of buses, branches, switch positions and taps; loads and the order of rows do not matter."""
+    """A hash of buses, branches, ratings, switch positions, taps and what holds a voltage; loads and the order of rows do not matter."""
     digest = hashlib.sha256()
     for table, columns in HASHED.items():
         frame = net[table][[name for name in columns if name in net[table]]].copy()

@@ -122,3 +122,21 @@ def test_the_loss_of_a_plant_is_the_flow_without_it():
     assert lost["maximum_loading_pct"] == pytest.approx(reference.res_line["loading_percent"].max(), abs=1e-6)
     assert lost["dark_buses"] == 0
     assert "idle" not in found.index
+
+
+def test_load_that_goes_dark_counts_without_the_generation_beside_it():
+    net = feeder(3)
+    admitted = admit(net, "made")
+    load = np.array([[0.0, 0.1, 0.1, -0.2]])  # 0.4 MW less 0.6 MW of a plant
+    fed = {"sun": np.array([[0.0, 0.0, 0.0, 0.6]])}
+    nobody = METERS.iloc[:0]
+    found = contingency_results(admitted, Injections(TIMES[:1], load, 0.0 * load), nobody, LIMITS, feeding_mw=fed).set_index("outage_id")
+    assert found.loc["line 3", "lost_load_kw"] == pytest.approx(400.0)
+    assert found.loc["line 3", "severity"] == "critical"
+    assert found.loc["sun", "lost_load_kw"] == 0.0
+
+
+def test_the_same_branch_twice_is_no_pair():
+    load = np.zeros((1, 4))
+    with pytest.raises(NetworkError, match="'line 3' twice"):
+        contingency_results(admit(feeder(3), "made"), Injections(TIMES[:1], load, load), METERS, LIMITS, [("line 3", "line 3")])

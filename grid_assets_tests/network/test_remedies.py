@@ -17,13 +17,14 @@ from grid_assets.foundation.site_sections import RemediesSection
 from grid_assets.network import assets
 from grid_assets.network.injections import Injections
 from grid_assets.network.remedies import ranked, remedies_in_words, situation_of
-from grid_assets.network.remedy_trials import trials_of
+from grid_assets.network.remedy_trials import beyond_of, trials_of
 from grid_assets.network.study_day import Part, StudyDay
 from grid_assets.network.tables import REMEDIES
 from grid_assets.powerflow.gate import admit
 from grid_assets.powerflow.limits import Limits
 from grid_assets.powerflow.reference import ReferenceSolver
 from grid_assets.powerflow.switching import versions
+from grid_assets.powerflow.time_series import solve_series
 from grid_assets_tests.network import frames
 from grid_assets_tests.network.test_doors import DAY
 from grid_assets_tests.network.test_switching_events import days, fill, site_with
@@ -207,3 +208,11 @@ def test_the_day_has_its_remedies_and_says_so(tmp_path: Path):
     assert calm.empty
     assert said == "nothing is expected beyond its limits"
     assert remedies_in_words(calm, "GBP") == ""
+
+
+def test_an_interval_without_a_solution_counts_as_everything_beyond():
+    admitted = admit(feeder(2), "row")
+    load = np.array([[0.0, 0.1, 0.1], [0.0, 60.0, 60.0]])
+    beyond = beyond_of(solve_series(admitted, load, 0.0 * load), Limits(0.9, 1.1, 100.0))
+    assert not beyond[0].any()
+    assert beyond[1].all()

@@ -24,7 +24,7 @@ from grid_assets.network.scenario_files import (
     scenario_key,
     scenarios_in,
 )
-from grid_assets.network.scenario_study import ScenarioStudy, scenario_of_day
+from grid_assets.network.scenario_study import ScenarioStudy, joined, scenario_of_day
 from grid_assets.network.study_frames import StudyFrames
 from grid_assets.network.tables import SCENARIO_RESULTS, SCENARIO_VIOLATIONS
 from grid_assets_tests.network import frames
@@ -208,3 +208,12 @@ def test_an_analyst_launches_a_scenario(tmp_path: Path):
     assert row["violations"] == len(platform.lake.read(SCENARIO_VIOLATIONS, key)) > row["expected_violations"]
     events = done.asset_materializations_for_node("scenario_study")
     assert "data:image/png" in str(events[0].metadata["picture"].value)
+
+
+def test_windows_that_overlap_are_one():
+    def at(hour: int) -> pd.Timestamp:
+        return pd.Timestamp(f"2016-05-25T{hour:02}:00Z")
+
+    windows = [(at(10), at(16), "second"), (at(8), at(12), "first"), (at(18), at(20), "third"), (at(20), at(21), "touching")]
+    assert joined(windows) == [(at(8), at(16), "first"), (at(18), at(21), "third")]
+    assert joined([(at(8), at(16), "long"), (at(9), at(10), "inside")]) == [(at(8), at(16), "long")]

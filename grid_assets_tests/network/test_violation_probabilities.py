@@ -67,10 +67,11 @@ def test_one_sample_is_the_expected_case_of_its_loads():
     np.testing.assert_allclose(both["p50_value"], both["value"], rtol=1e-5)
 
 
-def test_samples_without_a_solution_do_not_count_and_an_interval_without_any_is_an_error():
+def test_of_loadings_samples_without_a_solution_say_nothing_and_an_interval_without_any_is_an_error():
     found = sampled([[1.3], [60.0], [0.1]])
-    assert set(found["samples"]) == {2}
-    assert set(found["probability"]) == {0.5}
+    loadings = found[found["kind"] == "overload"]
+    assert set(loadings["samples"]) == {2}
+    assert set(loadings["probability"]) == {0.5}
     with pytest.raises(FlowError, match="none of 2 samples has a solution at 2016-05-26 00:30"):
         sampled([[0.1, 60.0], [0.1, 70.0]])
 
@@ -94,3 +95,14 @@ def test_each_sample_is_placed_as_its_forecast_would_be():
         alone = injections(admitted, starts, demand, *rest)
         np.testing.assert_allclose(one.load_mw, alone.load_mw)
         np.testing.assert_allclose(one.load_mvar, alone.load_mvar)
+
+
+def test_a_sample_without_a_solution_is_a_collapse_and_no_silence():
+    found = sampled([[0.1]] + [[60.0]] * 9)
+    rows = found[found["kind"] == "undervoltage"].set_index("element_id")
+    assert set(rows.index) == {"source", "bus 1", "bus 2", "bus 3"}
+    assert (rows["probability"] == 0.9).all()
+    assert (rows["samples"] == 10).all()
+    assert set(rows["severity"]) == {"critical"}
+    assert (rows["p05_value"] == 0.0).all()
+    assert "90%" in likely(found, 0.5)

@@ -230,3 +230,31 @@ def test_islands_are_named():
     net = feeder(3)
     net.line.loc[1, "in_service"] = False
     assert "2 buses are islands, which no supply reaches: bus 2, bus 3" in said(admit(net, "here"))
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value", "said"),
+    [
+        ("line", "df", 0.0, "line 1.*df = 0.0; expected a number above 0"),
+        ("line", "df", np.nan, "df = nan"),
+        ("line", "parallel", 0, "parallel = 0"),
+        ("line", "c_nf_per_km", np.nan, "c_nf_per_km = nan; expected a number"),
+        ("bus", "vn_kv", -10.0, "vn_kv = -10.0"),
+        ("ext_grid", "vm_pu", np.nan, "vm_pu = nan"),
+        ("gen", "vm_pu", np.nan, "vm_pu = nan"),
+        ("gen", "p_mw", np.nan, "p_mw = nan"),
+        ("gen", "bus", 0, "bus 'source' is held at two voltages"),
+        ("gen", "slack", True, "slack = True; expected supplies in ext_grid"),
+        ("switch", "z_ohm", 0.5, "z_ohm = 0.5"),
+    ],
+)
+def test_figures_that_would_fail_later_without_a_name_are_refused(table: str, column: str, value: object, said: str):
+    import pandapower as pp
+
+    net = feeder(3)
+    pp.create_gen(net, 3, p_mw=0.1, vm_pu=1.02)
+    pp.create_switch(net, 2, pp.create_bus(net, 10.0, name="coupled"), "b", closed=True)
+    admit(net, "sound")
+    net[table][column] = value
+    with pytest.raises(NetworkError, match=said):
+        admit(net, "unsound")

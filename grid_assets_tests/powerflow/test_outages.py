@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grid_assets.powerflow.batches import FIXED_POINT, NEWTON, NONE, BatchSolver
+from grid_assets.powerflow.batches import FIXED_POINT, NEWTON, NONE, BatchSolver, newton, newton_solver
 from grid_assets.powerflow.compiled import CompiledNetwork, compiled
 from grid_assets.powerflow.gate import AdmittedNetwork, admit
 from grid_assets.powerflow.outages import solve_outages
+from grid_assets.powerflow.reference import ReferenceSolver
 from grid_assets.powerflow.supply_graph import dark_without, supply_graph
+from grid_assets.powerflow.time_series import solve_series
 from grid_assets_tests.powerflow.made import feeder, nominal
 from grid_assets_tests.powerflow.test_time_series import CASES, needs_cases
 
@@ -179,3 +181,55 @@ def test_reference_vectors_of_another_engine(case: str):
     dark = np.isnan(voltages).sum(axis=1) - np.isnan(voltages).all(axis=0).sum()
     np.testing.assert_array_equal(dark, expected["deenergised_buses"] - expected["deenergised_buses"].min() * 0)
     np.testing.assert_allclose(loadings[:, : len(net.line)].max(axis=1), expected["max_line_loading_percent"], atol=1e-3)
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_several_supplies_hold_their_angles_too_where_newton_solves(held: bool):
+    """The angles of supplies beside the first float when a solver shares the slack out; currents are then far off at magnitudes that agree."""
+    import pandapower as pp
+
+    net = meshed(0 if held else 1, supplies=2)
+    net.ext_grid["vm_pu"] = [1.0, 1.01]
+    net.ext_grid["va_degree"] = [0.0, 0.5]
+    if held:
+        pp.create_gen(net, 5, p_mw=0.3, vm_pu=1.0)
+    admitted = admit(net, "two supplies")
+    load_mw, load_mvar = nominal(admitted, np.ones(1))
+    network = compiled(admitted)
+    wanted = network.injections(load_mw, load_mvar)
+    if held:
+        voltage = BatchSolver(network).solve(wanted).voltage[0]
+    else:  # the fallback, asked for by itself
+        loaded = np.setdiff1d(network.free, network.controlled)
+        found = newton(newton_solver(), network, network.admittance, wanted[0], network.start, loaded, 1e-8)
+        assert found is not None
+        voltage = found
+    reference = ReferenceSolver(admitted).solve(load_mw[0], load_mvar[0])
+    expected = reference.res_bus["vm_pu"] * np.exp(1j * np.radians(reference.res_bus["va_degree"]))
+    np.testing.assert_allclose(voltage[network.place], expected, atol=1e-8)
+    np.testing.assert_allclose(voltage[network.reference], network.start[network.reference], atol=1e-14)
+    if held:
+        series = solve_series(admitted, load_mw, load_mvar)
+        np.testing.assert_allclose(series.i_ka[0, : len(net.line)], reference.res_line["i_ka"], atol=1e-8)
+        agree(admitted, [(n,) for n in range(len(net.line))])
+
+
+def test_a_line_around_which_a_coupler_is_closed_is_charged_once():
+    import pandapower as pp
+
+    net = feeder(3)
+    net.line["c_nf_per_km"] = 3000.0
+    pp.create_switch(net, 1, 2, "b", closed=True)
+    admitted = admit(net, "bypassed")
+    load_mw, load_mvar = nominal(admitted, np.ones(1))
+    reference = ReferenceSolver(admitted).solve(load_mw[0], load_mvar[0])
+    np.testing.assert_allclose(solve_series(admitted, load_mw, load_mvar).i_ka[0], reference.res_line["i_ka"], atol=1e-8)
+    agree(admitted, [(0,), (1,), (2,)])
+
+
+def test_a_branch_named_twice_is_out_once():
+    admitted = admit(meshed(3), "meshed")
+    network = compiled(admitted)
+    injections = network.injections(*nominal(admitted, np.ones(1)))[0]
+    once, twice = (next(solve_outages(BatchSolver(network), injections, [one])).voltage for one in ((2,), (2, 2)))
+    np.testing.assert_allclose(once, twice, atol=1e-12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import math
 
@@ -270,3 +271,28 @@ def test_loads_behind_a_closed_coupler_and_a_generator_that_holds_its_voltage_ag
         np.testing.assert_allclose(solved.vm_pu[step], expected.res_bus["vm_pu"], atol=1e-8)
         np.testing.assert_allclose(solved.p_mw[step], expected.res_line["p_from_mw"], atol=1e-7)
         assert solved.supply_mw[step] == pytest.approx(expected.res_ext_grid["p_mw"].sum(), abs=1e-7)
+
+
+def test_a_sample_that_has_a_voltage_where_the_series_has_none_proves_nothing():
+    admitted = load_network("cigre_mv")
+    load = nominal(admitted, np.array([0.5]))
+    solved = solve_series(admitted, *load)
+    assert proved_by_sample(admitted, solved, *load, seed=0).largest_difference_pu < 1e-8
+    blanked, turned = solved.voltage.copy(), solved.voltage * np.exp(0.01j)
+    blanked[0, 3] = np.nan
+    assert proved_by_sample(admitted, dataclasses.replace(solved, voltage=blanked), *load, seed=0).largest_difference_pu == np.inf
+    assert proved_by_sample(admitted, dataclasses.replace(solved, voltage=turned), *load, seed=0).largest_difference_pu > 0.009
+
+
+def test_a_network_of_which_only_the_supplys_bus_is_left_is_refused():
+    net = feeder(1)
+    net.line["in_service"] = False
+    with pytest.raises(FlowError, match="no bus but the supply's own"):
+        solve_series(admit(net, "dark"), np.zeros((1, 2)), np.zeros((1, 2)))
+
+
+def test_generation_without_a_supply_does_not_make_up_for_load_there():
+    extra = feeder(4)
+    extra.line.loc[2, "in_service"] = False
+    solved = solve_series(admit(extra, "island"), np.array([[0.0, 0.1, 0.1, 0.3, -0.5]]), np.zeros((1, 5)))
+    assert solved.unserved_mw[0] == pytest.approx(0.3)

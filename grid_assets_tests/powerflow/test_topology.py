@@ -8,7 +8,7 @@ import pytest
 
 from grid_assets.powerflow.gate import admit
 from grid_assets.powerflow.networks import load_network
-from grid_assets.powerflow.topology import buses_behind, topology_of, upstream_path
+from grid_assets.powerflow.topology import buses_behind, hash_of, topology_of, upstream_path
 from grid_assets_tests.powerflow.made import feeder
 
 
@@ -99,3 +99,20 @@ def test_coordinates_are_those_given_or_a_drawn_tree(semiurban):
     drawn = topology_of(admit(net, "here")).buses
     assert list(drawn["y"]) == [0.0, -1.0, -2.0, -4.0]
     assert len(set(zip(drawn["x"], drawn["y"], strict=True))) == 4
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [("line", "df", 0.8), ("line", "g_us_per_km", 2.0), ("trafo", "df", 0.9), ("trafo", "tap_step_percent", 3.0), ("trafo", "tap_neutral", 1),
+     ("ext_grid", "va_degree", 30.0), ("gen", "vm_pu", 1.03), ("gen", "p_mw", 0.2), ("gen", "in_service", False)],
+)  # fmt: skip
+def test_the_hash_sees_whatever_changes_a_result(table: str, column: str, value: object):
+    import pandapower as pp
+
+    net = feeder(2)
+    pp.create_transformer(net, 2, pp.create_bus(net, 0.4, name="low"), "0.63 MVA 10/0.4 kV", name="t")
+    pp.create_gen(net, 1, p_mw=0.1, vm_pu=1.01)
+    before = hash_of(net)
+    assert hash_of(copy.deepcopy(net)) == before
+    net[table][column] = value
+    assert hash_of(net) != before
