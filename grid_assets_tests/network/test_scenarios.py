@@ -57,7 +57,8 @@ def studied(site, **said) -> ScenarioStudy:
 @pytest.mark.parametrize("name", scenarios_in(SHIPPED))
 def test_each_shipped_scenario_has_a_study(site, name: str):
     scenario = read_scenario(SHIPPED, name)
-    row = studied(site, **scenario.model_dump(by_alias=True)).results.iloc[0]
+    done = studied(site, **scenario.model_dump(by_alias=True))
+    row, states = done.results.iloc[0], len(done.study.study.flow_certificates)
     assert row["failed_steps"] == 0
     changed = ("peak_kw", "maximum_loading_pct", "minimum_vm_pu", "violations")
     same = {
@@ -66,7 +67,9 @@ def test_each_shipped_scenario_has_a_study(site, name: str):
         "minimum_vm_pu": "expected_minimum_vm_pu",
         "violations": "expected_violations",
     }
-    assert any(row[one] != row[same[one]] for one in changed) or row["unserved_mwh"] > 0 or row["events"]
+    # works at noon leave the day's extremes in the evening as they were: then it is another switching state that was studied
+    assert any(row[one] != row[same[one]] for one in changed) or row["unserved_mwh"] > 0 or states > 1
+    assert bool(row["events"]) == bool(scenario.outage or scenario.switching)
 
 
 def test_six_scenarios_are_shipped():
