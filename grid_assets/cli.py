@@ -10,6 +10,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -17,6 +18,9 @@ from rich.console import Console
 from grid_assets.definitions import PROJECT, SITES, areas_of, site_file_named
 from grid_assets.foundation.calendar import CalendarError
 from grid_assets.foundation.site import Site, SiteError, load_site
+
+if TYPE_CHECKING:
+    from grid_assets.daily import StepReport
 
 BENCHMARKS = PROJECT / "benchmarks"
 
@@ -129,11 +133,15 @@ def scenario(site_name: str, name: str | None, day_text: str | None) -> None:
         raise click.ClickException(str(error)) from error
     with open_instance(site) as instance:
         done = SiteRuns(site_file, site, instance).scenario(key)
+    _fail_unless_succeeded(done, console)
+    console.print(scenario_table(site, key))
+
+
+def _fail_unless_succeeded(done: StepReport, console: Console) -> None:
     for said in done.failures:
         console.print(f"[red]failed[/] {said}")
     if not done.succeeded:
         sys.exit(1)
-    console.print(scenario_table(site, key))
 
 
 @main.command()
@@ -158,10 +166,7 @@ def flows(site_name: str, first_day: str, last_day: str) -> None:
         raise click.ClickException(str(error)) from error
     with open_instance(site) as instance:
         done = SiteRuns(site_file, site, instance).network_range(key)
-    for said in done.failures:
-        console.print(f"[red]failed[/] {said}")
-    if not done.succeeded:
-        sys.exit(1)
+    _fail_unless_succeeded(done, console)
     console.print(range_table(site, key))
 
 
