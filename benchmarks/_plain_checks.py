@@ -27,7 +27,7 @@ from grid_assets.network import tables as network
 from grid_assets.network.contingencies import overburdened
 from grid_assets.network.likely_causes import anomalies_in_words
 from grid_assets.network.state_estimation import not_estimated
-from grid_assets.network.study import certificate_fault, violations_in_words
+from grid_assets.network.study import certificate_fault, unproved_rows, violations_in_words
 from grid_assets.storage.replay import costs_do_not_add_up, faults_of_schedules, limits_exceeded, not_worth_it
 from grid_assets.storage.tables import CURTAILMENTS, SCHEDULE_KPIS, SCHEDULES
 from grid_assets.weather import faults as weather_faults
@@ -119,6 +119,8 @@ def _forecasting(run: PlainDay) -> Found:
 
 def _network(run: PlainDay) -> Found:
     yield network.FLOW_CERTIFICATES, "certificate", certificate_fault(run.read(network.FLOW_CERTIFICATES))
+    for table in (network.CONTINGENCY_RESULTS, network.VIOLATION_PROBABILITIES, network.HOSTING_CAPACITY, network.REMEDIES):
+        yield table, "proved", unproved_rows(run.read(table))
     yield network.CONTINGENCY_RESULTS, "rest_carries_on", overburdened(run.read(network.CONTINGENCY_RESULTS))
     yield network.CONSTRAINT_VIOLATIONS, "within_limits", violations_in_words(run.read(network.CONSTRAINT_VIOLATIONS))
     lacking = not_estimated(run.read(network.STATE_ESTIMATES), run.site.clock.intervals(run.day))

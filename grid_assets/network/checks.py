@@ -5,7 +5,19 @@ import dagster as dg
 from grid_assets.foundation.dagster.checks import WARN, recorded
 from grid_assets.foundation.dagster.doors import partition_keys
 from grid_assets.foundation.dagster.platform import Platform
-from grid_assets.network.tables import ANOMALIES, CONSTRAINT_VIOLATIONS, CONTINGENCY_RESULTS, FLOW_CERTIFICATES, STATE_ESTIMATES
+from grid_assets.foundation.tables import Table
+from grid_assets.network.tables import (
+    ANOMALIES,
+    CONSTRAINT_VIOLATIONS,
+    CONTINGENCY_RESULTS,
+    FLOW_CERTIFICATES,
+    HOSTING_CAPACITY,
+    RANGE_DAYS,
+    REMEDIES,
+    SCENARIO_RESULTS,
+    STATE_ESTIMATES,
+    VIOLATION_PROBABILITIES,
+)
 
 
 @dg.asset_check(asset=FLOW_CERTIFICATES.key, blocking=True, description="Every interval converged and balances at every bus.")
@@ -16,6 +28,24 @@ def certificate(context: dg.AssetCheckExecutionContext, platform: Platform) -> d
     return recorded(
         context, platform, FLOW_CERTIFICATES, "certificate", faults, expected="no failed interval, nodal mismatch up to 1e-4 MVA"
     )
+
+
+def _proved(table: Table) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=table.key, name="proved", blocking=True, description="What was solved balances, and another solver finds the same voltages."
+    )
+    def proved(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+        from grid_assets.network.study import unproved_rows
+
+        faults = {key: unproved_rows(platform.lake.read(table, key)) for key in partition_keys(context)}
+        return recorded(context, platform, table, "proved", faults, expected="mismatches up to 1e-4 MVA, voltages alike within 1e-6 p.u.")
+
+    return proved
+
+
+proofs = [
+    _proved(table) for table in (CONTINGENCY_RESULTS, VIOLATION_PROBABILITIES, HOSTING_CAPACITY, REMEDIES, SCENARIO_RESULTS, RANGE_DAYS)
+]
 
 
 @dg.asset_check(asset=CONSTRAINT_VIOLATIONS.key, description="Nothing is expected beyond its limits on the study day.")

@@ -20,13 +20,18 @@ from grid_assets.powerflow.batches import BatchSolver
 from grid_assets.powerflow.compiled import compiled
 from grid_assets.powerflow.hosting_capacity import HostingCapacity, hosting_capacity
 from grid_assets.powerflow.limits import Limits
+from grid_assets.powerflow.reference import ReferenceSolver, difference_pu
 from grid_assets.powerflow.switching import Version
+from grid_assets.powerflow.time_series import SAMPLED_STEPS
 from grid_assets.powerflow.topology import topology_of
 
 LOOKED_BACK_DAYS = 364
 """A year of whole weeks: whichever season is the tightest counts."""
 SUN_HOURS = (10, 16)
 """Local hours in which much generation is possible; the least load of other hours says nothing about sun."""
+
+DIRECTIONS = {"pv": 1.0, "ev": -1.0}
+"""Power into the bus for a size of 1; in the order of the states of least and of most load."""
 
 
 def hosting_of_day(
@@ -46,7 +51,11 @@ def hosting_of_day(
     for version in studied.states():
         made_from = _inputs_hash(version, drawn, studied.limits, section.hosting_most_mw)
         known = earlier[(earlier["topology_hash"] == version.topology_hash) & (earlier["inputs_hash"] == made_from)]
-        made = known if len(known) else _capacities(version, drawn, studied, section.hosting_most_mw).assign(inputs_hash=made_from)
+        made = (
+            known
+            if len(known)
+            else _capacities(version, drawn, studied, section.hosting_most_mw, day.toordinal()).assign(inputs_hash=made_from)
+        )
         parts.append(made)
     return pd.concat(parts, ignore_index=True)[HOSTING_CAPACITY.columns]
 
@@ -59,18 +68,37 @@ def extremes(node_loads: pd.DataFrame, nodes: pd.DataFrame, clock: SiteCalendar)
     return pd.DatetimeIndex([sunny.idxmin(), whole.idxmax()]) if len(sunny) else None
 
 
-def _capacities(version: Version, drawn: Injections, studied: StudyDay, most_mw: float) -> pd.DataFrame:
+def _capacities(version: Version, drawn: Injections, studied: StudyDay, most_mw: float, seed: int) -> pd.DataFrame:
     network = compiled(version.admitted)
     solver, states = BatchSolver(network), network.injections(drawn.load_mw, drawn.load_mvar)
     buses = np.flatnonzero(network.supplied & ~np.isin(network.place, network.reference))
     found = {
-        kind: hosting_capacity(solver, states[n], buses, direction, studied.limits, most_mw)
-        for n, (kind, direction) in enumerate((("pv", 1.0), ("ev", -1.0)))
+        kind: hosting_capacity(solver, states[n], buses, sign, studied.limits, most_mw) for n, (kind, sign) in enumerate(DIRECTIONS.items())
     }
     columns = {name: values for kind, one in found.items() for name, values in _columns(kind, one).items()}
     frame = pd.DataFrame({"bus_id": network.bus_ids[buses], **columns})
+    residuals = [one.residual_max_mva for one in found.values()]
+    frame["residual_max_mva"] = np.fmax(*residuals)
+    frame["sample_difference_pu"] = _sampled(version, solver, drawn, buses, {kind: one.capacity_mw for kind, one in found.items()}, seed)
     frame["feeder_id"] = frame["bus_id"].map(feeder_names(topology_of(version.admitted), studied.meters)).astype(object)
     return frame.assign(topology_hash=version.topology_hash, least_utc=drawn.start_utc[0], most_utc=drawn.start_utc[1])
+
+
+def _sampled(
+    version: Version, solver: BatchSolver, drawn: Injections, buses: np.ndarray, sizes_mw: dict[str, np.ndarray], seed: int
+) -> np.ndarray:
+    """Of buses drawn by ``seed`` the largest difference of a voltage to runpp's with either size, p.u.; else NaN [buses]."""
+    network, made = solver.network, np.full(len(buses), np.nan)
+    reference = ReferenceSolver(version.admitted)
+    for n in np.random.default_rng(seed).permutation(len(buses))[:SAMPLED_STEPS]:
+        for state, (kind, sign) in enumerate(DIRECTIONS.items()):
+            load_mw, load_mvar = drawn.load_mw[state].copy(), drawn.load_mvar[state]
+            load_mw[buses[n]] -= sign * sizes_mw[kind][n]
+            ours = solver.solve(network.injections(load_mw[None], load_mvar[None])).voltage[0, network.place]
+            if np.isfinite(ours).all():  # the state itself may have no solution, which the binding says
+                ours = np.where(network.supplied, ours, np.nan)
+                made[n] = np.fmax(made[n], difference_pu(reference.solve(load_mw, load_mvar), ours))
+    return made
 
 
 def _columns(kind: str, found: HostingCapacity) -> dict[str, np.ndarray]:

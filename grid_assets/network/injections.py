@@ -122,7 +122,7 @@ def place_loads(admitted: AdmittedNetwork, meters: pd.DataFrame, meter_days: pd.
                 at = np.zeros(len(place))
                 at[_place_of(place, meter.bus_id, f"meter {meter.meter_id!r}", admitted)] = 1
             else:
-                spread = _nominal_shares(admitted) if spread is None else spread
+                spread = nominal_shares(admitted) if spread is None else spread
                 at = spread
             given = meter.power_factor if pd.notna(meter.power_factor) else power_factor
             if not 0 < given <= 1:
@@ -181,7 +181,7 @@ def place_plants(admitted: AdmittedNetwork, plants: pd.DataFrame) -> dict[str, n
             found[plant.plant_id] = np.zeros(len(place))
             found[plant.plant_id][_place_of(place, plant.bus_id, f"plant {plant.plant_id!r}", admitted)] = 1
         else:
-            found[plant.plant_id] = _nominal_shares(admitted)
+            found[plant.plant_id] = nominal_shares(admitted)
     return found
 
 
@@ -196,8 +196,11 @@ def _place_of(place: dict[str, int], bus_id: str, who: str, admitted: AdmittedNe
     return place[bus_id]
 
 
-def _nominal_shares(admitted: AdmittedNetwork) -> np.ndarray:
-    """The share of each bus in the nominal power of the network's loads in service."""
+def nominal_shares(admitted: AdmittedNetwork) -> np.ndarray:
+    """What share of a meter or plant without a bus each bus gets [buses]: that in the nominal power of the network's loads in service.
+
+    Raises InjectionError where it has none.
+    """
     loads = admitted.net.load[admitted.net.load["in_service"].astype(bool)]
     nominal = (loads["p_mw"] * loads["scaling"]).clip(lower=0).groupby(loads["bus"]).sum()
     shares = nominal.reindex(admitted.net.bus.index, fill_value=0.0).to_numpy(float)
@@ -217,8 +220,3 @@ def by_interval(forecasts: pd.DataFrame, key: str, start_utc: pd.DatetimeIndex) 
         raise InjectionError(f"{key} {gaps[0]!r}: the forecast has no value for {first:%Y-%m-%d %H:%M} UTC; "
                              f"expected all {len(start_utc)} intervals of the study day")  # fmt: skip
     return {str(name): wide[name].to_numpy(float) for name in wide}
-
-
-def nominal_shares(admitted: AdmittedNetwork) -> np.ndarray:
-    """What share of a meter without a bus each bus gets [buses]. Raises InjectionError where the network has no loads to go by."""
-    return _nominal_shares(admitted)

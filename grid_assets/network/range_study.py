@@ -22,7 +22,7 @@ from grid_assets.network.study_frames import StudyFrames
 from grid_assets.network.switching_events import network_versions
 from grid_assets.network.tables import RANGE_DAYS, RANGE_ELEMENTS
 from grid_assets.powerflow.compiled import FlowError
-from grid_assets.powerflow.limits import Limits
+from grid_assets.powerflow.limits import Limits, beyond
 from grid_assets.powerflow.switching import Version
 from grid_assets.powerflow.time_series import FlowSeries, engine, proved_by_sample, solve_chunks
 
@@ -222,14 +222,13 @@ def _intervals(
     volts, loading = series.vm_pu, series.loading_pct
     low, high = np.where(np.isfinite(volts), volts, np.inf), np.where(np.isfinite(volts), volts, -np.inf)
     heavy = np.where(np.isfinite(loading), loading, -np.inf)
-    beyond = (volts < limits.minimum_vm_pu).sum(axis=1) + (volts > limits.maximum_vm_pu).sum(axis=1)
     rows = {
         "start_utc": start_utc, "solved": good, "topology_hash": version.topology_hash, "engine": engine(series),
         "minimum_vm_pu": np.where(good, low.min(axis=1), np.nan), "minimum_vm_bus": series.bus_ids[low.argmin(axis=1)],
         "maximum_vm_pu": np.where(good, high.max(axis=1), np.nan), "maximum_loading_pct": np.where(good, heavy.max(axis=1), np.nan),
         "maximum_loading_branch": series.branch_ids[heavy.argmax(axis=1)], "supply_mw": series.supply_mw, "losses_mw": series.losses_mw,
         "unserved_mw": series.unserved_mw, "residual_max_mva": series.residual_max_mva,
-        "beyond": beyond + (loading > limits.maximum_loading_pct).sum(axis=1), "sample_difference_pu": proof.largest_difference_pu,
+        "beyond": beyond(volts, loading, limits).sum(axis=1), "sample_difference_pu": proof.largest_difference_pu,
     }  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -266,16 +265,16 @@ def range_in_words(done: RangeStudy) -> str:
     days = done.days
     solved, failed, left_out = (int(days[name].sum()) for name in ("steps", "failed_steps", "left_out_steps"))
     heaviest, lowest = days.loc[days["maximum_loading_pct"].idxmax()], days.loc[days["minimum_vm_pu"].idxmin()]
-    beyond = done.elements[(done.elements["hours_below"] > 0) | (done.elements["hours_above"] > 0)]
+    strained = done.elements[(done.elements["hours_below"] > 0) | (done.elements["hours_above"] > 0)]
     return (
         f"{solved:,} intervals solved, {failed} without a solution, {left_out:,} without the loads of all nodes; highest loading "
         f"{heaviest['maximum_loading_pct']:.1f} % of {heaviest['maximum_loading_branch']} on {heaviest['day']}, lowest voltage "
-        f"{lowest['minimum_vm_pu']:.4f} p.u. at {lowest['minimum_vm_bus']} on {lowest['day']}; {len(beyond)} elements were beyond a limit"
-        + (f", most often {_most_often(beyond)}" if len(beyond) else "")
+        f"{lowest['minimum_vm_pu']:.4f} p.u. at {lowest['minimum_vm_bus']} on {lowest['day']}; {len(strained)} elements were beyond a limit"
+        + (f", most often {_most_often(strained)}" if len(strained) else "")
     )
 
 
-def _most_often(beyond: pd.DataFrame) -> str:
-    hours = beyond["hours_below"] + beyond["hours_above"]
-    worst = beyond.loc[hours.idxmax()]
+def _most_often(strained: pd.DataFrame) -> str:
+    hours = strained["hours_below"] + strained["hours_above"]
+    worst = strained.loc[hours.idxmax()]
     return f"{worst['element_kind']} {worst['element_id']} for {hours.max():,.1f} h"

@@ -18,7 +18,7 @@ from grid_assets.network.study import violations, with_customers
 from grid_assets.network.study_day import Part, StudyDay, expected_injections, study_day_of
 from grid_assets.network.study_frames import StudyFrames
 from grid_assets.network.tables import REMEDIES
-from grid_assets.powerflow.time_series import FlowSeries, solve_series
+from grid_assets.powerflow.time_series import FlowSeries, proved_by_sample, solve_series
 from grid_assets.powerflow.topology import topology_of
 
 MOST_TROUBLES = 12
@@ -106,7 +106,11 @@ def _row(situation: Situation, trouble: Trouble, trial: Trial | None) -> dict[st
         before = int(situation.beyond.sum())
         nothing = {"remedy": NO_REMEDY, "action": "no remedy is at hand: no tie, tap, plant, storage unit or load could act on it",
                    "amount": 0.0, "unit": "-", "cost": 0.0, "clears": False, "new_violations": 0, "remaining_violations": before}  # fmt: skip
-        return told | nothing | dict.fromkeys(("minimum_vm_pu", "maximum_vm_pu", "maximum_loading_pct", "residual_max_mva"))
+        return (
+            told
+            | nothing
+            | dict.fromkeys(("minimum_vm_pu", "maximum_vm_pu", "maximum_loading_pct", "residual_max_mva", "sample_difference_pu"))
+        )
     now = beyond_of(trial.series, situation.limits)
     mine = _columns(trial.series, trouble)
     new = int((now & ~situation.beyond).sum())
@@ -118,6 +122,9 @@ def _row(situation: Situation, trouble: Trouble, trial: Trial | None) -> dict[st
         "remedy": trial.remedy, "action": trial.action, "amount": trial.amount, "unit": trial.unit, "cost": trial.cost,
         "clears": bool(solved.all()) and not now[:, mine].any() and new == 0, "new_violations": new, "remaining_violations": int(now.sum()),
         **{name: float(extreme(known[what])) if solved.any() else None for name, (extreme, what) in extremes.items()},
+        "sample_difference_pu": proved_by_sample(
+            trial.admitted, trial.series, trial.drawn.load_mw, trial.drawn.load_mvar, starts[0].toordinal(), 1
+        ).largest_difference_pu if solved.any() else None,
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from grid_assets.powerflow.batches import NONE, BatchSolver
 from grid_assets.powerflow.compiled import compiled
 from grid_assets.powerflow.gate import AdmittedNetwork
 from grid_assets.powerflow.graph_measures import graph_measures
-from grid_assets.powerflow.limits import Limits, beyond
+from grid_assets.powerflow.limits import Limits, beyond, bus_voltages
 from grid_assets.powerflow.outages import solve_outages
 from grid_assets.powerflow.switching import CLOSE, KIND_OF_SWITCHED, OPEN, with_branch, with_tap
 from grid_assets.powerflow.time_series import FlowSeries, solve_each, solve_series
@@ -77,6 +77,10 @@ class Trial:
     amount: float
     unit: str
     cost: float
+    admitted: AdmittedNetwork
+    """With what was switched or tapped."""
+    drawn: Injections
+    """With what is fed in or drawn otherwise."""
     series: FlowSeries
 
 
@@ -96,8 +100,7 @@ def trials_of(situation: Situation, trouble: Trouble, costs: RemediesSection) ->
 
 def beyond_of(series: FlowSeries, limits: Limits) -> np.ndarray:
     """[intervals, 2 buses + branches]: too low, too high, too heavily loaded; everything where an interval has no solution."""
-    low, high = series.vm_pu < limits.minimum_vm_pu, series.vm_pu > limits.maximum_vm_pu
-    return np.concatenate([low, high, series.loading_pct > limits.maximum_loading_pct], axis=1) | ~series.converged[:, None]
+    return beyond(series.vm_pu, series.loading_pct, limits) | ~series.converged[:, None]
 
 
 class _Surroundings:
@@ -152,7 +155,16 @@ def _switchings(situation: Situation, about: _Surroundings, costs: RemediesSecti
             if (radial and not graph_measures(after).radial) or after.buses["supplied"].sum() < topology.buses["supplied"].sum():
                 continue
             series = solve_series(state, situation.drawn.load_mw, situation.drawn.load_mvar)
-            yield Trial("switching", f"close {tie.branch_id}, open {opened}", 2.0, "operations", 2 * costs.switching_cost, series)
+            yield Trial(
+                "switching",
+                f"close {tie.branch_id}, open {opened}",
+                2.0,
+                "operations",
+                2 * costs.switching_cost,
+                state,
+                situation.drawn,
+                series,
+            )
 
 
 def _with_switches(net) -> set[str]:
@@ -175,9 +187,8 @@ def _openings(situation: Situation, closed: AdmittedNetwork, loop: list[str]) ->
     judged: list[tuple[int, float, str]] = []
     outages = [(at[name],) for name in loop]
     for found in solve_outages(solver, drawn, outages):
-        wrong = beyond(network, found.voltage, situation.limits)[:, : 2 * len(network.place)].sum(axis=1)
         loading = found.loading_pct(network)
-        wrong = wrong + (loading > situation.limits.maximum_loading_pct).sum(axis=1)
+        wrong = beyond(bus_voltages(network, found.voltage), loading, situation.limits).sum(axis=1)
         for n, (branch,) in enumerate(found.outages):
             if found.method[n] != NONE and not found.dark[n].any():
                 judged.append((int(wrong[n]), float(loading[n].max()), str(network.branch_ids[branch])))
@@ -196,8 +207,9 @@ def _taps(situation: Situation, trouble: Trouble, about: _Surroundings, costs: R
             position = int(trafo.tap_pos + way * steps)
             if not trafo.tap_min <= position <= trafo.tap_max:
                 break
-            series = solve_series(with_tap(situation.admitted, trafo.name, position), situation.drawn.load_mw, situation.drawn.load_mvar)
-            trial = Trial("tap", f"tap of {trafo.name} from {trafo.tap_pos:g} to {position}", float(steps), "steps", steps * costs.tap_cost, series)  # fmt: skip
+            state, drawn = with_tap(situation.admitted, trafo.name, position), situation.drawn
+            series = solve_series(state, drawn.load_mw, drawn.load_mvar)
+            trial = Trial("tap", f"tap of {trafo.name} from {trafo.tap_pos:g} to {position}", float(steps), "steps", steps * costs.tap_cost, state, drawn, series)  # fmt: skip
             if best is None or _wrong(trial, situation) < _wrong(best, situation):
                 best = trial
             if not _wrong(trial, situation):
@@ -231,13 +243,17 @@ def _sized(situation: Situation, trouble: Trouble, most: _Sizable | None) -> lis
     """The smallest size that leaves none of the trouble and nothing new, else the one that leaves least; nothing where there is nothing to size."""
     if most is None:
         return []
-    drawn = situation.drawn
-    given = ((drawn.load_mw + level * most.change_mw, drawn.load_mvar + level * most.change_mvar) for level in LEVELS)
+    before = situation.drawn
+    given = [
+        replace(before, load_mw=before.load_mw + level * most.change_mw, load_mvar=before.load_mvar + level * most.change_mvar)
+        for level in LEVELS
+    ]
+    solved = solve_each(situation.admitted, ((one.load_mw, one.load_mvar) for one in given))
     best: tuple[int, Trial] | None = None
-    for level, series in zip(LEVELS, solve_each(situation.admitted, given), strict=True):
+    for level, drawn, series in zip(LEVELS, given, solved, strict=True):
         now = beyond_of(series, situation.limits)
         left = int(now[trouble.steps].sum()) + int((now & ~situation.beyond).sum()) + int((~series.converged).sum())
-        trial = Trial(most.remedy, most.action(level), level * most.amount, most.unit, level * most.cost, series)
+        trial = Trial(most.remedy, most.action(level), level * most.amount, most.unit, level * most.cost, situation.admitted, drawn, series)
         if best is None or left < best[0]:
             best = left, trial
         if not left:

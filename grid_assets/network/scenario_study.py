@@ -188,7 +188,7 @@ def _row(
         "violations": int(told["violations"]), "critical_violations": int(told["critical_violations"]),
         "expected_violations": int(before["violations"]), "losses_mwh": told["losses_mwh"], "unserved_mwh": told["unserved_mwh"],
         "customers_dark": _dark(changed), "events": "; ".join(_when(one, clock) for one in events) or None,
-        "residual_max_mva": float(certificates["residual_max_mva"].max()),
+        **{name: float(certificates[name].max()) for name in ("residual_max_mva", "sample_difference_pu")},
     }  # fmt: skip
 
 

@@ -41,9 +41,13 @@ def fingerprint(site: Site) -> str:
     """Of the files that switching states come from: while it stays the same, nothing can have become stale."""
     if site.network is None:
         return ""
-    files = [file for file in (site.network.file, site.network.switching_events) if file is not None]
-    contents = [file.read_bytes() if file.is_file() else b"" for file in files]
-    return hashlib.sha256(b"|".join([site.network.source.encode(), *contents])).hexdigest()[:20]
+    digest = hashlib.sha256(f"{site.network.source}|{site.network.code}".encode())
+    for given in (site.network.file, site.network.switching_events):
+        # a CIM model may be a folder of files
+        for file in [] if given is None else sorted(given.rglob("*")) if given.is_dir() else [given]:
+            if file.is_file():
+                digest.update(f"|{file.name}|".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:20]
 
 
 def _hashes(certificates: pd.DataFrame) -> set[str]:

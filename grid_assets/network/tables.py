@@ -132,6 +132,9 @@ CONTINGENCY_RESULTS = Table(
         number("maximum_vm_pu", "highest voltage", nullable=True),
         number("maximum_loading_pct", "highest loading", nullable=True),
         text("maximum_loading_branch", "where it is", nullable=True),
+        number("residual_max_mva", "largest nodal mismatch, by the admittances without what is out; empty without a solution", nullable=True),
+        number("sample_difference_pu", "of a sample of the outages: the largest difference of a voltage to another solver's", nullable=True),
+        text("note", "without a solution: where it breaks down, and what to look for", nullable=True),
     ),
 )  # fmt: skip
 
@@ -152,6 +155,8 @@ VIOLATION_PROBABILITIES = Table(
         count("customers_affected", "load meters at the bus, or behind the branch"),
         text("feeder_id", "the feeder concerned", nullable=True),
         count("samples", "samples that had a solution"),
+        number("residual_max_mva", "largest nodal mismatch in any sample and interval of the switching state"),
+        number("sample_difference_pu", "largest difference of a voltage to another solver's, in one sample's intervals drawn by the day"),
     ),
 )  # fmt: skip
 
@@ -167,6 +172,8 @@ HOSTING_CAPACITY = Table(
         number("ev_kw", "further charging at unity power factor on top of the most load of that year"),
         text("ev_binding", "likewise: undervoltage, overload, no_solution or none"),
         text("ev_element", "likewise", nullable=True),
+        number("residual_max_mva", "largest nodal mismatch with either size"),
+        number("sample_difference_pu", "of a sample of the buses: the largest difference of a voltage to another solver's, with either size", nullable=True),
         instant("least_utc", "the interval of that least load"),
         instant("most_utc", "the interval of that most load"),
         text("inputs_hash", "hash of state, loads and limits: the same as the run before, and its rows are taken over"),
@@ -202,6 +209,7 @@ REMEDIES = Table(
         number("maximum_vm_pu", "highest voltage", nullable=True),
         number("maximum_loading_pct", "highest loading", nullable=True),
         number("residual_max_mva", "largest nodal mismatch of the proof", nullable=True),
+        number("sample_difference_pu", "largest difference of a voltage to another solver's, in an interval drawn by the day", nullable=True),
     ),
 )  # fmt: skip
 
@@ -231,6 +239,7 @@ SCENARIO_RESULTS = Table(
         count("customers_dark", "load meters without a supply at the worst of times"),
         text("events", "what is switched when, on the site's clock", nullable=True),
         number("residual_max_mva", "largest nodal mismatch"),
+        number("sample_difference_pu", "largest difference of a voltage to another solver's, in two intervals drawn by the day"),
     ),
 )  # fmt: skip
 

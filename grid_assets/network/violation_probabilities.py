@@ -11,14 +11,14 @@ import pandas as pd
 from grid_assets.foundation.calendar import SiteCalendar
 from grid_assets.foundation.site_sections import NetworkSection
 from grid_assets.network.injections import Injections
-from grid_assets.network.study import CRITICAL_DEVIATION, CRITICAL_OVERLOAD, ROUNDING, with_customers
+from grid_assets.network.study import CRITICAL_DEVIATION, CRITICAL_OVERLOAD, ROUNDING, proof_fault, with_customers
 from grid_assets.network.study_day import each_sample, study_day_of
 from grid_assets.network.study_frames import StudyFrames
 from grid_assets.network.tables import VIOLATION_PROBABILITIES
 from grid_assets.powerflow.compiled import FlowError
 from grid_assets.powerflow.gate import AdmittedNetwork
 from grid_assets.powerflow.limits import Limits
-from grid_assets.powerflow.time_series import solve_each
+from grid_assets.powerflow.time_series import proved_by_sample, solve_each
 from grid_assets.powerflow.topology import Topology, topology_of
 
 LEVELS = (0.05, 0.50, 0.95)
@@ -34,20 +34,21 @@ def probabilities_of_day(section: NetworkSection, clock: SiteCalendar, day: date
     samples = list(each_sample(section, studied, frames))
     parts = [
         violation_probabilities(part.version.admitted, topology_of(part.version.admitted), [one.at(part.steps) for one in samples],
-                                studied.meters, studied.limits)
+                                studied.meters, studied.limits, day.toordinal())
         for part in studied.parts(samples[0])
     ]  # fmt: skip
     return pd.concat(parts, ignore_index=True)
 
 
 def violation_probabilities(
-    admitted: AdmittedNetwork, topology: Topology, samples: Iterable[Injections], meters: pd.DataFrame, limits: Limits
+    admitted: AdmittedNetwork, topology: Topology, samples: Iterable[Injections], meters: pd.DataFrame, limits: Limits, seed: int = 0
 ) -> pd.DataFrame:
     """Each element and interval that any of the samples leaves beyond a limit; all samples have the same intervals.
 
     A sample without a solution counts as 0 p.u. at every bus with a supply; of loadings it says nothing.
 
-    Raises FlowError when no sample has a solution in some interval: then nothing is known of it.
+    Raises FlowError when no sample has a solution in some interval: then nothing is known of it; and when a flow does not balance or a
+    sample of them, drawn by ``seed``, differs from runpp's: that nothing is beyond its limits would have no row to show it.
     """
     drawn = list(samples)
     starts = drawn[0].start_utc
@@ -55,7 +56,12 @@ def violation_probabilities(
     solved = np.stack([one.converged for one in flows])
     if not solved.any(axis=0).all():
         first = starts[int((~solved.any(axis=0)).argmax())]
-        raise FlowError(f"none of {len(flows)} samples has a solution at {first:%Y-%m-%d %H:%M} UTC")
+        raise FlowError(f"none of {len(flows)} samples has a solution at {first:%Y-%m-%d %H:%M} UTC; the first: {flows[0].faults[0]}")
+    residual = max(float(np.nanmax(one.residual_max_mva)) for one in flows if one.converged.any())
+    shown = int(np.random.default_rng(seed).integers(len(flows)))
+    proof = proved_by_sample(admitted, flows[shown], drawn[shown].load_mw, drawn[shown].load_mvar, seed)
+    if unproved := proof_fault(residual, proof.largest_difference_pu):
+        raise FlowError(f"the flows of {len(flows)} samples: {unproved}")
     volts, loads = (np.stack([getattr(one, name).astype(np.float32) for one in flows]) for name in ("vm_pu", "loading_pct"))
     low, high, most = limits.minimum_vm_pu, limits.maximum_vm_pu, limits.maximum_loading_pct
     buses, branches, kinds = flows[0].bus_ids, flows[0].branch_ids, flows[0].kinds
@@ -67,7 +73,11 @@ def violation_probabilities(
         _kind("overload", loads, most, 1, None, solved, starts, branches, kinds),
     ]
     found = pd.concat(parts, ignore_index=True)
-    return with_customers(found, topology, meters).drop(columns=["scenario"]).assign(probability=found["probability"])
+    return (
+        with_customers(found, topology, meters)
+        .drop(columns=["scenario"])
+        .assign(probability=found["probability"], residual_max_mva=residual, sample_difference_pu=proof.largest_difference_pu)
+    )
 
 
 def _kind(

@@ -61,7 +61,7 @@ class BatchSolver:
     def __init__(self, network: CompiledNetwork, tolerance_mva: float = TOLERANCE_MVA):
         self.network = network
         self.tolerance = tolerance_mva / network.base_mva
-        if not len(network.controlled):
+        if len(network.free) and not len(network.controlled):
             free, reference = network.free, network.reference
             self.factors = factorised(network.admittance[free][:, free])
             self.no_load = self.factors.solve(-(network.admittance[free][:, reference] @ network.start[reference]))
@@ -77,6 +77,8 @@ class BatchSolver:
         Not ``persistent``: what the fixed point does not solve is left without a solution; its voltages would be far below any limit.
         """
         steps = len(injections)
+        if not len(self.network.free):  # only the supply's own bus is left
+            return Solved(np.repeat(self.network.start[None], steps, axis=0), np.full(steps, FIXED_POINT))
         voltage = np.full((steps, len(self.network.start)), np.nan, complex)
         method = np.full(steps, NONE)
         if not len(self.network.controlled):
@@ -166,6 +168,19 @@ def mismatch(new: np.ndarray, old: np.ndarray, current: np.ndarray) -> np.ndarra
     parts = current.view(float)
     largest = np.abs(parts, out=parts).max(axis=1, initial=0.0)
     return np.nan_to_num(math.sqrt(2.0) * largest, nan=np.inf)
+
+
+def nodal_mismatch(network: CompiledNetwork, voltage: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """What is drawn by the admittances and the voltages less what was ``wanted`` [states, solved], per unit; at supplies what they give."""
+    return voltage * np.conj((network.admittance @ np.ascontiguousarray(voltage.T)).T) - wanted
+
+
+def largest_mva(network: CompiledNetwork, missed: np.ndarray) -> np.ndarray:
+    """The largest of nodal mismatches [states], MVA. At buses that hold their voltage only the active power is known beforehand; at
+    the supply nothing is. Overwrites ``missed``; NaN without a solution."""
+    missed[:, network.controlled] = np.real(missed[:, network.controlled])
+    missed[:, network.reference] = 0
+    return np.abs(missed).max(axis=1, initial=0.0) * network.base_mva
 
 
 def factorised(matrix: sp.spmatrix) -> linalg.SuperLU:

@@ -124,9 +124,9 @@ _BUILT: WeakKeyDictionary[AdmittedNetwork, CompiledNetwork] = WeakKeyDictionary(
 
 def _compiled(admitted: AdmittedNetwork) -> CompiledNetwork:
     net = _solved(admitted.net)
-    if "V" not in net._ppc["internal"]:
-        raise FlowError(f"{admitted.source}: no bus but the supply's own is connected to it, so that there is no flow to solve")
     inside, lookup = net._ppc["internal"], net._pd2ppc_lookups
+    if "V" not in inside:
+        return _of_supplies_only(net)
     voltage = np.asarray(inside["V"])
     supplied = net.res_bus["vm_pu"].notna().to_numpy()
     place = np.where(supplied, lookup["bus"][net.bus.index], -1)
@@ -136,15 +136,39 @@ def _compiled(admitted: AdmittedNetwork) -> CompiledNetwork:
     branch = np.asarray(inside["branch"])
     ends = np.where(there[:, None], np.real(branch[np.maximum(rows, 0), :2]).astype(int), -1)
     controlled = np.asarray(inside["pv"], int)
+    names, kinds = _branches(net)
     return CompiledNetwork(
-        bus_ids=net.bus["name"].to_numpy(object),
-        branch_ids=np.concatenate([net[table]["name"].to_numpy(object) for table in BRANCH_TABLES]),
-        kinds=np.repeat(np.array(list(BRANCH_TABLES.values()), dtype=object), [len(net[table]) for table in BRANCH_TABLES]),
+        bus_ids=net.bus["name"].to_numpy(object), branch_ids=names, kinds=kinds,
         place=place, admittance=sp.csc_matrix(inside["Ybus"]), from_admittance=currents[0], to_admittance=currents[1], ends=ends,
         branch_admittance=_blocks(currents, ends), start=voltage, reference=np.asarray(inside["ref"], int), controlled=controlled,
         generation=_generation(net, place, len(voltage)), base_mva=float(inside["baseMVA"]),
         current_ka=_current_scale(net, inside, ends), rating_ka=_ratings(net),
     )  # fmt: skip
+
+
+def _of_supplies_only(net: Any) -> CompiledNetwork:
+    """Where no branch leads away from the supply, as after the outage of the one transformer: pandapower then solves nothing and keeps no arrays."""
+    supplied = net.res_bus["vm_pu"].notna().to_numpy()
+    place = np.full(len(net.bus), -1)
+    joined, place[supplied] = np.unique(net._pd2ppc_lookups["bus"][net.bus.index[supplied]], return_inverse=True)
+    volts = (net.res_bus["vm_pu"] * np.exp(1j * np.radians(net.res_bus["va_degree"].astype(float)))).to_numpy(complex)
+    start = np.empty(len(joined), complex)
+    start[place[supplied]] = volts[supplied]
+    names, kinds = _branches(net)
+    count, solved, branches = len(joined), np.arange(len(joined)), len(names)
+    nothing = np.empty(0, int)
+    return CompiledNetwork(
+        bus_ids=net.bus["name"].to_numpy(object), branch_ids=names, kinds=kinds, place=place, admittance=sp.csc_matrix((count, count), dtype=complex),
+        from_admittance=sp.csr_matrix((branches, count), dtype=complex), to_admittance=sp.csr_matrix((branches, count), dtype=complex),
+        ends=np.full((branches, 2), -1), branch_admittance=np.zeros((branches, 2, 2), complex), start=start, reference=solved,
+        controlled=nothing, generation=np.zeros(count, complex), base_mva=float(net.sn_mva), current_ka=np.zeros((branches, 2)), rating_ka=_ratings(net),
+    )  # fmt: skip
+
+
+def _branches(net: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Names and kinds of the branches, in the order of all results."""
+    names = np.concatenate([net[table]["name"].to_numpy(object) for table in BRANCH_TABLES])
+    return names, np.repeat(np.array(list(BRANCH_TABLES.values()), dtype=object), [len(net[table]) for table in BRANCH_TABLES])
 
 
 def emptied(net: Any) -> Any:

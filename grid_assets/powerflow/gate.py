@@ -29,6 +29,8 @@ ADVICE = {
     "asymmetric_sgen": "a study by phase does: admit it by phase_model.admit_by_phase, or give their sums as generators",
 }
 TRANSMISSION_KV = 60.0
+ROUNDING_MVA = 1e-6
+"""A voltage is known to its last digit, so that a power over an impedance Z is known to V^2 eps / Z."""
 TAKEN_OUT = "without_supply"
 """Where a network keeps which loads and generators are out of service because no supply reaches them: table -> rows."""
 NO_SUPPLY = "hang on buses without a supply"
@@ -68,7 +70,7 @@ def admit(net: Any, source: str, said: tuple[str, ...] = ()) -> AdmittedNetwork:
     repairs += [*_set_tap_changers(net), *_set_vector_groups(net), *_set_load_types(net), *_take_out_isolated_loads(net)]
     if implausible := impossible_figures(net):
         raise NetworkError(f"{source}: {implausible[0]}" + (f" ({len(implausible)} such findings)" if len(implausible) > 1 else ""))
-    repairs += doubtful_figures(net)
+    repairs += [*doubtful_figures(net), *_unkept_limits(net)]
     return AdmittedNetwork(net, source, tuple(repairs))
 
 
@@ -210,6 +212,11 @@ def _refuse_bad_lines(net: Any, source: str) -> None:
     if len(bad):
         raise NetworkError(f"{source}: {_called(bad, bad.index[0], 'line')}: no impedance; give r_ohm_per_km and x_ohm_per_km, or make it a"
                            f" closed bus-to-bus switch ({len(bad)} such lines)")  # fmt: skip
+    ohm, kv = impedance * net.line["length_km"], net.bus["vn_kv"].reindex(net.line["from_bus"]).to_numpy(float)
+    bad = net.line[ohm.to_numpy(float) < kv**2 * np.finfo(float).eps / ROUNDING_MVA]
+    if len(bad):
+        raise NetworkError(f"{source}: {_called(bad, bad.index[0], 'line')}: {ohm[bad.index[0]]:.3g} ohm are so few that rounding alone would leave a mismatch "
+                           f"above {ROUNDING_MVA:g} MVA; make it a closed bus-to-bus switch ({len(bad)} such lines)")  # fmt: skip
 
 
 def _refuse_bad_impedances(net: Any, source: str) -> None:
@@ -230,6 +237,25 @@ def _refuse_bad_transformers(net: Any, source: str) -> None:
     odd = net.trafo[net.trafo["vkr_percent"].abs() > net.trafo["vk_percent"].abs()]
     if len(odd):
         raise NetworkError(f"{source}: {_called(odd, odd.index[0], 'trafo')}: vkr_percent is larger than vk_percent")
+    _refuse_bad_taps(net.trafo, source)
+
+
+def _refuse_bad_taps(frame: pd.DataFrame, source: str) -> None:
+    if "tap_pos" not in frame:
+        return
+    position, neutral, lowest, highest, step, angle = (
+        pd.to_numeric(frame[name], errors="coerce") if name in frame else pd.Series(np.nan, frame.index)
+        for name in ("tap_pos", "tap_neutral", "tap_min", "tap_max", "tap_step_percent", "tap_step_degree")
+    )
+    bad = frame[(position < lowest) | (position > highest)]
+    if len(bad):
+        one = bad.index[0]
+        raise NetworkError(f"{source}: {_called(bad, one, 'trafo')}: tap_pos = {position[one]:g}; expected {lowest[one]:g} to {highest[one]:g}"
+                           f" ({len(bad)} such)")  # fmt: skip
+    bad = frame[frame["tap_side"].notna() & position.notna() & (position != neutral.fillna(0)) & step.isna() & angle.isna()]
+    if len(bad):
+        raise NetworkError(f"{source}: {_called(bad, bad.index[0], 'trafo')}: tap_pos = {position[bad.index[0]]:g} is off neutral, and neither "
+                           f"tap_step_percent nor tap_step_degree says what a step does ({len(bad)} such)")  # fmt: skip
 
 
 # -- transformers -------------------------------------------------------------------------------------------------
@@ -268,6 +294,14 @@ def _set_vector_groups(net: Any) -> list[str]:
         odd, even = (f"YNd{clock}" if upper else f"Dyn{clock}"), f"YNyn{clock}"
         frame.loc[index, "vector_group"] = odd if clock % 2 else even
     return [f"{len(empty)} transformers had no vector group and got that of their phase shift: {_some(list(frame.loc[empty, 'name']))}"] if len(empty) else []  # fmt: skip
+
+
+def _unkept_limits(net: Any) -> list[str]:
+    """Generators that hold their voltage do so whatever reactive power it takes."""
+    frame = net.gen[net.gen["in_service"].astype(bool)]
+    limited = frame[[name for name in ("min_q_mvar", "max_q_mvar") if name in frame]].notna().any(axis=1)
+    names = [_called(frame, index, "gen") for index in frame.index[limited]]
+    return [f"{len(names)} generators have limits of their reactive power, which no study keeps: {_some(names)}"] if names else []
 
 
 # -- loads --------------------------------------------------------------------------------------------------------

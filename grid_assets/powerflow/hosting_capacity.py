@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grid_assets.powerflow.batches import NONE, BatchSolver
+from grid_assets.powerflow.batches import NONE, BatchSolver, largest_mva, nodal_mismatch
 from grid_assets.powerflow.compiled import CompiledNetwork
 from grid_assets.powerflow.limits import Limits, loading_pct
 
@@ -30,6 +30,8 @@ class HostingCapacity:
     """undervoltage, overvoltage, overload, no_solution, or none."""
     element: np.ndarray
     """Name of the bus or branch that reaches its limit first; "" for none and no_solution."""
+    residual_max_mva: np.ndarray
+    """Largest nodal mismatch with that size; NaN where the state itself has no solution."""
 
 
 def hosting_capacity(
@@ -47,12 +49,13 @@ def hosting_capacity(
     base = solver.solve(injections[None])
     if base.method[0] == NONE:
         nothing = np.full(len(buses), NO_SOLUTION, object)
-        return HostingCapacity(np.zeros(len(buses)), nothing, np.full(len(buses), "", object))
+        return HostingCapacity(np.zeros(len(buses)), nothing, np.full(len(buses), "", object), np.full(len(buses), np.nan))
     judge = _Judge(network, limits, base.voltage[0])
     search = _Search(solver, judge, injections, network.place[buses], direction / network.base_mva)
-    capacity, binding_of = search.largest(most_mw, tolerance_mw)
+    before = largest_mva(network, nodal_mismatch(network, base.voltage, injections[None]))[0]
+    capacity, binding_of, residual = search.largest(most_mw, tolerance_mw, before)
     names = [judge.named(int(one)) for one in binding_of]
-    return HostingCapacity(capacity, np.array([kind for kind, _ in names], object), np.array([name for _, name in names], object))
+    return HostingCapacity(capacity, np.array([kind for kind, _ in names], object), np.array([name for _, name in names], object), residual)
 
 
 @dataclass(frozen=True)
@@ -65,42 +68,47 @@ class _Search:
     places: np.ndarray
     unit: complex
 
-    def margins(self, sizes: np.ndarray, which: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-        """Margins [states, elements] of sizes at these of the buses, some at a time: all of them would not fit into memory."""
+    def margins(self, sizes: np.ndarray, which: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        """Margins [states, elements] and mismatches [states] of sizes at these of the buses, some at a time: all of them would not fit into memory."""
         size = max(self.solver.chunk, 8)
         for first in range(0, len(which), size):
             part = slice(first, first + size)
             asked = np.repeat(self.injections[None], len(which[part]), axis=0)
             asked[np.arange(len(asked)), self.places[which[part]]] += sizes[part] * self.unit
             found = self.solver.solve(asked, persistent=False)
-            yield part, self.judge.margins(found.voltage, found.method == NONE)
+            network = self.solver.network
+            yield (
+                part, self.judge.margins(found.voltage, found.method == NONE),
+                largest_mva(network, nodal_mismatch(network, found.voltage, asked)),
+            )  # fmt: skip
 
-    def judged(self, sizes: np.ndarray, which: np.ndarray, binding: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of each size: the least margin, the element that has it, and the margin of the element ``binding``."""
-        value, element, of_binding = np.empty(len(which)), np.empty(len(which), int), np.empty(len(which))
-        for part, told in self.margins(sizes, which):
-            rows = np.arange(len(told))
-            element[part] = told.argmin(axis=1)
-            value[part], of_binding[part] = told[rows, element[part]], told[rows, binding[part]]
-        return value, element, of_binding
+    def judged(self, sizes: np.ndarray, which: np.ndarray, binding: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Of each size: the least margin, the element that has it, the margin of the element ``binding``, and the mismatch."""
+        value, element, of_binding, missed = np.empty(len(which)), np.empty(len(which), int), np.empty(len(which)), np.empty(len(which))
+        for part, margin, residual in self.margins(sizes, which):
+            rows = np.arange(len(margin))
+            element[part], missed[part] = margin.argmin(axis=1), residual
+            value[part], of_binding[part] = margin[rows, element[part]], margin[rows, binding[part]]
+        return value, element, of_binding, missed
 
     def guessed(self, trial_mw: float) -> np.ndarray:
         """Where the first margin is used up if all goes on as it begins."""
         every = np.arange(len(self.places))
         made = np.empty(len(every))
-        for part, told in self.margins(np.full(len(every), trial_mw), every):
-            made[part] = trial_mw * _first_used_up(self.judge.before, told)
+        for part, margin, _ in self.margins(np.full(len(every), trial_mw), every):
+            made[part] = trial_mw * _first_used_up(self.judge.before, margin)
         return made
 
-    def largest(self, most_mw: float, tolerance_mw: float) -> tuple[np.ndarray, np.ndarray]:
-        """The largest sizes within all limits, and the element that the next larger one breaks; -1 for none.
+    def largest(self, most_mw: float, tolerance_mw: float, before_mva: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The largest sizes within all limits, the element that the next larger one breaks (-1 for none), and the mismatch with that size,
+        which is ``before_mva`` where nothing fits.
 
         Each step goes to where the margin of the element that binds would be used up, on a straight line through the last two known
         points of it, and a little beyond or before it, so that the answer is soon between two solved sizes.
         """
         count, before = len(self.places), self.judge.before
         low, high, binding = np.zeros(count), np.full(count, np.inf), np.full(count, -1)
-        near, at_near, at_high = np.zeros(count), np.zeros(count), np.zeros(count)
+        near, at_near, at_high, residual = np.zeros(count), np.zeros(count), np.zeros(count), np.full(count, before_mva)
         sizes = np.minimum(self.guessed(TRIAL_SHARE * most_mw) + NUDGE * tolerance_mw, most_mw)
         for step in range(MOST_ROUNDS):
             left = np.flatnonzero((high - low > tolerance_mw) & (low < most_mw))
@@ -108,10 +116,11 @@ class _Search:
                 break
             if step >= LINEAR_ROUNDS:  # the line is no help: halve what is left
                 sizes[left] = np.where(np.isfinite(high[left]), (low[left] + high[left]) / 2, sizes[left])
-            value, element, of_binding = self.judged(sizes[left], left, np.maximum(binding[left], 0))
+            value, element, of_binding, missed = self.judged(sizes[left], left, np.maximum(binding[left], 0))
             good = value >= 0
             up, down = left[good], left[~good]
             low[up] = near[up] = sizes[up]
+            residual[up] = missed[good]
             at_near[up] = of_binding[good]
             high[down], at_high[down] = sizes[down], value[~good]
             other = binding[down] != element[~good]  # of another element no point is known but the beginning
@@ -124,7 +133,7 @@ class _Search:
             inside = np.isfinite(straight) & (straight > low) & (straight < high)
             halved = np.where(np.isfinite(high), (low + np.where(np.isfinite(high), high, 0.0)) / 2, np.minimum(GROWTH * sizes, most_mw))
             sizes[left] = np.where(inside, straight, halved)[left]
-        return low, binding
+        return low, binding, residual
 
 
 def _first_used_up(before: np.ndarray, after: np.ndarray) -> np.ndarray:

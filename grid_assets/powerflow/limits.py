@@ -26,8 +26,13 @@ def loading_pct(network: CompiledNetwork, voltage: np.ndarray) -> np.ndarray:
     return (amperes * (100.0 / network.rating_ka[:, None])).T
 
 
-def beyond(network: CompiledNetwork, voltage: np.ndarray, limits: Limits) -> np.ndarray:
-    """[states, 2 buses + branches]: below the lowest voltage, above the highest, loaded more than allowed; from voltages [states, solved]."""
-    volts = np.abs(voltage)[:, np.maximum(network.place, 0)]
-    low, high = (volts < limits.minimum_vm_pu) & network.supplied, (volts > limits.maximum_vm_pu) & network.supplied
-    return np.concatenate([low, high, loading_pct(network, voltage) > limits.maximum_loading_pct], axis=1)
+def beyond(vm_pu: np.ndarray, loading_pct: np.ndarray, limits: Limits) -> np.ndarray:
+    """[states, 2 buses + branches]: below the lowest voltage, above the highest, loaded more than allowed; NaN is beyond nothing."""
+    low, high = vm_pu < limits.minimum_vm_pu, vm_pu > limits.maximum_vm_pu
+    return np.concatenate([low, high, loading_pct > limits.maximum_loading_pct], axis=1)
+
+
+def bus_voltages(network: CompiledNetwork, voltage: np.ndarray) -> np.ndarray:
+    """Magnitudes at the buses [states, buses] from voltages [states, solved]; NaN without a supply and where the voltage is 0, which is dark."""
+    size = np.abs(voltage)[:, np.maximum(network.place, 0)]
+    return np.where(network.supplied & (size > 0), size, np.nan)

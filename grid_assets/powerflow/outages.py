@@ -21,12 +21,18 @@ from grid_assets.powerflow.batches import (
     STALLED,
     BatchSolver,
     drawn_current,
+    largest_mva,
     mismatch,
     newton,
     newton_solver,
+    nodal_mismatch,
 )
 from grid_assets.powerflow.compiled import CompiledNetwork
+from grid_assets.powerflow.limits import loading_pct
 from grid_assets.powerflow.supply_graph import SupplyGraph, dark_without, supply_graph
+
+DOUBTED_MVA = 1e-6
+"""A mismatch from here on, as very small impedances leave it by rounding, is given to Newton-Raphson."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +47,15 @@ class OutageFlows:
     """[outages, solved]: buses that lose their supply."""
     method: np.ndarray
     """[outages]: FIXED_POINT, NEWTON or NONE."""
+    residual_max_mva: np.ndarray
+    """[outages]: largest nodal mismatch by the admittances without the branches, not by the equations that were solved; NaN without a solution."""
 
     def loading_pct(self, network: CompiledNetwork) -> np.ndarray:
         """[outages, branches]; 0 for what is out or dark."""
-        columns = np.ascontiguousarray(self.voltage.T)
-        begin, end = (np.abs(matrix @ columns) for matrix in (network.from_admittance, network.to_admittance))
-        made = np.maximum(begin * network.current_ka[:, :1], end * network.current_ka[:, 1:]) * (100.0 / network.rating_ka[:, None])
+        made = loading_pct(network, self.voltage)
         for n, branches in enumerate(self.outages):
-            made[list(branches), n] = 0.0  # of the others both ends are lit or both dark
-        return made.T
+            made[n, list(branches)] = 0.0  # of the others both ends are lit or both dark
+        return made
 
 
 def solve_outages(
@@ -74,12 +80,29 @@ def solve_outages(
             for rows, cut in _cuts(solver, part, dark):
                 found, good = _fixed_point(solver, cut, dark[rows], power[rows], begin)
                 voltage[rows[good]], method[rows[good]] = found[good], FIXED_POINT
-        newtons = newton_solver() if (method == NONE).any() else None
-        for n in np.flatnonzero(method == NONE):
+        residual = mismatch_without(network, part, voltage, power)
+        left = np.flatnonzero((method == NONE) | (residual > DOUBTED_MVA))
+        newtons = newton_solver() if len(left) else None
+        for n in left:
             again = _newton(newtons, network, part[n], dark[n], power[n], begin, solver.tolerance)
-            if again is not None:
-                voltage[n], method[n] = again, NEWTON
-        yield OutageFlows(tuple(outages[first : first + size]), voltage, dark, method)
+            if again is None:
+                continue
+            missed = mismatch_without(network, part[n : n + 1], again[None], power[n : n + 1])[0]
+            if not missed >= residual[n]:  # NaN where there was no solution
+                voltage[n], method[n], residual[n] = again, NEWTON, missed
+        yield OutageFlows(tuple(outages[first : first + size]), voltage, dark, method, residual)
+
+
+def mismatch_without(network: CompiledNetwork, outages: Sequence[tuple[int, ...]], voltage: np.ndarray, power: np.ndarray) -> np.ndarray:
+    """Largest nodal mismatch [outages], MVA, of voltages and injections [outages, solved] by the admittances without the branches."""
+    missed = nodal_mismatch(network, voltage, power)
+    rows = np.repeat(np.arange(len(outages)), [len(one) for one in outages])[:, None]
+    branches = np.array([branch for one in outages for branch in one], int)
+    ends = network.ends[branches]
+    at_ends = voltage[rows, ends]
+    lost = np.einsum("bij,bj->bi", network.branch_admittance[branches], at_ends)
+    np.subtract.at(missed, (rows, ends), at_ends * np.conj(lost))
+    return largest_mva(network, missed)
 
 
 def _dark(network: CompiledNetwork, graph: SupplyGraph, outages: Sequence[tuple[int, ...]]) -> np.ndarray:
@@ -149,6 +172,13 @@ def _bridge_cut(solver: BatchSolver, branches: np.ndarray, ends: np.ndarray, hid
 
 
 def _general_cut(solver: BatchSolver, outages: Sequence[tuple[int, ...]], dark: np.ndarray) -> _Cut:
+    """Woodbury's formula with U the columns of the identity at the ends of the branches and C what leaves the admittances there.
+
+    With the supply's columns on the right, Y_ff V_f = I - Y_fr V_r. The outage adds U C_ff U' to Y_ff, so that the inverse becomes
+    Z - Z U (I + C_ff G)^-1 C_ff U' Z, and U C_fr to Y_fr, so that -U C_fr V_r (``given``) is added to the right: of an end that the supply
+    holds only that remains. Without load V is then the changed inverse of (-Y_fr V_r + ``given``): ``no_load`` before ``change``.
+    Of outages with fewer branches than the most the slots left over have ``change`` zero, wherever they point.
+    """
     network, count = solver.network, len(outages)
     width = max(2 * max(map(len, outages)), 2)
     ends, change = np.full((count, width), -1), np.zeros((count, width, width), complex)

@@ -8,18 +8,17 @@ from functools import cached_property
 
 import numpy as np
 
-from grid_assets.powerflow.batches import FIXED_POINT, NEWTON, NONE, BatchSolver, in_parts
+from grid_assets.powerflow.batches import FIXED_POINT, NEWTON, NONE, BatchSolver, in_parts, largest_mva, nodal_mismatch
+from grid_assets.powerflow.breakdown import ADVICE, breakdown_in_words
 from grid_assets.powerflow.compiled import CompiledNetwork, FlowError, compiled
 from grid_assets.powerflow.gate import AdmittedNetwork
-from grid_assets.powerflow.reference import ReferenceSolver
+from grid_assets.powerflow.reference import ReferenceSolver, difference_pu
 
-ADVICE = "look for loads in the wrong unit (kW given as MW), a missing supply or an impedance far too large on the way to them"
 REFERENCE = 2
 """Solved by pandapower, where neither of the batch's methods did."""
 SAMPLED_STEPS = 2
 EXPLAINED_STEPS = 3
 """Of so many steps without a solution it is said where they break down: it takes as long as many that have one."""
-SHARES = 64
 
 
 @dataclass(frozen=True)
@@ -110,13 +109,7 @@ def proved_by_sample(
     reference, largest = ReferenceSolver(admitted), 0.0
     for step in steps:
         net = reference.solve(load_mw[step], load_mvar[step])
-        if net is None:
-            largest = np.inf
-            continue
-        found = net.res_bus["vm_pu"].to_numpy(float) * np.exp(1j * np.radians(net.res_bus["va_degree"].to_numpy(float)))
-        ours = series.voltage[step]
-        alike = (np.isnan(found) == np.isnan(ours)).all()
-        largest = max(largest, float(np.nanmax(np.abs(found - ours), initial=0.0)) if alike else np.inf)
+        largest = max(largest, difference_pu(net, series.voltage[step]))
     return SampleProof(tuple(int(step) for step in steps), largest)
 
 
@@ -165,7 +158,7 @@ def _series(
     failed = np.flatnonzero(method == NONE)
     faults = [
         f"step {first + step} did not converge with {load_mw[step].sum():.3f} MW of load"
-        + (f"; {_where(network, solver, wanted[step])}" if n < EXPLAINED_STEPS else "")
+        + (f"; {breakdown_in_words(network, lambda some: solver.solve(some).voltage, wanted[step])}" if n < EXPLAINED_STEPS else "")
         + f"; {ADVICE}"
         for n, step in enumerate(failed)
     ]
@@ -174,27 +167,6 @@ def _series(
         bus_ids=network.bus_ids, branch_ids=network.branch_ids, kinds=network.kinds, converged=method != NONE,
         unserved_mw=dark, faults=tuple(faults), method=method, **_outputs(network, solver, voltage, wanted),
     )  # fmt: skip
-
-
-def _where(network: CompiledNetwork, solver: BatchSolver, wanted: np.ndarray) -> str:
-    """How much of what is asked for at once still has a solution, and where the voltage is lowest then: that is where it breaks down."""
-    shares = np.arange(1, SHARES) / SHARES
-    found = solver.solve(shares[:, None] * wanted)
-    good = np.flatnonzero(found.method != NONE)
-    if not len(good):
-        draws = np.bincount(network.place[network.supplied], minlength=len(wanted)) > 0
-        worst = int(np.argmax(np.where(draws, np.abs(wanted), -1.0)))
-        return f"not even {shares[0]:.0%} of it has a solution; most is asked for at bus {_bus_at(network, worst)!r}"
-    size = np.abs(found.voltage[good[-1]])
-    lowest = int(size.argmin())
-    return (
-        f"{shares[good[-1]]:.0%} of it has a solution, with the lowest voltage at bus {_bus_at(network, lowest)!r}: {size[lowest]:.3f} p.u."
-    )
-
-
-def _bus_at(network: CompiledNetwork, solved: int) -> str:
-    at = np.flatnonzero(network.place == solved)
-    return str(network.bus_ids[at[0]]) if len(at) else "of an open line end"
 
 
 def _outputs(network: CompiledNetwork, solver: BatchSolver, voltage: np.ndarray, wanted: np.ndarray) -> dict[str, np.ndarray]:
@@ -237,13 +209,7 @@ def _branch_flows(network: CompiledNetwork, voltage: np.ndarray, into: dict[str,
 
 
 def _balance(network: CompiledNetwork, voltage: np.ndarray, wanted: np.ndarray, into: dict[str, np.ndarray]) -> None:
-    """The largest nodal mismatch and what the supply gives [steps].
-
-    At buses that hold their voltage only the active power is known beforehand; at the supply nothing is.
-    """
-    drawn = voltage * np.conj((network.admittance @ np.ascontiguousarray(voltage.T)).T)
-    mismatch = (drawn - wanted) * network.base_mva
-    into["supply_mw"][:] = np.real(mismatch[:, network.reference]).sum(axis=1)
-    mismatch[:, network.controlled] = np.real(mismatch[:, network.controlled])
-    mismatch[:, network.reference] = 0
-    into["residual_max_mva"][:] = np.abs(mismatch).max(axis=1)
+    """The largest nodal mismatch and what the supply gives [steps]."""
+    missed = nodal_mismatch(network, voltage, wanted)
+    into["supply_mw"][:] = np.real(missed[:, network.reference]).sum(axis=1) * network.base_mva
+    into["residual_max_mva"][:] = largest_mva(network, missed)

@@ -66,7 +66,7 @@ class GridTruth:
         if quantity == "voltage":
             at = self._position(network.bus_ids, device.bus_id, device)
             volts = 1000 * float(net.bus["vn_kv"].iloc[at]) / (np.sqrt(3) if device.to_neutral else 1)
-            return volts * np.abs(voltage[:, network.place[at]])
+            return volts * np.abs(voltage[:, network.place[at]]) * network.supplied[at]
         at = self._position(network.branch_ids, device.branch_id, device)
         current = (network.from_admittance[[at]] @ voltage.T)[0]
         if quantity == "current":

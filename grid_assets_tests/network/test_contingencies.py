@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from grid_assets.network.contingencies import contingencies_in_words, contingency_results, overburdened
 from grid_assets.network.injections import Injections
+from grid_assets.network.study import unproved_rows
 from grid_assets.network.tables import CONTINGENCY_RESULTS
 from grid_assets.powerflow.compiled import FlowError
 from grid_assets.powerflow.gate import NetworkError, admit
@@ -86,11 +88,19 @@ def test_an_outage_without_a_solution_is_critical_and_has_no_figures():
     assert found.loc["line 1", "severity"] == "critical"
     assert np.isnan(found.loc["line 1", "minimum_vm_pu"])
     assert "no solution" in overburdened(found.reset_index())
+    assert np.isnan(found.loc["line 1", "residual_max_mva"])
+    # at 4 MW a bus: the way back is weakest for the bus that is then last
+    assert re.search(
+        r"\d+% of it has a solution, with the lowest voltage at bus 'bus 1': 0\.\d+ p\.u\.; look for loads", found.loc["line 1", "note"]
+    )
+    assert found.loc[found["converged"], "note"].isna().all()
     CONTINGENCY_RESULTS.conform(found.reset_index())
 
 
 def test_a_day_without_a_solution_is_an_error():
-    with pytest.raises(FlowError, match="without any outage"):
+    with pytest.raises(
+        FlowError, match=r"without any outage; [0-9]+% of it has a solution, with the lowest voltage at bus 'bus 3'.*look for"
+    ):
         results(feeder(3), factors=(90.0,))
 
 
@@ -140,3 +150,22 @@ def test_the_same_branch_twice_is_no_pair():
     load = np.zeros((1, 4))
     with pytest.raises(NetworkError, match="'line 3' twice"):
         contingency_results(admit(feeder(3), "made"), Injections(TIMES[:1], load, load), METERS, LIMITS, [("line 3", "line 3")])
+
+
+def test_a_sample_of_the_outages_is_solved_again_and_every_mismatch_is_told():
+    found = results(ring())
+    sampled = found["sample_difference_pu"].dropna()
+    assert len(sampled) == 2
+    assert sampled.max() < 1e-8
+    assert found["residual_max_mva"].max() < 1e-7
+    assert unproved_rows(found) == ""
+    broken = found.assign(residual_max_mva=found["residual_max_mva"].where(found.index != "line 2", 0.2))
+    assert unproved_rows(broken) == "a nodal mismatch of 0.2 MVA is above 0.0001 MVA"
+    apart = found.assign(sample_difference_pu=[np.nan, 0.01, 0.0, np.nan])
+    assert "another solver's voltages differ by 0.01 p.u." in unproved_rows(apart)
+
+
+def test_loads_of_other_buses_are_refused():
+    short = np.zeros((1, 3))
+    with pytest.raises(FlowError, match=r"load_mw has shape \(1, 3\); expected steps x 4 buses"):
+        contingency_results(admit(feeder(3), "made"), Injections(TIMES[:1], short, short), METERS, LIMITS)

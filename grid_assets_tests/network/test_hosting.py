@@ -83,6 +83,9 @@ def test_every_size_fits_and_a_little_more_does_not(tmp_path: Path):
     rows = hosting.hosting_of_day(site.network, site.clock, DAY, given, loads, none)
     HOSTING_CAPACITY.conform(rows)
     assert len(rows) == 14  # all but the supply's
+    assert rows["residual_max_mva"].max() < 1e-7
+    assert rows["sample_difference_pu"].notna().sum() == 2
+    assert rows["sample_difference_pu"].max() < 1e-7
     studied = study_day_of(site.network, site.clock, DAY, given.meters)
     admitted = studied.versions[0].admitted
     drawn = hosting.loads_at(

@@ -110,6 +110,21 @@ def test_an_outage_leaves_dark_who_hangs_behind_it_and_resupply_lights_them_agai
     assert fed["unserved_mwh"] == 0
 
 
+def test_a_scenario_that_leaves_everybody_dark_is_told(site):
+    out = {"branches": ["Trafo 0-1", "Trafo 0-12"], "from": "08:00", "to": "16:00"}
+    done = studied(site, outage=[out])
+    row = done.results.iloc[0]
+    assert row["customers_dark"] == 2
+    assert row["unserved_mwh"] > 50
+    certificates = done.study.study.flow_certificates
+    assert sorted(certificates["steps"]) == [8, 16]
+    assert certificates["failed_steps"].sum() == 0
+    assert row["sample_difference_pu"] < 1e-8
+    dark = done.study.study.bus_voltages.groupby("start_utc").size()
+    assert (dark == 1).sum() == 8
+    assert len(done.study.map_picture) > 10_000
+
+
 def test_switchings_of_a_scenario_come_in_the_order_of_their_times(site):
     row = studied(
         site, switching=[{"at": "12:00", "element": "S1", "action": "open"}, {"at": "06:00", "element": "S1", "action": "close"}]

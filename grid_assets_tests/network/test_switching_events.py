@@ -12,7 +12,7 @@ import pytest
 
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.network import assets, sensors
-from grid_assets.network.staleness import studies_to_make_again
+from grid_assets.network.staleness import fingerprint, studies_to_make_again
 from grid_assets.network.switching_events import network_versions, read_events
 from grid_assets.network.tables import (
     BRANCH_LOADINGS,
@@ -160,3 +160,22 @@ def test_probabilities_are_those_of_each_state(tmp_path: Path):
     assert len(loaded) == 12  # afterwards the other side helps
     assert (loaded["start_utc"] < pd.Timestamp("2016-05-26T11:00Z")).all()
     assert np.isclose(loaded["probability"], 1.0).all()
+
+
+def test_another_code_or_a_changed_file_of_a_folder_is_seen(tmp_path: Path):
+    site = frames.trial_site(tmp_path)[1]
+    assert site.network
+
+    def of(**changed) -> str:
+        assert site.network
+        return fingerprint(site.model_copy(update={"network": site.network.model_copy(update=changed)}))
+
+    coded = [of(source="simbench", code=one) for one in ("1-MV-rural--0-sw", "1-MV-rural--1-sw")]
+    assert coded[0] != coded[1]
+    (tmp_path / "cim" / "deeper").mkdir(parents=True)
+    (tmp_path / "cim" / "deeper" / "eq.xml").write_text("one")
+    before = of(source="file", file=tmp_path / "cim")
+    assert before == of(source="file", file=tmp_path / "cim")
+    (tmp_path / "cim" / "deeper" / "eq.xml").write_text("two")
+    assert of(source="file", file=tmp_path / "cim") != before
+    assert of(source="file", file=tmp_path / "absent.json") == of(source="file", file=tmp_path / "absent too.json")

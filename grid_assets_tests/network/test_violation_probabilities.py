@@ -18,6 +18,7 @@ from grid_assets.powerflow.compiled import FlowError
 from grid_assets.powerflow.gate import admit
 from grid_assets.powerflow.limits import Limits
 from grid_assets.powerflow.networks import load_network
+from grid_assets.powerflow.reference import ReferenceSolver
 from grid_assets.powerflow.time_series import solve_series
 from grid_assets.powerflow.topology import topology_of
 from grid_assets_tests.network import frames
@@ -52,6 +53,8 @@ def test_the_probability_is_the_share_of_samples_beyond_the_limit():
     assert (heavy["probability"], heavy["element_kind"], heavy["customers_affected"]) == (0.5, "line", 4)
     assert "50%" in likely(found, 0.5)
     assert likely(found, 0.6) == ""
+    assert found["residual_max_mva"].max() < 1e-7
+    assert found["sample_difference_pu"].max() < 1e-8
 
 
 def test_one_sample_is_the_expected_case_of_its_loads():
@@ -72,7 +75,7 @@ def test_of_loadings_samples_without_a_solution_say_nothing_and_an_interval_with
     loadings = found[found["kind"] == "overload"]
     assert set(loadings["samples"]) == {2}
     assert set(loadings["probability"]) == {0.5}
-    with pytest.raises(FlowError, match="none of 2 samples has a solution at 2016-05-26 00:30"):
+    with pytest.raises(FlowError, match=r"none of 2 samples has a solution at 2016-05-26 00:30 UTC; the first: .*bus 'bus 3'.*look for"):
         sampled([[0.1, 60.0], [0.1, 70.0]])
 
 
@@ -106,3 +109,10 @@ def test_a_sample_without_a_solution_is_a_collapse_and_no_silence():
     assert set(rows["severity"]) == {"critical"}
     assert (rows["p05_value"] == 0.0).all()
     assert "90%" in likely(found, 0.5)
+
+
+def test_flows_that_another_solver_does_not_find_are_an_error(monkeypatch: pytest.MonkeyPatch):
+    """Nothing beyond its limits has no row that could carry a proof."""
+    monkeypatch.setattr(ReferenceSolver, "solve", lambda *_: None)
+    with pytest.raises(FlowError, match="the flows of 2 samples: another solver's voltages differ by inf"):
+        sampled([[0.1], [0.2]])

@@ -30,7 +30,7 @@ def test_a_tap_without_a_changer_type_counts_again(semiurban):
     import pandapower as pp
 
     net = copy.deepcopy(semiurban)
-    net.trafo["tap_pos"] = 4.0
+    net.trafo["tap_pos"] = [4.0, 4.0, 2.0]
     ignored = copy.deepcopy(net)
     pp.runpp(ignored, numba=False)
     admitted = admit(net, "simbench")
@@ -258,3 +258,36 @@ def test_figures_that_would_fail_later_without_a_name_are_refused(table: str, co
     net[table][column] = value
     with pytest.raises(NetworkError, match=said):
         admit(net, "unsound")
+
+
+def test_a_tap_position_out_of_range_or_without_a_step_is_refused(semiurban):
+    beyond, stepless = copy.deepcopy(semiurban), copy.deepcopy(semiurban)
+    beyond.trafo.loc[2, "tap_pos"] = 3
+    with pytest.raises(NetworkError, match=r"MV2.101-LV5.220-Trafo 1': tap_pos = 3; expected -2 to 2 \(1 such\)"):
+        admit(beyond, "simbench")
+    stepless.trafo.loc[2, "tap_pos"] = 1
+    stepless.trafo.loc[2, ["tap_step_percent", "tap_step_degree"]] = np.nan
+    with pytest.raises(NetworkError, match="tap_pos = 1 is off neutral, and neither tap_step_percent nor tap_step_degree"):
+        admit(stepless, "simbench")
+    stepless.trafo.loc[2, "tap_pos"] = 0
+    assert admit(stepless, "simbench")
+
+
+def test_a_line_of_almost_no_impedance_is_refused_and_a_short_one_is_not():
+    """At 10 kV a voltage's last digit is 2.2e-8 MVA over 1 ohm / 100 kV^2: 1e-6 MVA are reached at 2.2e-8 ohm."""
+    net = feeder(2)
+    net.line.loc[1, ["r_ohm_per_km", "x_ohm_per_km"]] = 1e-8, 1e-8
+    with pytest.raises(NetworkError, match="line 'line 2': 2e-08 ohm are so few that rounding alone"):
+        admit(net, "bar")
+    net.line.loc[1, ["r_ohm_per_km", "x_ohm_per_km"]] = 1e-7, 1e-7
+    assert admit(net, "bar")
+
+
+def test_limits_of_reactive_power_that_no_study_keeps_are_said():
+    import pandapower as pp
+
+    net = feeder(2)
+    pp.create_gen(net, 2, p_mw=0.1, vm_pu=1.0, name="plant", min_q_mvar=-0.1, max_q_mvar=0.1)
+    assert "1 generators have limits of their reactive power, which no study keeps: gen 'plant'" in said(admit(net, "held"))
+    net.gen[["min_q_mvar", "max_q_mvar"]] = np.nan
+    assert "reactive power" not in said(admit(net, "held"))

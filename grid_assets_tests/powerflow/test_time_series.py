@@ -74,6 +74,23 @@ def test_reference_vectors_of_another_engine(case: str):
     np.testing.assert_allclose(solved.vm_pu[0], expected["vm_pu"], atol=1e-6)
     np.testing.assert_allclose(solved.va_degree[0], expected["va_degree"], atol=1e-4)
     assert solved.residual_max_mva[0] < 1e-6
+    flows = pd.read_parquet(CASES / "expected" / f"{case}__branch.parquet")
+    ours = expected_flows = np.array([])
+    for table, first, begin in (
+        ("line", 0, "from_bus"),
+        ("trafo", len(net.line), "hv_bus"),
+        ("impedance", len(net.line) + len(net.trafo), "from_bus"),
+    ):
+        found = net._from_ppc_lookups["branch"]
+        rows = np.flatnonzero(found["element_type"] == table)
+        elements = found["element"].to_numpy()[rows].astype(int)
+        ours = np.append(ours, solved.p_mw[0, first + elements])
+        forward = net[table].loc[elements, begin].to_numpy(int) == ppc["branch"][rows, 0].astype(int)
+        expected_flows = np.append(
+            expected_flows, np.where(forward, flows["p_from_mw"].to_numpy()[rows], flows["p_to_mw"].to_numpy()[rows])
+        )
+    assert len(ours) == len(flows)
+    np.testing.assert_allclose(ours, expected_flows, atol=2e-4)
 
 
 @needs_cases
@@ -284,11 +301,24 @@ def test_a_sample_that_has_a_voltage_where_the_series_has_none_proves_nothing():
     assert proved_by_sample(admitted, dataclasses.replace(solved, voltage=turned), *load, seed=0).largest_difference_pu > 0.009
 
 
-def test_a_network_of_which_only_the_supplys_bus_is_left_is_refused():
-    net = feeder(1)
+@pytest.mark.parametrize("joined", [False, True])
+def test_where_only_the_supplys_own_bus_is_left_it_keeps_its_voltage_and_all_others_are_dark(joined: bool):
+    import pandapower as pp
+
+    net = feeder(3)
     net.line["in_service"] = False
-    with pytest.raises(FlowError, match="no bus but the supply's own"):
-        solve_series(admit(net, "dark"), np.zeros((1, 2)), np.zeros((1, 2)))
+    if joined:
+        pp.create_switch(net, 0, 1, "b", closed=True)
+    admitted = admit(net, "dark")
+    load = np.array([[0.5, 0.2, 0.2, 0.3]])
+    solved = solve_series(admitted, load, 0.0 * load)
+    assert solved.converged.all()
+    np.testing.assert_allclose(solved.vm_pu[0], [1.0, 1.0 if joined else np.nan, np.nan, np.nan])
+    assert solved.unserved_mw[0] == pytest.approx(0.5 if joined else 0.7)
+    assert solved.supply_mw[0] == pytest.approx(0.7 if joined else 0.5)
+    assert (solved.loading_pct == 0).all()
+    assert solved.residual_max_mva[0] == 0
+    assert proved_by_sample(admitted, solved, load, 0.0 * load, 0).largest_difference_pu == 0
 
 
 def test_generation_without_a_supply_does_not_make_up_for_load_there():
