@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grid_assets.figures.range_study import year_picture
 from grid_assets.foundation.calendar import CalendarError, days_between
 from grid_assets.foundation.dagster.partitions import NETWORK_RANGES
 from grid_assets.foundation.dagster.platform import Platform
@@ -213,3 +214,28 @@ def test_a_range_is_a_partition_with_pictures_and_the_same_again(tmp_path: Path)
         made.append([platform.lake.read(table, key) for table in (RANGE_ELEMENTS, RANGE_DAYS)])
     for one, other in zip(*made, strict=True):
         pd.testing.assert_frame_equal(one, other)
+
+
+def test_a_year_has_every_hour_of_both_clock_changes_and_its_extremes_are_what_runpp_finds(tmp_path: Path):
+    _, site = frames.trial_site(tmp_path, minutes=60)
+    assert site.network
+    read, asked = reader(site.clock)
+    first, last = date(2016, 3, 1), date(2017, 2, 28)
+    done = study_of_range(site.network, site.clock, first, last, METERS, read)
+    RANGE_ELEMENTS.conform(done.elements)
+    RANGE_DAYS.conform(done.days)
+    assert done.days["steps"].value_counts().to_dict() == {24: 363, 23: 1, 25: 1}
+    assert max(map(len, asked)) < 60  # some days at a time, not the year at once
+    assert done.elements["hours"].unique().tolist() == [8760.0]
+    assert done.days["sample_difference_pu"].max() < 1e-8
+    assert done.days["residual_max_mva"].max() < 1e-7
+    studied = study_day_of(site.network, site.clock, first, METERS)
+    lowest = done.elements[done.elements["quantity"] == "vm_pu"].sort_values("minimum").iloc[0]
+    at = pd.DatetimeIndex([lowest["minimum_utc"]])
+    day = site.clock.local(at)[0].date()
+    drawn = loads_at(at, read([day])[1], study_frames(), studied, site.network.power_factor, 1.0)
+    net = ReferenceSolver(studied.versions[0].admitted).solve(drawn.load_mw[0], drawn.load_mvar[0])
+    assert net.res_bus["vm_pu"].min() == pytest.approx(lowest["minimum"], abs=1e-8)
+    assert net.bus["name"][net.res_bus["vm_pu"].idxmin()] == lowest["element_id"]
+    assert done.days["minimum_vm_pu"].min() == lowest["minimum"]
+    assert len(year_picture(done.intervals, str(site.clock.zone))) > 10_000

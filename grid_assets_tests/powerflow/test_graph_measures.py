@@ -32,7 +32,7 @@ def test_a_parallel_line_and_a_dark_bus():
     assert found.buses["steps_to_supply"].isna().tolist() == [False, False, False, True]
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=6), st.integers(0, 6), st.booleans())
 def test_critical_is_what_leaves_buses_dark(extra: list[tuple[int, int]], second: int, coupled: bool):
     net = feeder(6)

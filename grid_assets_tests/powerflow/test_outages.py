@@ -101,7 +101,7 @@ def test_outages_of_several_branches_at_once(seed):
     agree(admitted, outages)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 100_000), st.integers(0, 5), st.integers(1, 3))
 def test_who_goes_dark_is_told_by_the_walk_as_by_counting_parts(seed, extra, supplies):
     network = compiled(admit(meshed(seed, 12, extra, supplies), "random"))
