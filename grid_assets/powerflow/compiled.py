@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import scipy.sparse as sp
+import scipy.sparse.linalg as linalg
 
 from grid_assets.powerflow.gate import AdmittedNetwork
 
@@ -76,6 +77,16 @@ class CompiledNetwork:
         made = np.full(len(self.start), -1)
         made[self.free] = np.arange(len(self.free))
         return made
+
+    @cached_property
+    def factors(self) -> linalg.SuperLU:
+        """Of the admittances at the free buses, of which there must be some."""
+        return factorised(self.admittance[self.free][:, self.free])
+
+    @cached_property
+    def no_load(self) -> np.ndarray:
+        """Voltages at the free buses when nothing is drawn [free], where no generator holds one."""
+        return self.factors.solve(-(self.admittance[self.free][:, self.reference] @ self.start[self.reference]))
 
     @cached_property
     def supplied(self) -> np.ndarray:
@@ -199,6 +210,13 @@ def _solved(net: Any) -> Any:
         "the network has no solution, neither without load nor with its own; look for impedances or voltages far too large or small, "
         "or generators that hold voltages far apart"
     )
+
+
+def factorised(matrix: sp.spmatrix) -> linalg.SuperLU:
+    """Factors of a matrix whose pattern is symmetric, in an order of few new entries: hardly any where the network is a tree."""
+    return linalg.splu(
+        sp.csc_matrix(matrix), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
+    )  # fmt: skip
 
 
 def _branch_rows(net: Any) -> np.ndarray:

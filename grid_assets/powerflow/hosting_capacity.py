@@ -70,7 +70,7 @@ class _Search:
 
     def margins(self, sizes: np.ndarray, which: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """Margins [states, elements] and mismatches [states] of sizes at these of the buses, some at a time: all of them would not fit into memory."""
-        size = max(self.solver.chunk, 8)
+        size = 2 * self.solver.chunk
         for first in range(0, len(which), size):
             part = slice(first, first + size)
             asked = np.repeat(self.injections[None], len(which[part]), axis=0)

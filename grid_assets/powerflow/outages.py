@@ -166,7 +166,7 @@ def _bridge_cut(solver: BatchSolver, branches: np.ndarray, ends: np.ndarray, hid
     left = block[rows, near, near] + block[rows, near, 1 - near] * spread[rows, far] / own
     with np.errstate(all="ignore"):
         middle = np.where(there, -left / (1.0 - left * own), 0.0)
-    cut = _Cut(places[:, None], spread[:, None], middle[:, None, None], np.repeat(solver.no_load[None], count, axis=0))
+    cut = _Cut(places[:, None], spread[:, None], middle[:, None, None], np.repeat(solver.network.no_load[None], count, axis=0))
     cut.change(cut.no_load)
     return cut
 
@@ -201,7 +201,7 @@ def _general_cut(solver: BatchSolver, outages: Sequence[tuple[int, ...]], dark: 
     between = np.where(there[:, :, None], spread[rows[:, :, None], np.arange(width)[None, None, :], picked[:, :, None]], 0.0)
     with np.errstate(all="ignore"):
         middle = np.linalg.solve(np.eye(width) + change @ between, change)
-    no_load = solver.no_load + np.einsum("kwf,kw->kf", spread, given)
+    no_load = solver.network.no_load + np.einsum("kwf,kw->kf", spread, given)
     cut = _Cut(picked, spread, middle, no_load)
     cut.change(cut.no_load)
     return cut
