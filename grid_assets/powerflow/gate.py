@@ -29,8 +29,8 @@ ADVICE = {
     "asymmetric_sgen": "a study by phase does: admit it by phase_model.admit_by_phase, or give their sums as generators",
 }
 TRANSMISSION_KV = 60.0
-ROUNDING_MVA = 1e-6
-"""A voltage is known to its last digit, so that a power over an impedance Z is known to V^2 eps / Z."""
+ROUNDING_MVA = 3e-8
+"""A voltage is known to its last digit, so that a power over an impedance Z is known to V^2 eps / Z; from about here on runpp gives up."""
 TAKEN_OUT = "without_supply"
 """Where a network keeps which loads and generators are out of service because no supply reaches them: table -> rows."""
 NO_SUPPLY = "hang on buses without a supply"

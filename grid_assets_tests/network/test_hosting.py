@@ -74,14 +74,21 @@ def test_loads_and_generation_are_where_the_registers_say(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_every_size_fits_and_a_little_more_does_not(tmp_path: Path):
+def test_every_size_fits_and_a_little_more_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """By runpp, at a few buses: within all limits with the size, beyond the one that is named with a hundredth more."""
     _, site = frames.trial_site(tmp_path, minutes=60)
     assert site.network
     loads, given = node_loads(site.clock), study_frames()
     none = HOSTING_CAPACITY.empty().to_pandas()
+    again: list[float] = []
+    real = ReferenceSolver.solve
+    monkeypatch.setattr(ReferenceSolver, "solve", lambda self, mw, mvar: again.append(mw.sum()) or real(self, mw, mvar))
     rows = hosting.hosting_of_day(site.network, site.clock, DAY, given, loads, none)
     HOSTING_CAPACITY.conform(rows)
+    sampled = rows[rows["sample_difference_pu"].notna()]  # with either size of theirs on top of the least and of the most load
+    expected = [4.0 - sampled["pv_kw"] / 1000, 15.0 + sampled["ev_kw"] / 1000]
+    assert sorted(again) == pytest.approx(sorted(np.concatenate(expected)))
+    monkeypatch.undo()
     assert len(rows) == 14  # all but the supply's
     assert rows["residual_max_mva"].max() < 1e-7
     assert rows["sample_difference_pu"].notna().sum() == 2
