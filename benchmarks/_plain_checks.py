@@ -119,8 +119,11 @@ def _forecasting(run: PlainDay) -> Found:
 
 def _network(run: PlainDay) -> Found:
     yield network.FLOW_CERTIFICATES, "certificate", certificate_fault(run.read(network.FLOW_CERTIFICATES))
-    for table in (network.CONTINGENCY_RESULTS, network.VIOLATION_PROBABILITIES, network.HOSTING_CAPACITY, network.REMEDIES):
-        yield table, "proved", unproved_rows(run.read(table))
+    yield network.CONTINGENCY_RESULTS, "proved", unproved_rows(run.read(network.CONTINGENCY_RESULTS))
+    yield network.VIOLATION_PROBABILITIES, "proved", unproved_rows(run.read(network.VIOLATION_PROBABILITIES))
+    yield network.FLOW_QUANTILES, "proved", unproved_rows(run.read(network.FLOW_QUANTILES))
+    yield network.HOSTING_CAPACITY, "proved", unproved_rows(run.read(network.HOSTING_CAPACITY))
+    yield network.REMEDIES, "proved", unproved_rows(run.read(network.REMEDIES))
     yield network.CONTINGENCY_RESULTS, "rest_carries_on", overburdened(run.read(network.CONTINGENCY_RESULTS))
     yield network.CONSTRAINT_VIOLATIONS, "within_limits", violations_in_words(run.read(network.CONSTRAINT_VIOLATIONS))
     lacking = not_estimated(run.read(network.STATE_ESTIMATES), run.site.clock.intervals(run.day))

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from grid_assets.figures import quality
 from grid_assets.figures.drift import drift_picture
+from grid_assets.figures.flow_bands import band_picture
 from grid_assets.figures.forecasts import coherent_picture, demand_fan, renewable_fan, scenario_picture
 from grid_assets.figures.hosting import hosting_picture
 from grid_assets.figures.market import load_under_tariffs
@@ -73,6 +74,7 @@ TABLES = frozenset(
         *STUDIED,
         network.CONTINGENCY_RESULTS,
         network.VIOLATION_PROBABILITIES,
+        network.FLOW_QUANTILES,
         network.HOSTING_CAPACITY,
         network.REMEDIES,
         network.STATE_ESTIMATES,
@@ -342,7 +344,10 @@ def study_flows(run: PlainDay) -> None:
     write_map(done, run.site, run.site.artefacts / "network", f"map_{run.day}.html")
     for table in STUDIED:
         run.write(table, getattr(done.study, table.name))
-    run.write(network.VIOLATION_PROBABILITIES, probabilities_of_day(section, run.site.clock, run.day, sampled))
+    spread = probabilities_of_day(section, run.site.clock, run.day, sampled)
+    band_picture(spread.quantiles, (section.minimum_vm_pu, section.maximum_vm_pu, section.maximum_loading_pct), run.site.time_zone)
+    run.write(network.VIOLATION_PROBABILITIES, spread.violations)
+    run.write(network.FLOW_QUANTILES, spread.quantiles)
     run.write(network.CONTINGENCY_RESULTS, contingencies_of_day(section, run.site.clock, run.day, expected))
     run.write(network.REMEDIES, remedies_of_day(section, run.site.clock, run.day, expected, run.lake.read(UNITS))[0])
     year = [run.day - timedelta(days=n) for n in range(LOOKED_BACK_DAYS)]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Console, Group
+from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -191,6 +192,10 @@ def scenario_table(site: Site, key: str) -> Table:
     table.add_row("peak, kW", f"{one['expected_peak_kw']:,.0f}", f"{one['peak_kw']:,.0f}", "")
     table.add_row("highest loading, %", f"{one['expected_maximum_loading_pct']:.1f}", f"{one['maximum_loading_pct']:.1f}", f"{one['maximum_loading_branch']} {heaviest}")  # fmt: skip
     table.add_row("lowest voltage, p.u.", f"{one['expected_minimum_vm_pu']:.4f}", f"{one['minimum_vm_pu']:.4f}", f"{one['minimum_vm_bus']} {lowest}")  # fmt: skip
+    if one["failed_steps"]:
+        table.add_row(
+            "intervals without a solution", "", f"[red]{one['failed_steps']}[/] of {one['steps']}", f"[red]{escape(one['failures'])}[/]"
+        )
     table.add_row("violations", str(one["expected_violations"]), str(one["violations"]), f"{one['critical_violations']} critical")
     table.add_row("customers dark", "", str(one["customers_dark"]), f"{one['unserved_mwh']:.3f} MWh not served")
     return table

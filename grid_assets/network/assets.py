@@ -25,6 +25,7 @@ from grid_assets.network.tables import (
     CONSTRAINT_VIOLATIONS,
     CONTINGENCY_RESULTS,
     FLOW_CERTIFICATES,
+    FLOW_QUANTILES,
     HOSTING_CAPACITY,
     RANGE_DAYS,
     RANGE_ELEMENTS,
@@ -86,19 +87,26 @@ def flow_study(context: dg.AssetExecutionContext, platform: Platform) -> Iterato
         yield report(platform, table, written, frame, inputs=inputs, picture=pictures.get(table), figures=figures)
 
 
-@dg.asset(**asset_of(VIOLATION_PROBABILITIES, deps=[SCENARIOS, *STUDY_INPUTS[1:]]))
-def violation_probabilities(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+@dg.multi_asset(
+    specs=[spec_of(table, deps=[SCENARIOS, *STUDY_INPUTS[1:]]) for table in (VIOLATION_PROBABILITIES, FLOW_QUANTILES)], can_subset=False
+)
+def sampled_flows(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult]:
+    from grid_assets.figures.flow_bands import band_picture
     from grid_assets.network.violation_probabilities import likely, probabilities_of_day
 
     day, frames, inputs = _inputs_of(context, platform, SCENARIOS)
-    found = probabilities_of_day(_section(platform), platform.site.clock, day, frames)
-    written = platform.lake.write(VIOLATION_PROBABILITIES, found, day)
-    worst = found.sort_values(["probability", "customers_affected"], ascending=False).head(10)
+    section = _section(platform)
+    done = probabilities_of_day(section, platform.site.clock, day, frames)
+    worst = done.violations.sort_values(["probability", "customers_affected"], ascending=False).head(10)
     figures = {
-        "in_words": likely(found, 0.0) or "in no sample is anything beyond its limits",
+        "in_words": likely(done.violations, 0.0) or "in no sample is anything beyond its limits",
         "worst": dg.MetadataValue.md(markdown_table(worst)),
     }
-    return report(platform, VIOLATION_PROBABILITIES, written, found, inputs=inputs, figures=figures)
+    limits = (section.minimum_vm_pu, section.maximum_vm_pu, section.maximum_loading_pct)
+    picture = band_picture(done.quantiles, limits, platform.site.time_zone) if len(done.quantiles) else None
+    for table, frame in ((VIOLATION_PROBABILITIES, done.violations), (FLOW_QUANTILES, done.quantiles)):
+        written = platform.lake.write(table, frame, day)
+        yield report(platform, table, written, frame, inputs=inputs, picture=picture, figures=figures)
 
 
 @dg.asset(**asset_of(CONTINGENCY_RESULTS, deps=STUDY_INPUTS))
@@ -163,7 +171,7 @@ def scenario_study(context: dg.AssetExecutionContext, platform: Platform) -> Ite
     pictures = {SCENARIO_RESULTS: done.study.map_picture, SCENARIO_VIOLATIONS: done.study.profile_picture}
     told = done.results.iloc[0]
     page = write_map(done.study, platform.site, platform.site.artefacts / "network", f"map_{key}.html", told["title"])
-    figures = {"map": dg.MetadataValue.url(platform.artefact_url(page))} | {column: told[column] for column in ("violations", "expected_violations", "maximum_loading_pct", "minimum_vm_pu", "customers_dark", "unserved_mwh")}  # fmt: skip
+    figures = {"map": dg.MetadataValue.url(platform.artefact_url(page))} | {column: told[column] for column in ("failed_steps", "violations", "expected_violations", "maximum_loading_pct", "minimum_vm_pu", "customers_dark", "unserved_mwh")}  # fmt: skip
     for table, frame in ((SCENARIO_RESULTS, done.results), (SCENARIO_VIOLATIONS, done.violations)):
         written = platform.lake.write(table, frame, key)
         yield report(platform, table, written, frame, inputs=inputs, picture=pictures[table], figures=figures)

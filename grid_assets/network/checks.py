@@ -11,6 +11,7 @@ from grid_assets.network.tables import (
     CONSTRAINT_VIOLATIONS,
     CONTINGENCY_RESULTS,
     FLOW_CERTIFICATES,
+    FLOW_QUANTILES,
     HOSTING_CAPACITY,
     RANGE_DAYS,
     REMEDIES,
@@ -44,7 +45,8 @@ def _proved(table: Table) -> dg.AssetChecksDefinition:
 
 
 proofs = [
-    _proved(table) for table in (CONTINGENCY_RESULTS, VIOLATION_PROBABILITIES, HOSTING_CAPACITY, REMEDIES, SCENARIO_RESULTS, RANGE_DAYS)
+    _proved(table)
+    for table in (CONTINGENCY_RESULTS, VIOLATION_PROBABILITIES, FLOW_QUANTILES, HOSTING_CAPACITY, REMEDIES, SCENARIO_RESULTS, RANGE_DAYS)
 ]
 
 
@@ -95,3 +97,11 @@ def measurements_fit(context: dg.AssetCheckExecutionContext, platform: Platform)
     zone = platform.site.time_zone
     faults = {key: anomalies_in_words(platform.lake.read(ANOMALIES, key), zone) for key in partition_keys(context)}
     return recorded(context, platform, ANOMALIES, "measurements_fit", faults, expected="no bad data", severity=WARN)
+
+
+@dg.asset_check(asset=SCENARIO_RESULTS.key, description="Every interval of the scenario has a solution.")
+def has_a_solution(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    from grid_assets.network.scenario_study import collapse_in_words
+
+    faults = {key: collapse_in_words(platform.lake.read(SCENARIO_RESULTS, key)) for key in partition_keys(context)}
+    return recorded(context, platform, SCENARIO_RESULTS, "has_a_solution", faults, expected="a solution in every interval", severity=WARN)

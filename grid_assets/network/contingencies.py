@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -14,6 +14,7 @@ from grid_assets.foundation.site_sections import NetworkSection
 from grid_assets.network.injections import Injections, by_interval, place_plants
 from grid_assets.network.study_day import expected_injections, study_day_of
 from grid_assets.network.study_frames import StudyFrames
+from grid_assets.network.tables import CONTINGENCY_RESULTS
 from grid_assets.powerflow.batches import NONE, BatchSolver
 from grid_assets.powerflow.breakdown import ADVICE, breakdown_in_words
 from grid_assets.powerflow.compiled import CompiledNetwork, FlowError, compiled
@@ -21,10 +22,14 @@ from grid_assets.powerflow.gate import AdmittedNetwork, NetworkError
 from grid_assets.powerflow.limits import Limits, beyond, bus_voltages, loading_pct
 from grid_assets.powerflow.outages import OutageFlows, mismatch_without, solve_outages
 from grid_assets.powerflow.reference import ReferenceSolver, difference_pu
-from grid_assets.powerflow.time_series import EXPLAINED_STEPS, SAMPLED_STEPS, refuse_misfits
+from grid_assets.powerflow.time_series import SAMPLED_STEPS, refuse_misfits
 
 SEVERITIES = ("none", "warning", "critical")
 """Of an outage: nothing else happens; the rest is beyond a limit; somebody goes dark or the rest has no solution."""
+
+EXPLAINED = 6
+"""Of so many outages without a solution it is said where they break down."""
+OUTAGE_ADVICE = "what is left cannot carry the load: look for what could be switched to it, for generation near it, or for load to shed"
 
 
 def contingencies_of_day(section: NetworkSection, clock: SiteCalendar, day: date, frames: StudyFrames) -> pd.DataFrame:
@@ -62,47 +67,116 @@ def contingency_results(
     network = compiled(admitted)
     refuse_misfits(network, drawn.load_mw, drawn.load_mvar)
     solver, total = BatchSolver(network), drawn.load_mw.sum(axis=1)
-    states = sorted({int(total.argmax()), int(total.argmin())})
-    wanted = network.injections(drawn.load_mw[states], drawn.load_mvar[states])
+    steps = list(dict.fromkeys([int(total.argmax()), int(total.argmin())]))
+    wanted = network.injections(drawn.load_mw[steps], drawn.load_mvar[steps])
     before = solver.solve(wanted)
-    if (before.method == NONE).all():
-        raise FlowError(
-            f"the network has no solution at {drawn.start_utc[states[0]]:%Y-%m-%d %H:%M} UTC, its highest or lowest load, without any outage; "
-            f"{breakdown_in_words(network, lambda some: solver.solve(some).voltage, wanted[0])}; {ADVICE}"
-        )
-    outages = [(int(branch),) for branch in np.flatnonzero(network.ends[:, 0] >= 0)] + _pairs(network, pairs)
-    sampled = {outages[n] for n in np.random.default_rng(seed).permutation(len(outages))[:SAMPLED_STEPS]}
-    customers = _at_bus(network, meters)
+    lacking = [
+        f"at {drawn.start_utc[step]:%Y-%m-%d %H:%M} UTC, the {name} load, there is no solution without any outage; "
+        f"{breakdown_in_words(network, lambda some: solver.solve(some).voltage, wanted[n])}; {ADVICE}"
+        for n, (step, name) in enumerate(zip(steps, ("highest", "lowest"), strict=False))
+        if before.method[n] == NONE
+    ]
+    if len(lacking) == len(steps):
+        raise FlowError(lacking[0])
     # what goes dark has no generation of its own to live on: its load counts, not its load less what it feeds in
-    consumed = np.maximum(drawn.load_mw + sum((feeding_mw or {}).values()), 0.0)
-    parts = []
-    for n, state in enumerate(states):
+    feeding = dict(feeding_mw or {})
+    consumed = np.maximum(drawn.load_mw + sum(feeding.values()), 0.0)
+    branches = [(int(branch),) for branch in np.flatnonzero(network.ends[:, 0] >= 0)] + _pairs(network, pairs)
+    customers, parts = _at_bus(network, meters), []
+    for n, step in enumerate(steps):
         if before.method[n] == NONE:
             continue
-        at_state = _State(drawn, state, wanted[n], consumed[state], before.voltage[n])
-        base = beyond(bus_voltages(network, at_state.voltage[None]), loading_pct(network, at_state.voltage[None]), limits)[0]
-        for found in solve_outages(solver, wanted[n], outages, at_state.voltage):
-            rows = _rows(network, found, at_state, base, customers, limits)
-            rows["sample_difference_pu"] = _sampled(admitted, network, found, at_state, sampled)
-            rows["note"] = _without_solution(solver, found, at_state)
-            parts.append(rows)
-        for found, plants in _without_plants(network, solver, wanted[n], state, feeding_mw or {}):
-            parts.append(_rows(network, found, at_state, base, customers, limits).assign(outage_id=plants, kind="plant"))
-    return worst_of_each(parts)
+        known = _State(drawn.start_utc[step], drawn.load_mw[step], drawn.load_mvar[step], wanted[n], consumed[step], before.voltage[n])
+        plants = sorted((plant, fed[step]) for plant, fed in feeding.items() if fed[step].any())
+        outages = [*(_Outage.of_branches(network, one) for one in branches), *(_Outage(plant, "plant", (), fed) for plant, fed in plants)]
+        parts.append(_of_state(admitted, solver, known, outages, customers, limits, seed))
+    found = worst_of_each(parts)
+    return found.assign(note=[f"{lacking[0]}; {note}" if note else lacking[0] for note in found["note"]]) if lacking else found
 
 
 @dataclass(frozen=True)
 class _State:
     """An interval's loads, and how things stand before anything goes out."""
 
-    drawn: Injections
-    step: int
+    start_utc: pd.Timestamp
+    load_mw: np.ndarray
+    """[buses]"""
+    load_mvar: np.ndarray
     wanted: np.ndarray
     """[solved], complex per unit"""
     consumed_mw: np.ndarray
     """[buses]"""
     voltage: np.ndarray
     """[solved], complex per unit"""
+
+
+@dataclass(frozen=True)
+class _Outage:
+    outage_id: str
+    kind: str
+    branches: tuple[int, ...]
+    fed_mw: np.ndarray | None = None
+    """[buses]: what a plant fed in that is lost."""
+
+    @classmethod
+    def of_branches(cls, network: CompiledNetwork, branches: tuple[int, ...]) -> _Outage:
+        kind = network.kinds[branches[0]] if len(branches) == 1 else "two branches"
+        return cls(" + ".join(network.branch_ids[list(branches)]), kind, branches)
+
+
+def _of_state(
+    admitted: AdmittedNetwork,
+    solver: BatchSolver,
+    known: _State,
+    outages: Sequence[_Outage],
+    customers: np.ndarray,
+    limits: Limits,
+    seed: int,
+) -> pd.DataFrame:
+    """The rows of all outages at one interval, some of them solved again by runpp."""
+    if not outages:
+        return CONTINGENCY_RESULTS.empty().to_pandas()
+    network = solver.network
+    base = beyond(bus_voltages(network, known.voltage[None]), loading_pct(network, known.voltage[None]), limits)[0]
+    parts = [_rows(network, found, known, base, customers, limits) for found in _flows(solver, known.wanted, known.voltage, outages)]
+    rows = pd.concat(parts, ignore_index=True).assign(
+        outage_id=[one.outage_id for one in outages], kind=[one.kind for one in outages], sample_difference_pu=np.nan, note=None
+    )
+    lots = np.random.default_rng(seed).permutation(len(outages))
+    solved = rows["converged"].to_numpy()
+    all_dark = rows["minimum_vm_bus"].isin(network.bus_ids[np.isin(network.place, network.reference)]) & (rows["dark_buses"] > 0)
+    for n in sorted(np.flatnonzero(solved), key=lambda one: (bool(all_dark[one]), lots[one]))[:SAMPLED_STEPS]:
+        rows.loc[n, "sample_difference_pu"] = _difference(admitted, solver, known, outages[n])
+    for count, n in enumerate(np.flatnonzero(~solved)):
+        where = f"{breakdown_in_words(network, _solving(solver, known, outages[n]), known.wanted)}; " if count < EXPLAINED else ""
+        rows.loc[n, "note"] = where + OUTAGE_ADVICE
+    return rows
+
+
+def _flows(solver: BatchSolver, wanted: np.ndarray, before: np.ndarray, outages: Sequence[_Outage]) -> Iterator[OutageFlows]:
+    """Flows after the outages, those of branches first. After the loss of a plant nothing goes dark: the supply takes its place."""
+    network = solver.network
+    yield from solve_outages(solver, wanted, [one.branches for one in outages if one.fed_mw is None], before)
+    fed = [one.fed_mw for one in outages if one.fed_mw is not None]
+    for first in range(0, len(fed), solver.chunk):
+        some = np.stack(fed[first : first + solver.chunk])
+        asked = wanted + network.injections(some, np.zeros_like(some)) - network.generation
+        solved, nothing = solver.solve(asked), ((),) * len(some)
+        residual = mismatch_without(network, nothing, solved.voltage, asked)
+        yield OutageFlows(nothing, solved.voltage, np.zeros(solved.voltage.shape, bool), solved.method, residual)
+
+
+def _solving(solver: BatchSolver, known: _State, outage: _Outage) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda some: next(_flows(solver, some[0], known.voltage, [outage])).voltage
+
+
+def _difference(admitted: AdmittedNetwork, solver: BatchSolver, known: _State, outage: _Outage) -> float:
+    """The largest difference of a voltage after the outage to runpp's, p.u."""
+    network, found = solver.network, next(_flows(solver, known.wanted, known.voltage, [outage]))
+    lit = network.supplied & ~found.dark[0, network.place]
+    load_mw = known.load_mw if outage.fed_mw is None else known.load_mw + outage.fed_mw
+    reference = ReferenceSolver(admitted, set(network.branch_ids[list(outage.branches)])).solve(load_mw, known.load_mvar)
+    return difference_pu(reference, np.where(lit, found.voltage[0, network.place], np.nan))
 
 
 def _pairs(network: CompiledNetwork, pairs: Sequence[tuple[str, str]]) -> list[tuple[int, ...]]:
@@ -120,53 +194,11 @@ def _pairs(network: CompiledNetwork, pairs: Sequence[tuple[str, str]]) -> list[t
     return made
 
 
-def _without_plants(
-    network: CompiledNetwork, solver: BatchSolver, wanted: np.ndarray, state: int, feeding_mw: Mapping[str, np.ndarray]
-) -> Iterator[tuple[OutageFlows, list[str]]]:
-    """Flows after the loss of each plant that feeds in: nothing goes dark, the supply takes its place."""
-    plants = sorted(plant for plant, fed in feeding_mw.items() if np.abs(fed[state]).sum() > 0)
-    for first in range(0, len(plants), solver.chunk):
-        some = plants[first : first + solver.chunk]
-        fed = np.stack([feeding_mw[plant][state] for plant in some])
-        lost = network.injections(fed, np.zeros_like(fed)) - network.generation
-        solved, nothing = solver.solve(wanted + lost), ((),) * len(some)
-        residual = mismatch_without(network, nothing, solved.voltage, wanted + lost)
-        yield OutageFlows(nothing, solved.voltage, np.zeros(solved.voltage.shape, bool), solved.method, residual), some
-
-
-def _sampled(
-    admitted: AdmittedNetwork, network: CompiledNetwork, found: OutageFlows, at_state: _State, sampled: Collection[tuple[int, ...]]
-) -> np.ndarray:
-    """For the sampled ones of the outages with a solution the largest difference of a voltage to runpp's, p.u.; else NaN [outages]."""
-    made = np.full(len(found.outages), np.nan)
-    for n, branches in enumerate(found.outages):
-        if branches in sampled and found.method[n] != NONE:
-            net = ReferenceSolver(admitted, set(network.branch_ids[list(branches)])).solve(
-                at_state.drawn.load_mw[at_state.step], at_state.drawn.load_mvar[at_state.step]
-            )
-            ours = np.where(network.supplied & ~found.dark[n, network.place], found.voltage[n, network.place], np.nan)
-            made[n] = difference_pu(net, ours)
-    return made
-
-
-def _without_solution(solver: BatchSolver, found: OutageFlows, at_state: _State) -> list[str | None]:
-    """Of the first outages without a solution where it breaks down, of all of them what to look for."""
-    said: list[str | None] = [None] * len(found.outages)
-    for count, n in enumerate(np.flatnonzero(found.method == NONE)):
-        where = ""
-        if count < EXPLAINED_STEPS:
-
-            def solve(some: np.ndarray, branches: tuple[int, ...] = found.outages[n]) -> np.ndarray:
-                return next(solve_outages(solver, some[0], [branches], at_state.voltage)).voltage
-
-            where = f"{breakdown_in_words(solver.network, solve, at_state.wanted)}; "
-        said[n] = where + ADVICE
-    return said
-
-
 def worst_of_each(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Of each outage the state in which more goes wrong."""
-    every = pd.concat(parts, ignore_index=True)
+    """Of each outage the state in which more goes wrong; with what speaks against it in any of them."""
+    every = pd.concat([one for one in parts if len(one)] or parts, ignore_index=True)
+    for proof in ("residual_max_mva", "sample_difference_pu"):
+        every[proof] = every.groupby("outage_id")[proof].transform("max")
     every["rank"] = every["severity"].map(SEVERITIES.index)
     order = ["rank", "lost_load_kw", "new_violations", "maximum_loading_pct", "start_utc"]
     worst = every.sort_values(order, ascending=[False, False, False, False, True]).drop_duplicates("outage_id")
@@ -174,30 +206,29 @@ def worst_of_each(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _rows(
-    network: CompiledNetwork, found: OutageFlows, at_state: _State, base: np.ndarray, customers: np.ndarray, limits: Limits
+    network: CompiledNetwork, found: OutageFlows, known: _State, base: np.ndarray, customers: np.ndarray, limits: Limits
 ) -> pd.DataFrame:
-    solved, out = found.method != NONE, found.outages
+    solved = found.method != NONE
     dark = found.dark[:, np.maximum(network.place, 0)] & network.supplied
     volts, loading = bus_voltages(network, found.voltage), found.loading_pct(network)
     new = (beyond(volts, loading, limits) & ~base).sum(axis=1)
-    known = solved & np.isfinite(volts).any(axis=1)
+    there = solved & np.isfinite(volts).any(axis=1)
     low, high, heavy = (
-        np.where(known[:, None], np.nan_to_num(values, nan=fill), fill)
+        np.where(there[:, None], np.nan_to_num(values, nan=fill), fill)
         for values, fill in ((volts, np.inf), (volts, -np.inf), (loading, -np.inf))
     )
-    lost = (at_state.consumed_mw * dark).sum(axis=1) * 1000.0
+    lost = (known.consumed_mw * dark).sum(axis=1) * 1000.0
     severity = np.where(~solved | (lost > 0) | dark @ customers.astype(bool), 2, np.where(new > 0, 1, 0))
     return pd.DataFrame(
         {
-            "outage_id": [" + ".join(network.branch_ids[list(branches)]) for branches in out],
-            "kind": [network.kinds[branches[0]] if len(branches) == 1 else "two branches" for branches in out], "start_utc": at_state.drawn.start_utc[at_state.step], "converged": solved,
+            "start_utc": known.start_utc, "converged": solved,
             "severity": np.array(SEVERITIES, object)[severity], "dark_buses": dark.sum(axis=1), "lost_load_kw": lost,
             "customers_dark": dark @ customers, "new_violations": np.where(solved, new, 0),
-            "minimum_vm_pu": _value(low, known, low.argmin(axis=1)), "minimum_vm_bus": _name(network.bus_ids, known, low.argmin(axis=1)),
-            "maximum_vm_pu": _value(high, known, high.argmax(axis=1)),
-            "maximum_loading_pct": _value(heavy, known, heavy.argmax(axis=1)),
-            "maximum_loading_branch": _name(network.branch_ids, known, heavy.argmax(axis=1)),
-            "residual_max_mva": found.residual_max_mva, "sample_difference_pu": np.nan, "note": None,
+            "minimum_vm_pu": _value(low, there, low.argmin(axis=1)), "minimum_vm_bus": _name(network.bus_ids, there, low.argmin(axis=1)),
+            "maximum_vm_pu": _value(high, there, high.argmax(axis=1)),
+            "maximum_loading_pct": _value(heavy, there, heavy.argmax(axis=1)),
+            "maximum_loading_branch": _name(network.branch_ids, there, heavy.argmax(axis=1)),
+            "residual_max_mva": found.residual_max_mva,
         }
     )  # fmt: skip
 

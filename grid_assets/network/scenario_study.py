@@ -180,6 +180,7 @@ def _row(
     certificates = study.flow_certificates
     return {
         "scenario": name, "title": scenario.title, "steps": len(studied.start_utc), "failed_steps": int(certificates["failed_steps"].sum()),
+        "failures": "; ".join(certificates["failures"].dropna()) or None,
         "peak_kw": float(drawn.load_mw.sum(axis=1).max() * 1000), "expected_peak_kw": float(expected.load_mw.sum(axis=1).max() * 1000),
         "minimum_vm_pu": told["minimum_vm_pu"], "minimum_vm_bus": lowest["bus_id"], "minimum_vm_utc": lowest["start_utc"],
         "maximum_vm_pu": told["maximum_vm_pu"], "maximum_loading_pct": told["maximum_loading_pct"],
@@ -205,3 +206,9 @@ def _dark(changed: StudyDay) -> int:
 
 def _when(event: SwitchingEvent, clock: SiteCalendar) -> str:
     return f"{event.valid_from.tz_convert(clock.zone):%H:%M} {event.told()}"
+
+
+def collapse_in_words(results: pd.DataFrame) -> str:
+    """In how many intervals a scenario has no solution, and why; empty where all have one."""
+    found = results[results["failed_steps"] > 0]
+    return "; ".join(f"{one.failed_steps} of {one.steps} intervals without a solution: {one.failures}" for one in found.itertuples())

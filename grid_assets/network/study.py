@@ -161,15 +161,21 @@ def proof_fault(residual_mva: float, difference_pu: float) -> str:
     said = []
     if not residual_mva <= ALLOWED_RESIDUAL_MVA:
         said.append(f"a nodal mismatch of {residual_mva:.3g} MVA is above {ALLOWED_RESIDUAL_MVA:g} MVA")
-    if not difference_pu <= ALLOWED_DIFFERENCE_PU:
+    if np.isinf(difference_pu):
+        said.append("another solver found no solution, or voltages at other buses")
+    elif not difference_pu <= ALLOWED_DIFFERENCE_PU:
         said.append(f"another solver's voltages differ by {difference_pu:.3g} p.u., more than {ALLOWED_DIFFERENCE_PU:g}")
     return "; ".join(said)
 
 
 def unproved_rows(rows: pd.DataFrame) -> str:
-    """The same of the worst of a study's rows; what has no solution or was not sampled is empty there and says nothing."""
-    residual, difference = rows["residual_max_mva"].max(), rows["sample_difference_pu"].max() if "sample_difference_pu" in rows else 0.0
-    return proof_fault(*(0.0 if pd.isna(one) else float(one) for one in (residual, difference)))
+    """The same of the worst of a study's rows. What has no solution is empty there and says nothing; of what has one some must have been sampled."""
+    if not {"residual_max_mva", "sample_difference_pu"} <= set(rows.columns):
+        return "made before proofs were kept; materialise it again"
+    residual, difference = rows["residual_max_mva"].dropna(), rows["sample_difference_pu"].dropna()
+    if residual.empty:
+        return ""
+    return proof_fault(residual.max(), difference.max()) if len(difference) else "nothing was solved again by another solver"
 
 
 def _long(start_utc: pd.DatetimeIndex, names: dict[str, np.ndarray], values: dict[str, np.ndarray], solved: np.ndarray) -> pd.DataFrame:

@@ -70,7 +70,7 @@ class BatchSolver:
     def solve(self, injections: np.ndarray, *, persistent: bool = True) -> Solved:
         """``injections`` [steps, solved], complex per unit, as CompiledNetwork.injections makes them.
 
-        Not ``persistent``: what the fixed point does not solve is left without a solution; its voltages would be far below any limit.
+        Not ``persistent``: what the fixed point does not solve is left without a solution, though Newton-Raphson may find one.
         """
         steps = len(injections)
         if not len(self.network.free):  # only the supply's own bus is left

@@ -29,13 +29,14 @@ ADVICE = {
     "asymmetric_sgen": "a study by phase does: admit it by phase_model.admit_by_phase, or give their sums as generators",
 }
 TRANSMISSION_KV = 60.0
-ROUNDING_MVA = 3e-8
-"""A voltage is known to its last digit, so that a power over an impedance Z is known to V^2 eps / Z; from about here on runpp gives up."""
+ROUNDING_MVA = 2e-8
+"""A voltage is known to its last digit, so that a power over an impedance Z is known to V^2 eps / Z; beyond this runpp gives up."""
 TAKEN_OUT = "without_supply"
 """Where a network keeps which loads and generators are out of service because no supply reaches them: table -> rows."""
 NO_SUPPLY = "hang on buses without a supply"
 ISLANDS = "are islands, which no supply reaches"
 LOAD_TYPES = ("wye", "delta")
+TAP_CHANGERS, MOST_TAP_PCT = ("Ratio", "Symmetrical", "Ideal"), 40.0
 
 
 class NetworkError(ValueError):
@@ -67,7 +68,9 @@ def admit(net: Any, source: str, said: tuple[str, ...] = ()) -> AdmittedNetwork:
     _refuse_bad_lines(net, source)
     _refuse_bad_impedances(net, source)
     _refuse_bad_transformers(net, source)
-    repairs += [*_set_tap_changers(net), *_set_vector_groups(net), *_set_load_types(net), *_take_out_isolated_loads(net)]
+    repairs += _set_tap_changers(net)
+    _refuse_bad_taps(net, source)
+    repairs += [*_set_vector_groups(net), *_set_load_types(net), *_take_out_isolated_loads(net)]
     if implausible := impossible_figures(net):
         raise NetworkError(f"{source}: {implausible[0]}" + (f" ({len(implausible)} such findings)" if len(implausible) > 1 else ""))
     repairs += [*doubtful_figures(net), *_unkept_limits(net)]
@@ -212,11 +215,17 @@ def _refuse_bad_lines(net: Any, source: str) -> None:
     if len(bad):
         raise NetworkError(f"{source}: {_called(bad, bad.index[0], 'line')}: no impedance; give r_ohm_per_km and x_ohm_per_km, or make it a"
                            f" closed bus-to-bus switch ({len(bad)} such lines)")  # fmt: skip
-    ohm, kv = impedance * net.line["length_km"], net.bus["vn_kv"].reindex(net.line["from_bus"]).to_numpy(float)
-    bad = net.line[ohm.to_numpy(float) < kv**2 * np.finfo(float).eps / ROUNDING_MVA]
+    ohm = np.hypot(net.line["r_ohm_per_km"], net.line["x_ohm_per_km"]) * net.line["length_km"] / net.line["parallel"]
+    _refuse_rounded(net.line, "line", net.bus["vn_kv"].reindex(net.line["from_bus"]).to_numpy(float) ** 2 / ohm.to_numpy(float), source)
+
+
+def _refuse_rounded(frame: pd.DataFrame, table: str, short_circuit_mva: np.ndarray, source: str) -> None:
+    """V^2 / Z is what flows over an impedance at a whole voltage; a voltage's last digit makes eps of it uncertain."""
+    lost = short_circuit_mva * np.finfo(float).eps
+    bad = frame[(lost > ROUNDING_MVA) & frame["in_service"].astype(bool).to_numpy()]
     if len(bad):
-        raise NetworkError(f"{source}: {_called(bad, bad.index[0], 'line')}: {ohm[bad.index[0]]:.3g} ohm are so few that rounding alone would leave a mismatch "
-                           f"above {ROUNDING_MVA:g} MVA; make it a closed bus-to-bus switch ({len(bad)} such lines)")  # fmt: skip
+        raise NetworkError(f"{source}: {_called(bad, bad.index[0], table)}: an impedance so small that rounding alone leaves a mismatch of "
+                           f"{lost[frame.index.get_loc(bad.index[0])]:.2g} MVA; make it a closed bus-to-bus switch ({len(bad)} such)")  # fmt: skip
 
 
 def _refuse_bad_impedances(net: Any, source: str) -> None:
@@ -226,6 +235,8 @@ def _refuse_bad_impedances(net: Any, source: str) -> None:
             raise NetworkError(
                 f"{source}: {_called(bad, bad.index[0], 'impedance')}: r{ends}_pu and x{ends}_pu are zero or missing; expected an impedance"
             )
+        per_unit = np.hypot(net.impedance[f"r{ends}_pu"], net.impedance[f"x{ends}_pu"]).to_numpy(float)
+        _refuse_rounded(net.impedance, "impedance", net.impedance["sn_mva"].to_numpy(float) / per_unit, source)
 
 
 def _refuse_bad_transformers(net: Any, source: str) -> None:
@@ -237,25 +248,53 @@ def _refuse_bad_transformers(net: Any, source: str) -> None:
     odd = net.trafo[net.trafo["vkr_percent"].abs() > net.trafo["vk_percent"].abs()]
     if len(odd):
         raise NetworkError(f"{source}: {_called(odd, odd.index[0], 'trafo')}: vkr_percent is larger than vk_percent")
-    _refuse_bad_taps(net.trafo, source)
 
 
-def _refuse_bad_taps(frame: pd.DataFrame, source: str) -> None:
-    if "tap_pos" not in frame:
-        return
-    position, neutral, lowest, highest, step, angle = (
-        pd.to_numeric(frame[name], errors="coerce") if name in frame else pd.Series(np.nan, frame.index)
-        for name in ("tap_pos", "tap_neutral", "tap_min", "tap_max", "tap_step_percent", "tap_step_degree")
+def _refuse_bad_taps(net: Any, source: str) -> None:
+    """After the types were set: a position off neutral must be in its range and do something; else the ratio that counts is not the one meant."""
+    frame = net.trafo
+    for tap in ("tap", "tap2"):
+        if f"{tap}_pos" not in frame:
+            continue
+        numbers = {
+            what: pd.to_numeric(frame[f"{tap}_{what}"], errors="coerce") if f"{tap}_{what}" in frame else pd.Series(np.nan, frame.index)
+            for what in ("pos", "neutral", "min", "max", "step_percent", "step_degree")
+        }
+        away = numbers["pos"] - numbers["neutral"].fillna(0)
+        for index in frame.index[numbers["pos"].notna()]:
+            one = {what: float(values[index]) for what, values in numbers.items()}
+            said = _tap_fault(net, frame.loc[index], tap, one, float(away[index]))
+            if said:
+                raise NetworkError(f"{source}: {_called(frame, index, 'trafo')}: {tap}_pos = {one['pos']:g}{said}")
+
+
+def _tap_fault(net: Any, trafo: pd.Series, tap: str, given: dict[str, float], away: float) -> str:
+    if given["pos"] < given["min"] or given["pos"] > given["max"]:
+        return f"; expected {given['min']:g} to {given['max']:g}"
+    if away == 0:
+        return ""
+    kind, side, steps = (
+        trafo.get(f"{tap}_changer_type"),
+        trafo.get(f"{tap}_side"),
+        {one: given[f"step_{one}"] for one in ("percent", "degree")},
     )
-    bad = frame[(position < lowest) | (position > highest)]
-    if len(bad):
-        one = bad.index[0]
-        raise NetworkError(f"{source}: {_called(bad, one, 'trafo')}: tap_pos = {position[one]:g}; expected {lowest[one]:g} to {highest[one]:g}"
-                           f" ({len(bad)} such)")  # fmt: skip
-    bad = frame[frame["tap_side"].notna() & position.notna() & (position != neutral.fillna(0)) & step.isna() & angle.isna()]
-    if len(bad):
-        raise NetworkError(f"{source}: {_called(bad, bad.index[0], 'trafo')}: tap_pos = {position[bad.index[0]]:g} is off neutral, and neither "
-                           f"tap_step_percent nor tap_step_degree says what a step does ({len(bad)} such)")  # fmt: skip
+    if kind == "Tabular":
+        by_table = bool(trafo.get("tap_dependency_table")) and pd.notna(trafo.get("id_characteristic_table"))
+        known = (
+            by_table
+            and "trafo_characteristic_table" in net
+            and trafo["id_characteristic_table"] in set(net["trafo_characteristic_table"].get("id_characteristic", ()))
+        )
+        return "" if known else " is off neutral, and its changer is Tabular without rows in trafo_characteristic_table"
+    if side not in ("hv", "lv"):
+        return f" is off neutral, and {tap}_side = {side!r}; expected hv or lv, without which it counts for nothing"
+    if kind not in TAP_CHANGERS:
+        return f" is off neutral, and {tap}_changer_type = {kind!r}; expected one of {', '.join(TAP_CHANGERS)}, without which it counts for nothing"
+    if not any(step == step and step != 0 for step in steps.values()):
+        return f" is off neutral, and neither {tap}_step_percent nor {tap}_step_degree says what a step does"
+    if abs(away * np.nan_to_num(steps["percent"])) > MOST_TAP_PCT:
+        return f" changes the ratio by {away * steps['percent']:g} %; expected at most {MOST_TAP_PCT:g}"
+    return ""
 
 
 # -- transformers -------------------------------------------------------------------------------------------------
@@ -263,20 +302,28 @@ def _refuse_bad_taps(frame: pd.DataFrame, source: str) -> None:
 
 def _set_tap_changers(net: Any) -> list[str]:
     """pandapower from 3 on ignores tap_pos where no type is given, and SimBench gives none (e2nIEE/simbench issue 69)."""
-    frame = net.trafo
-    if "tap_changer_type" not in frame:
-        frame["tap_changer_type"] = None
-    frame["tap_changer_type"] = frame["tap_changer_type"].astype(object)
-    named = frame["tap_changer_type"].map(lambda value: isinstance(value, str) and value != "")
-    tapped = frame["tap_pos"].notna() & frame["tap_side"].map(lambda side: isinstance(side, str))
-    untyped = frame.index[tapped & ~named]
-    if not len(untyped):
-        return []
-    shifting = frame.loc[untyped, "tap_step_percent"].fillna(0).eq(0) & frame.loc[untyped, "tap_step_degree"].fillna(0).ne(0)
-    frame.loc[untyped, "tap_changer_type"] = shifting.map({True: "Ideal", False: "Ratio"})
-    away = [str(name) for name in frame.loc[untyped, "name"][frame.loc[untyped, "tap_pos"] != frame.loc[untyped, "tap_neutral"].fillna(0)]]
-    effect = f"; off neutral, so that their ratio changes: {_some(away)}" if away else "; all stand at neutral"
-    return [f"{len(untyped)} transformers had taps but no tap changer type and got Ratio (Ideal for pure phase shifters){effect}"]
+    frame, said = net.trafo, []
+    for tap, called in (("tap", "taps"), ("tap2", "second taps")):
+        kind = f"{tap}_changer_type"
+        if f"{tap}_pos" not in frame or f"{tap}_side" not in frame:
+            continue
+        if kind not in frame:
+            frame[kind] = None
+        frame[kind] = frame[kind].astype(object)
+        named = frame[kind].map(lambda value: isinstance(value, str) and value != "")
+        tapped = frame[f"{tap}_pos"].notna() & frame[f"{tap}_side"].map(lambda side: isinstance(side, str))
+        untyped = frame.index[tapped & ~named]
+        if not len(untyped):
+            continue
+        shifting = frame.loc[untyped, f"{tap}_step_percent"].fillna(0).eq(0) & frame.loc[untyped, f"{tap}_step_degree"].fillna(0).ne(0)
+        frame.loc[untyped, kind] = shifting.map({True: "Ideal", False: "Ratio"})
+        off = frame.loc[untyped, f"{tap}_pos"] != frame.loc[untyped, f"{tap}_neutral"].fillna(0)
+        away = [str(name) for name in frame.loc[untyped, "name"][off]]
+        effect = f"; off neutral, so that their ratio changes: {_some(away)}" if away else "; all stand at neutral"
+        said.append(
+            f"{len(untyped)} transformers had {called} but no tap changer type and got Ratio (Ideal for pure phase shifters){effect}"
+        )
+    return said
 
 
 def _set_vector_groups(net: Any) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -54,6 +54,11 @@ def hosting_capacity(
     search = _Search(solver, judge, injections, network.place[buses], direction / network.base_mva)
     before = largest_mva(network, nodal_mismatch(network, base.voltage, injections[None]))[0]
     capacity, binding_of, residual = search.largest(most_mw, tolerance_mw, before)
+    # what the fixed point does not solve Newton-Raphson may: of few buses, for it takes as long as many that need it not
+    again = np.flatnonzero(binding_of == judge.unsolved)
+    if len(again):
+        thorough = replace(search, places=search.places[again], persistent=True)
+        capacity[again], binding_of[again], residual[again] = thorough.largest(most_mw, tolerance_mw, before)
     names = [judge.named(int(one)) for one in binding_of]
     return HostingCapacity(capacity, np.array([kind for kind, _ in names], object), np.array([name for _, name in names], object), residual)
 
@@ -67,6 +72,8 @@ class _Search:
     injections: np.ndarray
     places: np.ndarray
     unit: complex
+    persistent: bool = False
+    """Whether what the fixed point does not solve is tried by Newton-Raphson before it counts as without a solution."""
 
     def margins(self, sizes: np.ndarray, which: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """Margins [states, elements] and mismatches [states] of sizes at these of the buses, some at a time: all of them would not fit into memory."""
@@ -75,7 +82,7 @@ class _Search:
             part = slice(first, first + size)
             asked = np.repeat(self.injections[None], len(which[part]), axis=0)
             asked[np.arange(len(asked)), self.places[which[part]]] += sizes[part] * self.unit
-            found = self.solver.solve(asked, persistent=False)
+            found = self.solver.solve(asked, persistent=self.persistent)
             network = self.solver.network
             yield (
                 part, self.judge.margins(found.voltage, found.method == NONE),
@@ -156,6 +163,8 @@ class _Judge:
         for bus, place in enumerate(network.place.tolist()):
             first.setdefault(place, bus)
         self.bus_of = first
+        self.unsolved = 2 * len(network.start) + len(network.branch_ids)
+        """The number of the element that binds where there is no solution."""
         self.judged = np.isin(np.arange(len(base)), network.place[network.supplied])
         self.before = self.margins(base[None], np.array([False]))[0]
 

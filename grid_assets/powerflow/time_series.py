@@ -62,7 +62,7 @@ class SampleProof:
 
     steps: tuple[int, ...]
     largest_difference_pu: float
-    """Of any voltage, as a complex number; 0 where nothing was sampled, infinite where only one of both has a voltage."""
+    """Of any voltage, as a complex number; NaN where nothing was sampled, infinite where only one of both has a voltage."""
 
 
 def solve_series(admitted: AdmittedNetwork, load_mw: np.ndarray, load_mvar: np.ndarray) -> FlowSeries:
@@ -106,11 +106,9 @@ def proved_by_sample(
     """Solves ``count`` of the solved steps again by runpp, from a cold start; which ones is drawn by ``seed``."""
     solved = np.flatnonzero(series.converged)
     steps = np.sort(np.random.default_rng(seed).permutation(solved)[:count])
-    reference, largest = ReferenceSolver(admitted), 0.0
-    for step in steps:
-        net = reference.solve(load_mw[step], load_mvar[step])
-        largest = max(largest, difference_pu(net, series.voltage[step]))
-    return SampleProof(tuple(int(step) for step in steps), largest)
+    reference = ReferenceSolver(admitted)
+    found = [difference_pu(reference.solve(load_mw[step], load_mvar[step]), series.voltage[step]) for step in steps]
+    return SampleProof(tuple(int(step) for step in steps), max(found, default=np.nan))
 
 
 def engine(series: FlowSeries | None = None) -> str:

@@ -151,13 +151,17 @@ HASHED = {
     "line": ("name", "from_bus", "to_bus", "length_km", "r_ohm_per_km", "x_ohm_per_km", "c_nf_per_km", "g_us_per_km", "max_i_ka", "df",
              "parallel", "in_service"),
     "trafo": ("name", "hv_bus", "lv_bus", "sn_mva", "vn_hv_kv", "vn_lv_kv", "vk_percent", "vkr_percent", "pfe_kw", "i0_percent",
-              "shift_degree", "tap_pos", "tap_neutral", "tap_side", "tap_step_percent", "tap_step_degree", "tap_changer_type", "df", "parallel", "in_service"),
-    "impedance": ("name", "from_bus", "to_bus", "rft_pu", "xft_pu", "rtf_pu", "xtf_pu", "sn_mva", "in_service"),
+              "shift_degree", *(f"{tap}_{what}" for tap in ("tap", "tap2") for what in ("pos", "neutral", "side", "step_percent", "step_degree", "changer_type")),
+              "tap_dependency_table", "id_characteristic_table", "df", "parallel", "in_service"),
+    "impedance": ("name", "from_bus", "to_bus", "rft_pu", "xft_pu", "rtf_pu", "xtf_pu", "gf_pu", "gt_pu", "bf_pu", "bt_pu", "sn_mva", "in_service"),
     "switch": ("bus", "element", "et", "closed"),
-    "shunt": ("bus", "p_mw", "q_mvar", "step", "in_service"),
+    "shunt": ("bus", "p_mw", "q_mvar", "vn_kv", "step", "in_service"),
     "ext_grid": ("bus", "vm_pu", "va_degree", "in_service"),
     "gen": ("bus", "p_mw", "vm_pu", "scaling", "in_service"),
 }  # fmt: skip
+
+CHARACTERISTICS = ("trafo_characteristic_table", "shunt_characteristic_table")
+"""What taps and steps do by table."""
 
 
 def hash_of(net: Any) -> str:
@@ -170,6 +174,9 @@ def hash_of(net: Any) -> str:
                 frame[end] = net.bus["name"].loc[frame[end]].to_numpy(object)
         rows = sorted(",".join(_written(value) for value in row) for row in frame.itertuples(index=False))
         digest.update(f"{table}:{';'.join(rows)}|".encode())
+    for name in CHARACTERISTICS:
+        if name in net and len(net[name]):
+            digest.update(f"{name}:{net[name].to_csv(index=False)}|".encode())
     return digest.hexdigest()[:16]
 
 

@@ -91,7 +91,8 @@ def test_an_outage_without_a_solution_is_critical_and_has_no_figures():
     assert np.isnan(found.loc["line 1", "residual_max_mva"])
     # at 4 MW a bus: the way back is weakest for the bus that is then last
     assert re.search(
-        r"\d+% of it has a solution, with the lowest voltage at bus 'bus 1': 0\.\d+ p\.u\.; look for loads", found.loc["line 1", "note"]
+        r"\d+% of it has a solution, with the lowest voltage at bus 'bus 1': 0\.\d+ p\.u\.; what is left cannot carry",
+        found.loc["line 1", "note"],
     )
     assert found.loc[found["converged"], "note"].isna().all()
     CONTINGENCY_RESULTS.conform(found.reset_index())
@@ -169,3 +170,47 @@ def test_loads_of_other_buses_are_refused():
     short = np.zeros((1, 3))
     with pytest.raises(FlowError, match=r"load_mw has shape \(1, 3\); expected steps x 4 buses"):
         contingency_results(admit(feeder(3), "made"), Injections(TIMES[:1], short, short), METERS, LIMITS)
+
+
+def test_where_no_branch_is_in_service_there_is_no_outage(tmp_path):
+    net = feeder(3)
+    net.line["in_service"] = False
+    found = results(net)
+    assert found.empty
+    CONTINGENCY_RESULTS.conform(found.reset_index())
+
+
+def test_that_another_solver_disagrees_in_the_better_of_both_states_is_not_lost(monkeypatch: pytest.MonkeyPatch):
+    real = ReferenceSolver.solve
+    monkeypatch.setattr(ReferenceSolver, "solve", lambda self, mw, mvar: None if mw.sum() < 0.5 else real(self, mw, mvar))
+    found = results(ring())  # the lowest load is 0.15 MW; the worse state is that of the highest
+    assert np.isinf(found["sample_difference_pu"]).sum() == 2
+    assert unproved_rows(found) == "another solver found no solution, or voltages at other buses"
+
+
+def test_what_leaves_nothing_lit_is_not_sampled_while_something_else_can_be():
+    found = results(feeder(3))
+    assert found["sample_difference_pu"].notna().to_dict() == {"line 1": False, "line 2": True, "line 3": True}
+    only = results(feeder(1), meters=METERS.iloc[:1])
+    assert only["sample_difference_pu"].tolist() == [0.0]
+    assert unproved_rows(found.assign(sample_difference_pu=np.nan)) == "nothing was solved again by another solver"
+    assert unproved_rows(found.drop(columns="sample_difference_pu")) == "made before proofs were kept; materialise it again"
+
+
+def test_a_highest_load_without_a_solution_is_told_with_every_outage():
+    found = results(feeder(3), factors=(0.1, 50.0))
+    assert set(found["start_utc"]) == {TIMES[0]}
+    assert found["note"].str.startswith("at 2016-05-26 00:30 UTC, the highest load, there is no solution without any outage; ").all()
+
+
+def test_the_loss_of_a_plant_without_a_solution_says_so():
+    admitted = admit(feeder(2, r_ohm=10.0, x_ohm=5.0), "weak")
+    load, fed = np.zeros((2, 1, 3))
+    load[:, 2], fed[:, 2] = 6.0, 6.0
+    found = contingency_results(admitted, Injections(TIMES[:1], load - fed, 0.0 * load), METERS, LIMITS, (), {"pv": fed}).set_index(
+        "outage_id"
+    )
+    CONTINGENCY_RESULTS.conform(found.reset_index())
+    lost = found.loc["pv"]
+    assert (lost["converged"], lost["severity"]) == (False, "critical")
+    assert "what is left cannot carry the load" in lost["note"]

@@ -54,6 +54,11 @@ def fill(platform: Platform, peak_kw: float) -> None:
         platform.lake.write(table, frame[table.columns], key)
 
 
+def proof_of(table: str) -> dg.AssetChecksDefinition:
+    """The check ``proved`` of one of the network's tables."""
+    return next(one for one in checks.proofs if table in {key.asset_key.path[-1] for key in one.check_keys})
+
+
 def test_every_outage_of_the_day_is_studied_and_told(tmp_path: Path):
     platform = seeded(tmp_path, 30_000.0)
     days = dg.DailyPartitionsDefinition(start_date="2016-03-01", end_date="2016-11-21", timezone="Europe/London")
@@ -61,8 +66,7 @@ def test_every_outage_of_the_day_is_studied_and_told(tmp_path: Path):
 
     def once() -> dg.ExecuteInProcessResult:
         given = {"partition_key": DAY.isoformat(), "resources": {"platform": platform}}
-        proof = next(one for one in checks.proofs if one.check_keys.__iter__().__next__().asset_key.path[-1] == "contingency_results")
-        return dg.materialize([outages, checks.rest_carries_on, proof], **given)
+        return dg.materialize([outages, checks.rest_carries_on, proof_of("contingency_results")], **given)
 
     done = once()
     rows = platform.lake.read(CONTINGENCY_RESULTS, DAY)

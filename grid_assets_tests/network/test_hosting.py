@@ -19,7 +19,7 @@ from grid_assets.network.tables import HOSTING_CAPACITY
 from grid_assets.powerflow.limits import Limits
 from grid_assets.powerflow.reference import ReferenceSolver
 from grid_assets_tests.network import frames
-from grid_assets_tests.network.test_doors import DAY
+from grid_assets_tests.network.test_doors import DAY, proof_of
 from grid_assets_tests.network.test_switching_events import HEAD, MIDDAY, days, fill, site_with
 
 NODES = frames.nodes_frame({"system": None, "primary": "system"})
@@ -123,7 +123,9 @@ def test_only_a_changed_state_is_worked_out_again(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(hosting, "_capacities", lambda version, *rest: worked_out.append(version.topology_hash) or real(version, *rest))
 
     def made(day: date) -> pd.DataFrame:
-        done = dg.materialize([days(assets.hosting_capacity)], partition_key=day.isoformat(), resources={"platform": platform})
+        given = [days(assets.hosting_capacity), proof_of("hosting_capacity")]
+        done = dg.materialize(given, partition_key=day.isoformat(), resources={"platform": platform})
+        assert [one.passed for one in done.get_asset_check_evaluations()] == [True]
         metadata = done.get_asset_materialization_events()[0].materialization.metadata
         assert "at the bus in the middle" in str(metadata["in_words"].value)
         assert "data:image/png" in str(metadata["picture"].value)
@@ -133,9 +135,17 @@ def test_only_a_changed_state_is_worked_out_again(tmp_path: Path, monkeypatch: p
     first, second = made(before), made(DAY)
     assert len(worked_out) == 1
     pd.testing.assert_frame_equal(first, second)
+    # rows that an earlier release made, without their proof, are not carried on
+    bare = first.assign(residual_max_mva=1.0)
+    platform.lake.write(HOSTING_CAPACITY, bare, before)
+    again = made(DAY)
+    assert len(worked_out) == 2
+    drawn_by_day = ["sample_difference_pu", "residual_max_mva"]
+    pd.testing.assert_frame_equal(again.drop(columns=drawn_by_day), first.drop(columns=drawn_by_day))
+    worked_out.clear()
     (tmp_path / "events.csv").write_text(HEAD + MIDDAY)
     both = made(DAY)
-    assert len(worked_out) == 2  # the first state was known from the day before
+    assert len(worked_out) == 2  # the rows of the day before are spoilt
     assert sorted(both.groupby("topology_hash").size()) == [12, 14]  # Bus 10 and Bus 11 are dark in the second
     tight = dataclasses.replace(Limits(0.95, 1.05, 100.0), maximum_loading_pct=50.0)
     version = study_day_of(platform.site.network, platform.site.clock, DAY, study_frames().meters).versions[0]  # type: ignore[arg-type]

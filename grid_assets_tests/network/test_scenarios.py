@@ -13,7 +13,7 @@ import pytest
 
 from grid_assets.definitions import PROJECT
 from grid_assets.foundation.dagster.partitions import SCENARIOS
-from grid_assets.network import assets
+from grid_assets.network import assets, checks
 from grid_assets.network.scenario_files import (
     Scenario,
     ScenarioError,
@@ -24,11 +24,11 @@ from grid_assets.network.scenario_files import (
     scenario_key,
     scenarios_in,
 )
-from grid_assets.network.scenario_study import ScenarioStudy, joined, scenario_of_day
+from grid_assets.network.scenario_study import ScenarioStudy, collapse_in_words, joined, scenario_of_day
 from grid_assets.network.study_frames import StudyFrames
 from grid_assets.network.tables import SCENARIO_RESULTS, SCENARIO_VIOLATIONS
 from grid_assets_tests.network import frames
-from grid_assets_tests.network.test_doors import DAY, fill
+from grid_assets_tests.network.test_doors import DAY, fill, proof_of
 from grid_assets_tests.network.test_switching_events import site_with
 
 SHIPPED = PROJECT / "data" / "scenarios"
@@ -119,10 +119,22 @@ def test_a_scenario_that_leaves_everybody_dark_is_told(site):
     certificates = done.study.study.flow_certificates
     assert sorted(certificates["steps"]) == [8, 16]
     assert certificates["failed_steps"].sum() == 0
-    assert row["sample_difference_pu"] < 1e-8
+    # of the supply's bus alone nothing can be off
+    assert 0 < row["sample_difference_pu"] < 1e-8
+    assert 0 < row["residual_max_mva"] < 1e-7
     dark = done.study.study.bus_voltages.groupby("start_utc").size()
     assert (dark == 1).sum() == 8
     assert len(done.study.map_picture) > 10_000
+
+
+def test_a_scenario_that_collapses_says_so_and_why(site):
+    done = studied(site, load=[{"factor": 30.0, "from": "16:00", "to": "20:00"}])
+    row = done.results.iloc[0]
+    assert row["failed_steps"] == 4
+    assert row["failures"].count("did not converge") == 4
+    assert "with the lowest voltage at bus 'Bus 11'" in row["failures"]
+    assert collapse_in_words(done.results).startswith("4 of 24 intervals without a solution: 2016-05-26 15:00 UTC: ")
+    assert collapse_in_words(studied(site).results) == ""
 
 
 def test_switchings_of_a_scenario_come_in_the_order_of_their_times(site):
@@ -219,8 +231,10 @@ def test_an_analyst_launches_a_scenario(tmp_path: Path):
         instance.add_dynamic_partitions("scenarios", [key, other])
         with pytest.raises(ScenarioError, match="2016-05-20 has no demand forecasts; run grid-assets daily --day 2016-05-20 first"):
             dg.materialize([asset], partition_key=other, resources={"platform": platform}, instance=instance)
-        done = dg.materialize([asset], partition_key=key, resources={"platform": platform}, instance=instance)
+        given = [asset, proof_of("scenario_results"), checks.has_a_solution]
+        done = dg.materialize(given, partition_key=key, resources={"platform": platform}, instance=instance)
     assert done.success
+    assert {one.check_name: one.passed for one in done.get_asset_check_evaluations()} == {"proved": True, "has_a_solution": True}
     row = platform.lake.read(SCENARIO_RESULTS, key).iloc[0]
     assert row["scenario"] == "hot"
     assert row["violations"] == len(platform.lake.read(SCENARIO_VIOLATIONS, key)) > row["expected_violations"]

@@ -152,7 +152,7 @@ def test_probabilities_are_those_of_each_state(tmp_path: Path):
         if name not in scenarios:
             scenarios[name] = "trial"
     platform.lake.write(SCENARIOS, scenarios[SCENARIOS.columns], DAY)
-    dg.materialize([days(assets.violation_probabilities)], partition_key=DAY.isoformat(), resources={"platform": platform})
+    dg.materialize([days(assets.sampled_flows)], partition_key=DAY.isoformat(), resources={"platform": platform})
     found = platform.lake.read(VIOLATION_PROBABILITIES, DAY)
     dark = found[(found["element_id"] == "Line 9-10") & (found["start_utc"] >= pd.Timestamp("2016-05-26T11:00Z"))]
     assert dark.empty

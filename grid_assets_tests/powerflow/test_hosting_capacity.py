@@ -109,3 +109,34 @@ def test_the_size_of_chunks_changes_nothing(monkeypatch: pytest.MonkeyPatch):
     parts = capacity_of(admitted, 1.0, load)
     np.testing.assert_allclose(parts.capacity_mw, whole.capacity_mw, atol=1e-3)
     assert parts.element.tolist() == whole.element.tolist()
+
+
+def test_where_the_fixed_point_gives_up_newton_goes_on():
+    """10 kV behind 1 ohm: at 5.5 kV 24.75 MW are drawn; the fixed point gets to 20 or so."""
+    wide = copy.deepcopy(two_buses().net)
+    wide.line["max_i_ka"] = 50.0
+    admitted = admit(wide, "by hand")
+    network = compiled(admitted)
+    state = network.injections(np.zeros((1, 2)), np.zeros((1, 2)))[0]
+    found = hosting_capacity(BatchSolver(network), state, np.array([1]), -1.0, Limits(0.55, 1.05, 100.0), 60.0)
+    assert (found.binding[0], found.element[0]) == ("undervoltage", "bus 1")
+    assert found.capacity_mw[0] == pytest.approx(24.75, abs=1.5e-3)
+    assert found.residual_max_mva[0] < 1e-7
+    nothing_binds = hosting_capacity(BatchSolver(network), state, np.array([1]), -1.0, Limits(0.1, 1.05, 100.0), 60.0)
+    assert nothing_binds.binding[0] == "no_solution"
+    assert nothing_binds.capacity_mw[0] == pytest.approx(25.0, abs=2e-3)
+
+
+def test_the_mismatch_told_is_that_of_the_size(monkeypatch: pytest.MonkeyPatch):
+    """Of a state in which nothing fits it is the state's own."""
+    from grid_assets.powerflow import hosting_capacity as engine
+
+    first = iter([3.0])
+    monkeypatch.setattr(engine, "largest_mva", lambda network, missed: np.full(len(missed), next(first, 7.0)))
+    admitted = two_buses()
+    found = capacity_of(admitted, -1.0, (np.zeros((1, 2)), np.zeros((1, 2))))
+    assert found.capacity_mw[1] > 0
+    assert set(found.residual_max_mva) == {7.0}
+    collapsed = capacity_of(admitted, -1.0, (np.array([[0.0, 99.0]]), np.zeros((1, 2))))
+    assert np.isnan(collapsed.residual_max_mva).all()
+    assert set(collapsed.binding) == {"no_solution"}

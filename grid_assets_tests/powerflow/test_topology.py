@@ -104,7 +104,8 @@ def test_coordinates_are_those_given_or_a_drawn_tree(semiurban):
 @pytest.mark.parametrize(
     ("table", "column", "value"),
     [("line", "df", 0.8), ("line", "g_us_per_km", 2.0), ("trafo", "df", 0.9), ("trafo", "tap_step_percent", 3.0), ("trafo", "tap_neutral", 1),
-     ("ext_grid", "va_degree", 30.0), ("gen", "vm_pu", 1.03), ("gen", "p_mw", 0.2), ("gen", "in_service", False)],
+     ("ext_grid", "va_degree", 30.0), ("gen", "vm_pu", 1.03), ("gen", "p_mw", 0.2), ("gen", "in_service", False),
+     ("trafo", "tap2_pos", 1), ("impedance", "bf_pu", 0.5), ("shunt", "vn_kv", 5.0)],
 )  # fmt: skip
 def test_the_hash_sees_whatever_changes_a_result(table: str, column: str, value: object):
     import pandapower as pp
@@ -112,6 +113,8 @@ def test_the_hash_sees_whatever_changes_a_result(table: str, column: str, value:
     net = feeder(2)
     pp.create_transformer(net, 2, pp.create_bus(net, 0.4, name="low"), "0.63 MVA 10/0.4 kV", name="t")
     pp.create_gen(net, 1, p_mw=0.1, vm_pu=1.01)
+    pp.create_impedance(net, 0, 1, 0.1, 0.1, 1.0)
+    pp.create_shunt(net, 1, 0.1)
     before = hash_of(net)
     assert hash_of(copy.deepcopy(net)) == before
     net[table][column] = value
