@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -21,6 +22,7 @@ from grid_assets.powerflow.compiled import CompiledNetwork, FlowError, compiled
 from grid_assets.powerflow.gate import AdmittedNetwork, NetworkError
 from grid_assets.powerflow.limits import Limits, beyond, bus_voltages, loading_pct
 from grid_assets.powerflow.outages import OutageFlows, mismatch_without, solve_outages
+from grid_assets.powerflow.plausibility import called
 from grid_assets.powerflow.reference import ReferenceSolver, difference_pu
 from grid_assets.powerflow.time_series import SAMPLED_STEPS, refuse_misfits
 
@@ -58,7 +60,7 @@ def contingency_results(
     feeding_mw: Mapping[str, np.ndarray] | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """A row per line, transformer and impedance in service: the worst of its outage at the highest and at the lowest total load of ``drawn``.
+    """A row per line, transformer, impedance and voltage-holding generator in service: the worst of its outage at the highest and at the lowest total load of ``drawn``.
 
     ``meters``: those in force; they say who goes dark. ``pairs``: branches that go out together, a row each. ``feeding_mw``: plant -> what it
     feeds in [intervals, buses], of which ``drawn`` is net: a row for the loss of each. What was beyond a limit before the outage is no violation of it, unless there
@@ -83,6 +85,7 @@ def contingency_results(
     consumed = np.maximum(drawn.load_mw + sum(feeding.values()), 0.0)
     branches = [(int(branch),) for branch in np.flatnonzero(network.ends[:, 0] >= 0)] + _pairs(network, pairs)
     customers, parts = _at_bus(network, meters), []
+    held_by = admitted.net.gen.index[admitted.net.gen["in_service"].astype(bool)]
     for n, step in enumerate(steps):
         if before.method[n] == NONE:
             continue
@@ -90,6 +93,7 @@ def contingency_results(
         plants = sorted((plant, fed[step]) for plant, fed in feeding.items() if fed[step].any())
         outages = [*(_Outage.of_branches(network, one) for one in branches), *(_Outage(plant, "plant", (), fed) for plant, fed in plants)]
         parts.append(_of_state(admitted, solver, known, outages, customers, limits, seed))
+        parts += [_without_generator(admitted, index, known, customers, limits) for index in held_by]
     found = worst_of_each(parts)
     return found.assign(note=[f"{lacking[0]}; {note}" if note else lacking[0] for note in found["note"]]) if lacking else found
 
@@ -151,6 +155,32 @@ def _of_state(
         where = f"{breakdown_in_words(network, _solving(solver, known, outages[n]), known.wanted)}; " if count < EXPLAINED else ""
         rows.loc[n, "note"] = where + OUTAGE_ADVICE
     return rows
+
+
+def _without_generator(admitted: AdmittedNetwork, index: int, known: _State, customers: np.ndarray, limits: Limits) -> pd.DataFrame:
+    """The loss of a generator that holds a voltage. What it held is then free, which makes another network; runpp solves each of these too."""
+    before, net = compiled(admitted), copy.deepcopy(admitted.net)
+    net.gen.loc[index, "in_service"] = False
+    without, note, difference = AdmittedNetwork(net, admitted.source, admitted.repairs), None, np.nan
+    network, wanted, voltage, method = before, known.wanted[None], np.full((1, len(known.wanted)), np.nan, complex), np.array([NONE])
+    try:
+        network = compiled(without)
+        wanted = network.injections(known.load_mw[None], known.load_mvar[None])
+        solver = BatchSolver(network)
+        solved = solver.solve(wanted)
+        voltage, method = solved.voltage, solved.method
+        if method[0] == NONE:
+            note = f"{breakdown_in_words(network, lambda some: solver.solve(some).voltage, wanted[0])}; {OUTAGE_ADVICE}"
+        else:
+            ours = np.where(network.supplied, voltage[0, network.place], np.nan)
+            difference = difference_pu(ReferenceSolver(without).solve(known.load_mw, known.load_mvar), ours)
+    except FlowError as error:  # not even without load
+        note = f"{error}; {OUTAGE_ADVICE}"
+    found = OutageFlows(((),), voltage, np.zeros(voltage.shape, bool), method, mismatch_without(network, ((),), voltage, wanted))
+    base = beyond(bus_voltages(before, known.voltage[None]), loading_pct(before, known.voltage[None]), limits)[0]
+    return _rows(network, found, known, base, customers, limits).assign(
+        outage_id=called(admitted.net.gen, index, "gen"), kind="generator", sample_difference_pu=difference, note=note
+    )
 
 
 def _flows(solver: BatchSolver, wanted: np.ndarray, before: np.ndarray, outages: Sequence[_Outage]) -> Iterator[OutageFlows]:

@@ -115,11 +115,11 @@ FLOW_CERTIFICATES = Table(
 )  # fmt: skip
 
 CONTINGENCY_RESULTS = Table(
-    "network", "contingency_results", "an outage of a line, transformer, impedance, plant or chosen pair: the worst of it at the highest and at the lowest load of the study day",
+    "network", "contingency_results", "an outage of a line, transformer, impedance, plant, generator or chosen pair: the worst of it at the highest and at the lowest load of the study day",
     "site_day", ("outage_id",),
     (
-        text("outage_id", "the branch, the plant, or both branches that are out"),
-        text("kind", "line, transformer, impedance, plant or two branches"),
+        text("outage_id", "the branch, the plant, the generator, or both branches that are out"),
+        text("kind", "line, transformer, impedance, plant, generator (that holds a voltage) or two branches"),
         instant("start_utc", "the interval of the highest or of the lowest load, whichever is worse"),
         flag("converged", "whether what keeps its supply has a solution"),
         text("severity", "none; warning: the rest is beyond a limit; critical: somebody goes dark, or there is no solution"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from typing import Any
 
@@ -15,7 +16,7 @@ from grid_assets.network.injections import Injections
 from grid_assets.network.study import unproved_rows
 from grid_assets.network.tables import CONTINGENCY_RESULTS
 from grid_assets.powerflow.compiled import FlowError
-from grid_assets.powerflow.gate import NetworkError, admit
+from grid_assets.powerflow.gate import AdmittedNetwork, NetworkError, admit
 from grid_assets.powerflow.limits import Limits
 from grid_assets.powerflow.reference import ReferenceSolver
 from grid_assets_tests.network.frames import meters_frame
@@ -214,3 +215,33 @@ def test_the_loss_of_a_plant_without_a_solution_says_so():
     lost = found.loc["pv"]
     assert (lost["converged"], lost["severity"]) == (False, "critical")
     assert "what is left cannot carry the load" in lost["note"]
+
+
+def test_the_loss_of_a_generator_that_holds_a_voltage_frees_what_it_held():
+    net = ring()
+    pp.create_gen(net, 3, p_mw=0.4, vm_pu=1.0, name="mill")
+    admitted = admit(net, "held")
+    load = np.outer([0.3], np.arange(4) > 0)
+    found = contingency_results(admitted, Injections(TIMES[:1], load, 0.2 * load), METERS, LIMITS).set_index("outage_id")
+    CONTINGENCY_RESULTS.conform(found.reset_index())
+    lost = found.loc["gen 'mill'"]
+    free = copy.deepcopy(admitted.net)
+    free.gen["in_service"] = False
+    reference = ReferenceSolver(AdmittedNetwork(free, "free", ())).solve(load[0], 0.2 * load[0])
+    assert (lost["kind"], lost["severity"], lost["dark_buses"]) == ("generator", "none", 0)
+    assert lost["minimum_vm_pu"] == pytest.approx(reference.res_bus["vm_pu"].min(), abs=1e-8)
+    assert lost["maximum_loading_pct"] == pytest.approx(reference.res_line["loading_percent"].max(), abs=1e-5)
+    assert lost["sample_difference_pu"] < 1e-8
+    assert lost["minimum_vm_pu"] < 0.9999 < found.loc["line 3", "maximum_vm_pu"]
+
+
+def test_a_generator_without_which_nothing_holds_up_is_critical_and_says_where():
+    net = feeder(2, r_ohm=10.0, x_ohm=5.0)
+    net.line["max_i_ka"] = 99.0
+    pp.create_gen(net, 2, p_mw=6.0, vm_pu=1.0)
+    admitted = admit(net, "held")
+    load = np.array([[0.0, 0.0, 6.0]])
+    found = contingency_results(admitted, Injections(TIMES[:1], load, 0.0 * load), METERS, Limits(0.5, 1.5, 1e4)).set_index("outage_id")
+    lost = found.loc["gen number 0"]
+    assert (lost["converged"], lost["severity"]) == (False, "critical")
+    assert "lowest voltage at bus 'bus 2'" in lost["note"]
