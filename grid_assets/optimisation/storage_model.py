@@ -23,10 +23,10 @@ class Solution:
 
     charge_kw: np.ndarray
     discharge_kw: np.ndarray
-    energy_kwh: np.ndarray
     curtailed_kw: np.ndarray
     bound: float
     """No plan costs less."""
+    method: str = "linear programme in PuLP"
 
 
 class _Model:
@@ -171,7 +171,7 @@ def solve(
             f"HiGHS ended with {said!r} after at most {time_limit_s} s; expected an optimum. Give it more time, or look at the terminal energies"
         )
     bound = information.mip_dual_bound if binary else dual_bound(solver)
-    found = [_values(grid, instance.intervals) for grid in (model.charge, model.discharge, model.energy, model.curtailed)]
+    found = [_values(grid, instance.intervals) for grid in (model.charge, model.discharge, model.curtailed)]
     return Solution(*found, bound=float(bound))
 
 

@@ -20,6 +20,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from grid_assets.optimisation.fleet_programme import netted
+from grid_assets.optimisation.fleet_routes import LARGE, Relaxed, network_with, relaxed_plan
 from grid_assets.optimisation.storage_instance import Instance, validate
 from grid_assets.optimisation.storage_model import Solution, SolverError, budget_blocks, solve
 
@@ -79,6 +81,8 @@ class Schedule:
     violations: tuple[Violation, ...]
     exclusive_pairs: int
     """Pairs of unit and interval that would have charged and discharged at once, and were kept from it."""
+    method: str = ""
+    """How it was found."""
 
     @property
     def objective(self) -> float:
@@ -89,21 +93,25 @@ class Schedule:
         return 100.0 * max(0.0, self.objective - self.bound) / max(1e-6, abs(self.objective))
 
 
-def schedule(instance: Instance, time_limit_s: float = 60.0, search_nodes: int = 200) -> Schedule:
-    """The cheapest plan for an instance, to within the gap that it states.
+def schedule(instance: Instance, time_limit_s: float = 60.0, search_nodes: int = 200, gap: float = 1e-3) -> Schedule:
+    """The cheapest plan for an instance, to within the gap that it states; for large coupled fleets ``gap`` is what is aimed at.
 
-    Where units must not charge and discharge at once and the linear programme would, each such pair first keeps the
-    direction in which its store moved; when that costs more than the linear programme by over SMALL_GAP, and the pairs
-    are no more than SEARCHABLE_PAIRS, branch and bound searches on, for at most ``search_nodes`` nodes (a count, so that a plan does not depend on the machine's
-    speed; ``time_limit_s`` is an emergency stop). Raises ScheduleInputError, and SolverError when no plan was found.
+    Where units must not charge and discharge at once and the linear programme would, the same energy is stored without; when that costs more than the
+    linear programme by over SMALL_GAP and the fleet is small, each such pair of unit and interval keeps the direction in which its store moved, and where that is
+    not enough and the pairs are no more than SEARCHABLE_PAIRS, branch and bound searches on, for at most ``search_nodes`` nodes (a count, so that a plan does not
+    depend on the machine's speed; ``time_limit_s`` is an emergency stop). Raises ScheduleInputError, and SolverError when no plan was found.
     """
     validate(instance)
-    relaxed = solve(instance, time_limit_s)
+    relaxed = relaxed_plan(instance, gap, time_limit_s)
     pairs = simultaneous(relaxed.charge_kw, relaxed.discharge_kw)
+    best = _finished(instance, relaxed, relaxed.bound, 0)
     if not (instance.exclusive and pairs):
-        return _finished(instance, relaxed, relaxed.bound, 0)
+        return best
+    best = _finished(instance, _netted(instance, relaxed, time_limit_s), relaxed.bound, len(pairs))
+    if best.gap_pct <= 100.0 * SMALL_GAP or len(instance.units) * instance.intervals > LARGE:
+        return best
     fixed, pairs = _one_direction(instance, relaxed, time_limit_s)
-    best = _finished(instance, fixed, relaxed.bound, len(pairs))
+    best = min(best, _finished(instance, fixed, relaxed.bound, len(pairs)), key=lambda one: one.objective)
     if best.gap_pct <= 100.0 * SMALL_GAP or len(pairs) > SEARCHABLE_PAIRS:
         return best
     searched, pairs = _branch_and_bound(instance, pairs, time_limit_s, search_nodes)
@@ -113,7 +121,15 @@ def schedule(instance: Instance, time_limit_s: float = 60.0, search_nodes: int =
     return better if better.objective < best.objective else replace(best, bound=min(best.objective, better.bound))
 
 
-def _one_direction(instance: Instance, solution: Solution, time_limit_s: float) -> tuple[Solution, set[tuple[int, int]]]:
+def _netted(instance: Instance, plan: Relaxed, time_limit_s: float) -> Relaxed:
+    charge, discharge = netted(instance, plan.charge_kw, plan.discharge_kw)
+    curtailed, _ = network_with(instance, charge, discharge, time_limit_s)
+    return replace(plan, charge_kw=charge, discharge_kw=discharge, curtailed_kw=curtailed)
+
+
+def _one_direction(
+    instance: Instance, solution: Relaxed | Solution, time_limit_s: float
+) -> tuple[Relaxed | Solution, set[tuple[int, int]]]:
     """A plan without simultaneous operation: each pair that had it keeps the direction in which its store moved.
 
     Keeping every unit's energy as it was stays possible (what was burnt is curtailed, or exceeds a priced limit), so
@@ -153,15 +169,27 @@ def simultaneous(charge_kw: np.ndarray, discharge_kw: np.ndarray) -> set[tuple[i
     return {(int(i), int(t)) for i, t in np.argwhere(both)}
 
 
-def _finished(instance: Instance, solution: Solution, bound: float, pairs: int) -> Schedule:
+def _finished(instance: Instance, solution: Relaxed | Solution, bound: float, pairs: int) -> Schedule:
     values = dict(instance.units.columns())
     charge = np.clip(solution.charge_kw, 0.0, values["charge_kw"][:, None])
     discharge = np.clip(solution.discharge_kw, 0.0, values["discharge_kw"][:, None])
-    energy = np.clip(solution.energy_kwh, values["minimum_kwh"][:, None], values["maximum_kwh"][:, None])
+    energy = np.clip(stored_energy(instance, charge, discharge), values["minimum_kwh"][:, None], values["maximum_kwh"][:, None])
     curtailed = np.clip(solution.curtailed_kw, 0.0, instance.nodes.available_kw)
     net = net_of_nodes(instance, charge, discharge, curtailed)
     costs = costs_of(instance, net, discharge, curtailed)
-    return Schedule(charge, discharge, energy, curtailed, net, costs, min(bound, costs.total), violations_of(instance, net), pairs)
+    found = violations_of(instance, net)
+    return Schedule(charge, discharge, energy, curtailed, net, costs, min(bound, costs.total), found, pairs, solution.method)
+
+
+def stored_energy(instance: Instance, charge_kw: np.ndarray, discharge_kw: np.ndarray) -> np.ndarray:
+    """The energy in each unit at the end of each interval, (units, intervals), kWh, that follows from its power."""
+    values, made = dict(instance.units.columns()), np.empty_like(charge_kw)
+    kept, energy = 1.0 - values["self_discharge_per_interval"], values["initial_kwh"]
+    into, out_of = instance.interval_hours * values["charge_efficiency"], instance.interval_hours / values["discharge_efficiency"]
+    for t in range(instance.intervals):
+        energy = kept * energy + into * charge_kw[:, t] - out_of * discharge_kw[:, t]
+        made[:, t] = energy
+    return made
 
 
 def net_of_nodes(instance: Instance, charge_kw: np.ndarray, discharge_kw: np.ndarray, curtailed_kw: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ HEAVY = (
     "scipy",
     "lightgbm",
     "great_expectations",
+    "numba",
     "pulp",
     "highspy",
     "matplotlib",
