@@ -21,7 +21,7 @@ from grid_assets.optimisation.storage_instance import Instance, StorageUnits
 from grid_assets.optimisation.storage_model import SolverError
 from grid_assets.optimisation.unit_programmes import UnitProgrammes, in_threads, parts_of
 
-AGGREGATES, GROUPS, MOST_GROUPS_OF_A_NODE = 120, 400, 16
+AGGREGATES, GROUPS, MOST_GROUPS_OF_A_NODE = 20, 400, 16
 SMOOTHING = 0.5
 KEPT_ROUNDS = 6
 INTERIOR = {"solver": "ipm", "run_crossover": "off"}

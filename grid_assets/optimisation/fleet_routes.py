@@ -18,6 +18,8 @@ from grid_assets.optimisation.unit_programmes import UnitProgrammes, in_threads,
 
 LARGE = 300 * 96
 """Units times intervals from which on a coupled fleet is no longer one linear programme."""
+SMALL = 100 * 96
+"""Up to here the simplex method is quicker than the interior point with crossover."""
 ALIKE_DIGITS = 10
 WORTH_MERGING = 0.7
 SIZES = ("charge_kw", "discharge_kw", "capacity_kwh", "minimum_kwh", "maximum_kwh", "initial_kwh", "terminal_kwh")
@@ -84,8 +86,8 @@ def _by_unit(instance: Instance, time_limit_s: float) -> Relaxed:
 
 def _whole(instance: Instance, time_limit_s: float) -> Relaxed:
     part, said = whole_part(instance), ""
-    # interior point with crossover first: many equal prices make simplex several times slower here
-    for method in ("ipm", "simplex"):
+    small = len(instance.units) * instance.intervals <= SMALL
+    for method in ("simplex", "ipm") if small else ("ipm", "simplex"):
         solver = highs_of(part.programme, time_limit_s, solver=method)
         try:
             found, _ = solved(solver)
