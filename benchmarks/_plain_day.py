@@ -21,6 +21,7 @@ from grid_assets.figures.market import load_under_tariffs
 from grid_assets.figures.readings import landing_picture, node_loads_picture, readings_picture
 from grid_assets.figures.state_estimation import residual_picture, voltage_picture
 from grid_assets.figures.storage import storage_day
+from grid_assets.figures.storage_choices import siting_picture, trade_off_picture
 from grid_assets.figures.weather import weather_picture
 from grid_assets.forecasting import accuracy, demand, drift, inputs, known_loads, renewables
 from grid_assets.forecasting import tables as forecasting
@@ -52,8 +53,9 @@ from grid_assets.network.remedies import remedies_of_day
 from grid_assets.network.state_estimation import state_of_day
 from grid_assets.network.study_frames import StudyFrames
 from grid_assets.network.violation_probabilities import probabilities_of_day
+from grid_assets.storage.choices import choices_of_day
 from grid_assets.storage.schedules import Registers, plan_storage
-from grid_assets.storage.tables import CURTAILMENTS, SCHEDULE_KPIS, SCHEDULES
+from grid_assets.storage.tables import CURTAILMENTS, SCHEDULE_KPIS, SCHEDULES, SITING, TRADE_OFFS
 from grid_assets.weather import deviations, features, issues, observations
 from grid_assets.weather import tables as weather
 
@@ -82,6 +84,8 @@ TABLES = frozenset(
         SCHEDULES,
         CURTAILMENTS,
         SCHEDULE_KPIS,
+        SITING,
+        TRADE_OFFS,
         PRICE_SIGNALS,
     }
 )
@@ -120,7 +124,7 @@ def run_day(site: Site, day: date) -> PlainDay:
     """
     run = PlainDay(site, Lake(site.lake_root), day)
     for work in (land, take_entries, measure, read_raw, validate, aggregate, judge_usage, raise_alerts, observe_weather, forecast_weather, derive_features,
-                 score_forecasts, watch_forecasts, forecast_demand, forecast_single_meters, forecast_renewables, study_flows, estimate_state, plan_units, signal_prices):  # fmt: skip
+                 score_forecasts, watch_forecasts, forecast_demand, forecast_single_meters, forecast_renewables, study_flows, estimate_state, plan_units, choose_units, signal_prices):  # fmt: skip
         work(run)
     if run.hashes.keys() != TABLES:
         raise DayIncomplete(f"written or missing against the plan: {', '.join(sorted(map(str, run.hashes.keys() ^ TABLES)))}")
@@ -373,10 +377,22 @@ def estimate_state(run: PlainDay) -> None:
 def plan_units(run: PlainDay) -> None:
     registers = Registers(*(run.lake.read(table) for table in (NODES, METERS, PLANTS, UNITS)))
     expected, generated = run.read(forecasting.DEMAND_FORECASTS), run.read(forecasting.RENEWABLE_FORECASTS)
-    plan = plan_storage(run.site, run.day, expected, generated, registers)
+    plan = plan_storage(run.site, run.day, expected, generated, registers, run.read(forecasting.SCENARIOS))
     storage_day(plan.system, run.site.time_zone, run.site.notice)
     for table, frame in ((SCHEDULES, plan.schedules), (CURTAILMENTS, plan.curtailments), (SCHEDULE_KPIS, plan.kpis)):
         run.write(table, frame)
+
+
+def choose_units(run: PlainDay) -> None:
+    registers = Registers(*(run.lake.read(table) for table in (NODES, METERS, PLANTS, UNITS)))
+    weighed, sited = choices_of_day(
+        run.site, run.day, run.read(forecasting.DEMAND_FORECASTS), run.read(forecasting.RENEWABLE_FORECASTS), registers
+    )
+    if len(weighed):
+        trade_off_picture(weighed, run.site.currency)
+        siting_picture(sited, run.site.currency)
+    run.write(TRADE_OFFS, weighed)
+    run.write(SITING, sited)
 
 
 def loads_studied(run: PlainDay):

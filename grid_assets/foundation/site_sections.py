@@ -256,6 +256,8 @@ class StorageSection(Section):
     feeder_limit_penalty_per_kwh: float = Field(5.0, ge=0)
     import_price_per_mwh: float = Field(90.0, ge=0)
     export_price_per_mwh: float = Field(40.0, ge=0)
+    grid_carbon_kg_per_kwh: float = Field(0.35, ge=0)
+    """Of energy drawn from the grid above."""
 
     @model_validator(mode="after")
     def _export_earns_no_more_than_import_costs(self) -> StorageSection:

@@ -6,12 +6,13 @@ that the flow is what hangs on the node and flows into its children. The units' 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
 
-from grid_assets.optimisation.storage_instance import Instance
+from grid_assets.optimisation.storage_instance import Instance, Nodes
 from grid_assets.optimisation.storage_model import SolverError, budget_blocks
 
 
@@ -65,14 +66,16 @@ class NetworkPart:
 
 def network_part(instance: Instance) -> NetworkPart:
     """The network of an instance without its units."""
-    made, right, curtailed = _network(instance)
+    made = _Columns()
+    right, curtailed = _network(instance, made)
     return NetworkPart(made.programme(*right), curtailed)
 
 
-def _network(instance: Instance) -> tuple[_Columns, tuple[np.ndarray, np.ndarray], np.ndarray]:
-    nodes, prices, hours, intervals = instance.nodes, instance.prices, instance.interval_hours, instance.intervals
+def _network(instance: Instance, made: _Columns, offset: int = 0, weight: float = 1.0) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """Adds the network's columns, with entries from row ``offset`` on and costs times ``weight``; its rows' sides, and where curtailment begins."""
+    nodes, prices, hours, intervals = instance.nodes, instance.prices, weight * instance.interval_hours, instance.intervals
     position = {name: n for n, name in enumerate(nodes.node_id)}
-    here, made, curtailed = np.arange(intervals), _Columns(), np.full(len(nodes), -1)
+    here, curtailed = offset + np.arange(intervals), np.full(len(nodes), -1)
     available, most = np.asarray(nodes.available_kw, float), largest_flows(instance)
     peak_rows = len(nodes) * intervals + here if prices.peak_per_kw else None
     for n, parent in enumerate(nodes.parent_id):
@@ -96,12 +99,12 @@ def _network(instance: Instance) -> tuple[_Columns, tuple[np.ndarray, np.ndarray
             curtailed[n] = made.add(intervals, hours * prices.curtailment_per_kwh, 0.0, available[n], (rows, -1.0))
     own = (np.asarray(nodes.demand_kw, float) - available).ravel()
     if peak_rows is None:
-        return made, (own, own), curtailed
-    made.add(1, prices.peak_per_kw, 0.0, most[instance.top].max(initial=0.0))
+        return (own, own), curtailed
+    made.add(1, weight * prices.peak_per_kw, 0.0, most[instance.top].max(initial=0.0))
     made.rows.append(peak_rows)
     made.columns.append(np.full(intervals, made.count - 1))
     made.values.append(np.ones(intervals))
-    return made, (np.append(own, np.zeros(intervals)), np.append(own, np.full(intervals, np.inf))), curtailed
+    return (np.append(own, np.zeros(intervals)), np.append(own, np.full(intervals, np.inf))), curtailed
 
 
 def largest_flows(instance: Instance) -> np.ndarray:
@@ -125,11 +128,21 @@ class WholePart:
     units: int
     """Where the units' columns begin: of each unit charge, discharge and energy, an interval each."""
     curtailed: np.ndarray
+    """As of NetworkPart; of the last sample, where there are several."""
 
 
-def whole_part(instance: Instance) -> WholePart:
-    """The whole linear programme of an instance; charging and discharging at once is not kept apart."""
-    made, (row_lower, row_upper), curtailed = _network(instance)
+def whole_part(instance: Instance, samples: Sequence[Nodes] = ()) -> WholePart:
+    """The whole linear programme of an instance; charging and discharging at once is not kept apart.
+
+    ``samples``: what may hang on the nodes instead, all equally probable. The units' plan is then one for all of them, what is curtailed and
+    exceeded is each one's own, and the cost is its mean (two stages with recourse: Birge, Louveaux, Introduction to Stochastic Programming, ch. 2).
+    """
+    made, right, curtailed, offsets = _Columns(), [], np.empty(0, int), []
+    for nodes in samples or (instance.nodes,):
+        offsets.append(sum(len(low) for low, _ in right))
+        sides, curtailed = _network(replace(instance, nodes=nodes), made, offsets[-1], 1.0 / max(len(samples), 1))
+        right.append(sides)
+    row_lower, row_upper = (np.concatenate(sides) for sides in zip(*right, strict=True))
     units, hours, intervals = dict(instance.units.columns()), instance.interval_hours, instance.intervals
     position = {name: n for n, name in enumerate(instance.nodes.node_id)}
     here, begin, rows = np.arange(intervals), made.count, len(row_lower)
@@ -138,12 +151,19 @@ def whole_part(instance: Instance) -> WholePart:
     lower, upper = [row_lower], [row_upper]
     for i, node in enumerate(instance.units.node_id):
         unit = {name: float(values[i]) for name, values in units.items()}
-        at_node, balance, budget = position[node] * intervals + here, rows + here, rows + intervals + day
+        at_node = [offset + position[node] * intervals + here for offset in offsets]
+        balance, budget = rows + here, rows + intervals + day
         into, out_of = hours * unit["charge_efficiency"], hours / unit["discharge_efficiency"]
         kept = 1.0 - unit["self_discharge_per_interval"]
-        made.add(intervals, 0.0, 0.0, unit["charge_kw"], (at_node, -1.0), (balance, -into))
+        made.add(intervals, 0.0, 0.0, unit["charge_kw"], *((one, -1.0) for one in at_node), (balance, -into))
         made.add(
-            intervals, hours * unit["wear_cost_per_kwh"], 0.0, unit["discharge_kw"], (at_node, 1.0), (balance, out_of), (budget, out_of)
+            intervals,
+            hours * unit["wear_cost_per_kwh"],
+            0.0,
+            unit["discharge_kw"],
+            *((one, 1.0) for one in at_node),
+            (balance, out_of),
+            (budget, out_of),
         )
         least, most = np.full(intervals, unit["minimum_kwh"]), np.full(intervals, unit["maximum_kwh"])
         least[-1] = max(least[-1], unit["terminal_kwh"])

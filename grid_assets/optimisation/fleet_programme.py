@@ -62,7 +62,7 @@ def plan_fleet(instance: Instance, gap: float = 1e-3, most_rounds: int = 60, tim
             break
         query = _Prices.of(instance, network, SMOOTHING * best.duals + (1.0 - SMOOTHING) * duals)
     charge, discharge = fleet.mixed(asked, master.weights())
-    return FleetPlan(*netted(instance, charge, discharge), bound, len(asked))
+    return FleetPlan(charge, discharge, bound, len(asked))
 
 
 # -- groups --------------------------------------------------------------------------------------------------------

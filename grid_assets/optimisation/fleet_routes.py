@@ -6,13 +6,14 @@ is planned by itself. Fleets that share limits are one linear programme while th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from grid_assets.optimisation.fleet_arrays import highs_of, network_part, solved, whole_part
-from grid_assets.optimisation.fleet_programme import plan_fleet
-from grid_assets.optimisation.storage_instance import Instance
+from grid_assets.optimisation.fleet_programme import netted, plan_fleet
+from grid_assets.optimisation.storage_instance import Instance, Nodes
 from grid_assets.optimisation.storage_model import SolverError, dual_bound
 from grid_assets.optimisation.unit_programmes import UnitProgrammes, in_threads, parts_of
 
@@ -58,8 +59,12 @@ def relaxed_plan(instance: Instance, gap: float, time_limit_s: float) -> Relaxed
     if len(instance.units) * instance.intervals <= LARGE:
         return _whole(instance, time_limit_s)
     plan = plan_fleet(instance, gap, time_limit_s=time_limit_s)
-    curtailed, _ = network_with(instance, plan.charge_kw, plan.discharge_kw, time_limit_s)
-    return Relaxed(plan.charge_kw, plan.discharge_kw, curtailed, plan.bound, f"{FLEET}, {plan.rounds} rounds")
+    # a mixture charges and discharges at once now and then; without, it draws less, unless burning energy was what it was for
+    ways = [(plan.charge_kw, plan.discharge_kw), netted(instance, plan.charge_kw, plan.discharge_kw)]
+    wear = instance.interval_hours * np.asarray(instance.units.wear_cost_per_kwh, float)
+    found = [(network_with(instance, *way, time_limit_s), way) for way in ways]
+    (curtailed, _), (charge, discharge) = min(found, key=lambda one: one[0][1] + float(wear @ one[1][1].sum(axis=1)))
+    return Relaxed(charge, discharge, curtailed, plan.bound, f"{FLEET}, {plan.rounds} rounds")
 
 
 def separable(instance: Instance) -> bool:
@@ -116,6 +121,42 @@ def _curtailed(instance: Instance, begins: np.ndarray, found: np.ndarray) -> np.
     for n in np.flatnonzero(begins >= 0):
         made[n] = found[begins[n] : begins[n] + instance.intervals]
     return made
+
+
+# -- over samples --------------------------------------------------------------------------------------------------
+
+
+def plan_over_samples(instance: Instance, samples: Sequence[Nodes], time_limit_s: float) -> Relaxed:
+    """The plan of the units that costs least on average over equally probable ``samples`` of what hangs on the nodes.
+
+    What is curtailed is that for the instance's own nodes; ``bound`` is of the average. Raises SolverError.
+    """
+    classes, share = classes_of(instance)
+    if classes.max() + 1 <= WORTH_MERGING * len(classes):
+        whole = plan_over_samples(merged(instance, classes), samples, time_limit_s)
+        charge, discharge = (share[:, None] * values[classes] for values in (whole.charge_kw, whole.discharge_kw))
+        return replace(whole, charge_kw=charge, discharge_kw=discharge)
+    part = whole_part(instance, samples)
+    solver = highs_of(part.programme, time_limit_s, solver="ipm")
+    found, _ = solved(solver)
+    units = found[part.units :].reshape(len(instance.units), 3, instance.intervals)
+    charge, discharge = netted(instance, units[:, 0], units[:, 1])
+    return Relaxed(
+        charge,
+        discharge,
+        network_with(instance, charge, discharge, time_limit_s)[0],
+        dual_bound(solver),
+        f"{WHOLE} over {len(samples)} samples",
+    )
+
+
+def cost_over_samples(
+    instance: Instance, charge_kw: np.ndarray, discharge_kw: np.ndarray, samples: Sequence[Nodes], time_limit_s: float
+) -> float:
+    """What a plan of the units costs on average over samples, each with its own best curtailment."""
+    wear = float(instance.interval_hours * (np.asarray(instance.units.wear_cost_per_kwh) @ discharge_kw.sum(axis=1)))
+    networks = [network_with(replace(instance, nodes=nodes), charge_kw, discharge_kw, time_limit_s)[1] for nodes in samples]
+    return wear + float(np.mean(networks))
 
 
 # -- equal units ---------------------------------------------------------------------------------------------------

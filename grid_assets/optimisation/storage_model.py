@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -160,7 +161,9 @@ def solve(
     for method in ("choose",) if binary else ("ipm", "simplex"):
         highspy.Highs.resetGlobalScheduler(True)  # another thread count in this process would make HiGHS refuse ours
         options = {"random_seed": 0, "mip_max_nodes": search_nodes, "solver": method}
-        model.problem.solve(pulp.HiGHS(msg=False, threads=1, timeLimit=time_limit_s, gapRel=1e-9, gapAbs=1e-9, **options))
+        # PuLP 3.3 has no name for a search that its limit of nodes has ended: it fails after it has read the values
+        with contextlib.suppress(KeyError):
+            model.problem.solve(pulp.HiGHS(msg=False, threads=1, timeLimit=time_limit_s, gapRel=1e-9, gapAbs=1e-9, **options))
         solver = model.problem.solverModel
         status, information = solver.getModelStatus(), solver.getInfo()
         said = solver.modelStatusToString(status)

@@ -104,20 +104,20 @@ def schedule(instance: Instance, time_limit_s: float = 60.0, search_nodes: int =
     validate(instance)
     relaxed = relaxed_plan(instance, gap, time_limit_s)
     pairs = simultaneous(relaxed.charge_kw, relaxed.discharge_kw)
-    best = _finished(instance, relaxed, relaxed.bound, 0)
+    best = finished(instance, relaxed, relaxed.bound, 0)
     if not (instance.exclusive and pairs):
         return best
-    best = _finished(instance, _netted(instance, relaxed, time_limit_s), relaxed.bound, len(pairs))
+    best = finished(instance, _netted(instance, relaxed, time_limit_s), relaxed.bound, len(pairs))
     if best.gap_pct <= 100.0 * SMALL_GAP or len(instance.units) * instance.intervals > LARGE:
         return best
     fixed, pairs = _one_direction(instance, relaxed, time_limit_s)
-    best = min(best, _finished(instance, fixed, relaxed.bound, len(pairs)), key=lambda one: one.objective)
+    best = min(best, finished(instance, fixed, relaxed.bound, len(pairs)), key=lambda one: one.objective)
     if best.gap_pct <= 100.0 * SMALL_GAP or len(pairs) > SEARCHABLE_PAIRS:
         return best
     searched, pairs = _branch_and_bound(instance, pairs, time_limit_s, search_nodes)
     if searched is None:
         return best
-    better = _finished(instance, searched, max(relaxed.bound, searched.bound), len(pairs))
+    better = finished(instance, searched, max(relaxed.bound, searched.bound), len(pairs))
     return better if better.objective < best.objective else replace(best, bound=min(best.objective, better.bound))
 
 
@@ -169,7 +169,8 @@ def simultaneous(charge_kw: np.ndarray, discharge_kw: np.ndarray) -> set[tuple[i
     return {(int(i), int(t)) for i, t in np.argwhere(both)}
 
 
-def _finished(instance: Instance, solution: Relaxed | Solution, bound: float, pairs: int) -> Schedule:
+def finished(instance: Instance, solution: Relaxed | Solution, bound: float, pairs: int) -> Schedule:
+    """A plan's energies, flows, costs and violations, worked out from its powers alone."""
     values = dict(instance.units.columns())
     charge = np.clip(solution.charge_kw, 0.0, values["charge_kw"][:, None])
     discharge = np.clip(solution.discharge_kw, 0.0, values["discharge_kw"][:, None])

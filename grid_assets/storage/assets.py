@@ -4,14 +4,13 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from grid_assets.forecasting.tables import DEMAND_FORECASTS, RENEWABLE_FORECASTS
+from grid_assets.forecasting.tables import DEMAND_FORECASTS, RENEWABLE_FORECASTS, SCENARIOS
 from grid_assets.foundation.dagster.doors import days_of, report, spec_of
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import METERS, NODES, PLANTS, UNITS
-from grid_assets.storage.schedules import OPTIMISED, Registers, plan_storage
-from grid_assets.storage.tables import CURTAILMENTS, SCHEDULE_KPIS, SCHEDULES
+from grid_assets.storage.tables import CURTAILMENTS, OPTIMISED, SCHEDULE_KPIS, SCHEDULES, SITING, TRADE_OFFS
 
-INPUTS = (DEMAND_FORECASTS, RENEWABLE_FORECASTS, NODES, METERS, PLANTS, UNITS)
+INPUTS = (DEMAND_FORECASTS, RENEWABLE_FORECASTS, SCENARIOS, NODES, METERS, PLANTS, UNITS)
 
 
 @dg.multi_asset(
@@ -19,14 +18,36 @@ INPUTS = (DEMAND_FORECASTS, RENEWABLE_FORECASTS, NODES, METERS, PLANTS, UNITS)
 )
 def storage_plan(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult]:
     from grid_assets.figures.storage import storage_day
+    from grid_assets.storage.schedules import Registers, plan_storage
 
     day, lake = days_of(context, platform)[0], platform.lake
     registers = Registers(*(lake.read(table) for table in (NODES, METERS, PLANTS, UNITS)))
-    plan = plan_storage(platform.site, day, lake.read(DEMAND_FORECASTS, day), lake.read(RENEWABLE_FORECASTS, day), registers)
-    read = dict.fromkeys((DEMAND_FORECASTS, RENEWABLE_FORECASTS), day) | dict.fromkeys((NODES, METERS, PLANTS, UNITS))
+    forecasts = (lake.read(table, day) for table in (DEMAND_FORECASTS, RENEWABLE_FORECASTS))
+    plan = plan_storage(platform.site, day, *forecasts, registers, lake.read(SCENARIOS, day))
+    read = dict.fromkeys((DEMAND_FORECASTS, RENEWABLE_FORECASTS, SCENARIOS), day) | dict.fromkeys((NODES, METERS, PLANTS, UNITS))
     picture = storage_day(plan.system, platform.site.time_zone, platform.site.notice)
     best = plan.kpis.set_index("strategy").loc[OPTIMISED]
     figures = {"plan_id": plan.plan_id, **{name: best[name] for name in ("peak_kw", "objective", "gap_pct")}}
     made = ((SCHEDULES, plan.schedules, picture), (CURTAILMENTS, plan.curtailments, None), (SCHEDULE_KPIS, plan.kpis, picture))
     for table, frame, shown in made:
         yield report(platform, table, lake.write(table, frame, day), frame, inputs=read, picture=shown, figures=figures)
+
+
+@dg.multi_asset(
+    name="storage_choices",
+    specs=[spec_of(table, deps=[one for one in INPUTS if one is not SCENARIOS]) for table in (TRADE_OFFS, SITING)],
+    can_subset=False,
+)
+def storage_choices(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult]:
+    from grid_assets.figures.storage_choices import siting_picture, trade_off_picture
+    from grid_assets.storage.choices import choices_of_day, siting_in_words
+    from grid_assets.storage.schedules import Registers
+
+    day, lake, currency = days_of(context, platform)[0], platform.lake, platform.site.currency
+    registers = Registers(*(lake.read(table) for table in (NODES, METERS, PLANTS, UNITS)))
+    weighed, sited = choices_of_day(platform.site, day, lake.read(DEMAND_FORECASTS, day), lake.read(RENEWABLE_FORECASTS, day), registers)
+    read = dict.fromkeys((DEMAND_FORECASTS, RENEWABLE_FORECASTS), day) | dict.fromkeys((NODES, METERS, PLANTS, UNITS))
+    figures = {"in_words": siting_in_words(sited, currency) or "no fleet that could be planned otherwise"}
+    pictures = (trade_off_picture(weighed, currency), siting_picture(sited, currency)) if len(weighed) else (None, None)
+    for table, frame, picture in zip((TRADE_OFFS, SITING), (weighed, sited), pictures, strict=True):
+        yield report(platform, table, lake.write(table, frame, day), frame, inputs=read, picture=picture, figures=figures)

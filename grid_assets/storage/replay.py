@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from grid_assets.foundation.site import Site
-from grid_assets.storage.schedules import NO_STORAGE, OPTIMISED
+from grid_assets.storage.tables import NO_STORAGE, OPTIMISED
 
 RELATIVE_TOLERANCE = 1e-5
 """Of a unit's power or energy; the solver's own is 1e-7 per row."""
@@ -73,8 +73,9 @@ def limits_exceeded(kpis: pd.DataFrame) -> str:
 
 def not_worth_it(kpis: pd.DataFrame) -> str:
     """Why the storage brings nothing on this day by the objective; empty when the plan is cheaper than none."""
-    objective = kpis.set_index("strategy")["objective"]
-    with_storage, without = objective[OPTIMISED], objective[NO_STORAGE]
+    by_strategy = kpis.set_index("strategy")
+    cost = by_strategy["expected_cost"].fillna(by_strategy["objective"])
+    with_storage, without = cost[OPTIMISED], cost[NO_STORAGE]
     if with_storage < without - 1e-6 * max(1.0, abs(without)):
         return ""
     return f"costs {with_storage:.2f} with storage and {without:.2f} without"

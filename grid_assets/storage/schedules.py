@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -12,10 +13,16 @@ import pandas as pd
 from grid_assets.foundation.registers import in_force
 from grid_assets.foundation.site import Site
 from grid_assets.foundation.site_sections import StorageSection
+from grid_assets.optimisation.fleet_routes import cost_over_samples, plan_over_samples
 from grid_assets.optimisation.storage_instance import Instance, Nodes, Prices, StorageUnits
-from grid_assets.optimisation.storage_schedule import Schedule, schedule
+from grid_assets.optimisation.storage_schedule import Schedule, finished, schedule
+from grid_assets.optimisation.strategies import GREEDY, PER_FEEDER, PRICE_ONLY, RULE, by_price, by_rule, greedily, per_feeder
+from grid_assets.storage.tables import FORECAST_MEAN, NO_STORAGE, OPTIMISED
 
-NO_STORAGE, OPTIMISED = "no_storage", "optimised"
+MOST_SAMPLES = 10
+"""Of the joint samples of the demand so many are planned for: with all, it takes as many times as long for a cost that differs by a per mille."""
+MOST_SAMPLED = 150 * 96
+"""Units times intervals up to which a plan is made over samples; larger fleets are planned for the mean."""
 
 
 class StorageInputError(ValueError):
@@ -50,19 +57,22 @@ def plan_storage(
     demand_forecasts: pd.DataFrame,
     renewable_forecasts: pd.DataFrame,
     registers: Registers,
+    samples: pd.DataFrame | None = None,
     time_limit_s: float = 60.0,
 ) -> StoragePlan:
-    """The cheapest plan for the study day of ``day``, beside the same day without storage.
+    """The cheapest plan for the study day of ``day``, beside the same day without storage and run in simpler ways.
 
-    ``demand_forecasts`` and ``renewable_forecasts`` are the partitions of ``day``. Raises StorageInputError for missing
-    forecasts or settings, ScheduleInputError for registers that no plan can be made from.
+    ``demand_forecasts``, ``renewable_forecasts`` and ``samples`` (rows of forecasting/scenarios) are the partitions of ``day``. With samples the plan is the one that
+    costs least on average over them, else the one for the mean. Raises StorageInputError for missing forecasts or settings,
+    ScheduleInputError for registers that no plan can be made from.
     """
     instance = instance_of(site, day, demand_forecasts, renewable_forecasts, registers)
     study_day = site.clock.study_day(day)
-    plan_id = f"{site.name}-{study_day}-{instance.fingerprint()[:12]}"
-    optimised = schedule(instance, time_limit_s)
-    idle = schedule(instance.without_units(), time_limit_s)
     starts = site.clock.intervals(study_day)
+    drawn = sample_nodes(site, instance, samples, registers, starts) if samples is not None else []
+    by_strategy = _strategies(instance, site.clock.local(starts).hour.to_numpy(), drawn, time_limit_s)
+    optimised, idle = by_strategy[OPTIMISED], by_strategy[NO_STORAGE]
+    plan_id = f"{site.name}-{study_day}-{_fingerprint(instance, drawn)[:12]}"
     schedules = _long(
         instance.units.unit_id,
         starts,
@@ -78,8 +88,68 @@ def plan_storage(
     )
     fed = {instance.nodes.node_id[n] for n in np.flatnonzero((instance.nodes.available_kw > 0).any(axis=1))}
     curtailments = curtailments[curtailments["node_id"].isin(fed)].assign(plan_id=plan_id).reset_index(drop=True)
-    kpis = pd.DataFrame([_kpis(instance, run, name, plan_id) for name, run in ((NO_STORAGE, idle), (OPTIMISED, optimised))])
+    carbon = site.storage.grid_carbon_kg_per_kwh if site.storage else 0.0
+    kpis = pd.DataFrame([_kpis(instance, run, name, plan_id, carbon) for name, run in by_strategy.items()])
+    kpis["expected_cost"] = [_cost_over(instance, run, drawn, time_limit_s) for run in by_strategy.values()]
+    # what bounds the plan for the mean at the mean bounds every other plan there; that without storage is another problem
+    kpis["bound"] = np.minimum(by_strategy[FORECAST_MEAN if drawn else OPTIMISED].bound, kpis["objective"])
+    kpis.loc[kpis["strategy"] == NO_STORAGE, "bound"] = idle.bound
+    kpis["gap_pct"] = _gap_pct(kpis["objective"], kpis["bound"])
+    if drawn:
+        best = kpis["strategy"] == OPTIMISED
+        kpis.loc[best, "gap_pct"] = _gap_pct(kpis.loc[best, "expected_cost"], optimised.bound)
     return StoragePlan(plan_id, schedules, curtailments, kpis, _system(instance, starts, idle, optimised))
+
+
+def _gap_pct(cost: pd.Series, bound: pd.Series | float) -> pd.Series:
+    return 100.0 * (cost - bound).clip(lower=0.0) / cost.abs().clip(lower=1e-6)
+
+
+def _strategies(instance: Instance, hour: np.ndarray, samples: list[Nodes], time_limit_s: float) -> dict[str, Schedule]:
+    """The study day by strategy. ``hour`` (intervals,): local hours."""
+    mean = schedule(instance, time_limit_s)
+    made = {NO_STORAGE: schedule(instance.without_units(), time_limit_s)}
+    if len(instance.units):
+        made |= {
+            RULE: by_rule(instance, hour),
+            GREEDY: greedily(instance),
+            PRICE_ONLY: by_price(instance),
+            PER_FEEDER: per_feeder(instance, time_limit_s),
+        }
+    if not samples:
+        return made | {OPTIMISED: mean}
+    over = plan_over_samples(instance, samples, time_limit_s)
+    return made | {FORECAST_MEAN: mean, OPTIMISED: replace(finished(instance, over, -np.inf, 0), bound=over.bound)}
+
+
+def _cost_over(instance: Instance, run: Schedule, samples: list[Nodes], time_limit_s: float) -> float:
+    """What a strategy costs on average over the samples; NaN without any."""
+    if not samples:
+        return np.nan
+    fleet = instance if len(run.charge_kw) else instance.without_units()
+    return cost_over_samples(fleet, run.charge_kw, run.discharge_kw, samples, time_limit_s)
+
+
+def _fingerprint(instance: Instance, samples: list[Nodes]) -> str:
+    digest = hashlib.sha256(instance.fingerprint().encode())
+    for nodes in samples:
+        digest.update(np.ascontiguousarray(nodes.demand_kw, dtype=float).tobytes())
+    return digest.hexdigest() if samples else instance.fingerprint()
+
+
+def sample_nodes(site: Site, instance: Instance, samples: pd.DataFrame, registers: Registers, starts: pd.DatetimeIndex) -> list[Nodes]:
+    """The nodes with each of some joint samples of the demand, evenly drawn from all; none where the fleet is too large to be planned over samples."""
+    if samples.empty or not len(instance.units) or len(instance.units) * len(starts) > MOST_SAMPLED:
+        return []
+    members = sorted(samples["member"].unique())
+    chosen = [members[n] for n in np.unique(np.linspace(0, len(members) - 1, MOST_SAMPLES).round().astype(int))]
+    meters = in_force(registers.meters, starts[0], starts[-1])
+    consuming = set(meters.loc[meters["kind"] == "load", "node_id"])
+    made = []
+    for member in chosen:
+        mean = _means(samples[samples["member"] == member].rename(columns={"value_kw": "mean_kw"}), "node_id", starts)
+        made.append(replace(instance.nodes, demand_kw=_demands(registers, mean, consuming, starts)))
+    return made
 
 
 def instance_of(site: Site, day: date, demand_forecasts: pd.DataFrame, renewable_forecasts: pd.DataFrame, registers: Registers) -> Instance:
@@ -144,7 +214,6 @@ def _nodes_of(
 ) -> Nodes:
     names = registers.nodes["node_id"].tolist()
     parents = [parent if isinstance(parent, str) and parent else None for parent in registers.nodes["parent_id"]]
-    children = {name: [one for one, parent in zip(names, parents, strict=True) if parent == name] for name in names}
     mean = _means(demand, "node_id", starts)
     available = np.zeros((len(names), len(starts)))
     position = {name: n for n, name in enumerate(names)}
@@ -157,12 +226,20 @@ def _nodes_of(
     return Nodes(
         node_id=names,
         parent_id=parents,
-        demand_kw=np.array([_own_demand(name, children, consuming, mean, starts) for name in names]),
+        demand_kw=_demands(registers, mean, consuming, starts),
         available_kw=available,
         import_limit_kw=registers.nodes["import_limit_kw"].astype(float).fillna(np.inf).to_numpy(),
         export_limit_kw=registers.nodes["export_limit_kw"].astype(float).fillna(np.inf).to_numpy(),
         penalty_per_kwh=penalty,
     )
+
+
+def _demands(registers: Registers, mean: pd.DataFrame, consuming: set[str], starts: pd.DatetimeIndex) -> np.ndarray:
+    """What hangs on each node itself, (nodes, intervals), kW."""
+    names = registers.nodes["node_id"].tolist()
+    parents = registers.nodes["parent_id"].tolist()
+    children = {name: [one for one, parent in zip(names, parents, strict=True) if parent == name] for name in names}
+    return np.array([_own_demand(name, children, consuming, mean, starts) for name in names])
 
 
 def _own_demand(
@@ -206,7 +283,7 @@ def _long(names: list[str] | tuple[str, ...], starts: pd.DatetimeIndex, name: st
     return frame.assign(**{column: grid.ravel() for column, grid in grids.items()})
 
 
-def _kpis(instance: Instance, run: Schedule, strategy: str, plan_id: str) -> dict[str, object]:
+def _kpis(instance: Instance, run: Schedule, strategy: str, plan_id: str, carbon_kg_per_kwh: float) -> dict[str, object]:
     hours, top = instance.interval_hours, run.net_kw[instance.top]
     available = float(instance.nodes.available_kw.sum() * hours)
     curtailed, exported = float(run.curtailed_kw.sum() * hours), float(np.maximum(-top, 0.0).sum() * hours)
@@ -223,6 +300,7 @@ def _kpis(instance: Instance, run: Schedule, strategy: str, plan_id: str) -> dic
         "curtailed_kwh": curtailed,
         "exported_kwh": exported,
         "renewable_utilisation_pct": used,
+        "co2_kg": float(np.maximum(top, 0.0).sum() * hours * carbon_kg_per_kwh),
         "energy_cost": run.costs.energy,
         "wear_cost": run.costs.wear,
         "peak_cost": run.costs.peak,

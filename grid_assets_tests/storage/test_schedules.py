@@ -155,6 +155,46 @@ def test_costs_limits_and_worth(plan):
     assert "no_storage" in costs_do_not_add_up(plan.kpis.assign(energy_cost=plan.kpis["energy_cost"] + 1))
     assert "optimised" in costs_do_not_add_up(plan.kpis.assign(bound=plan.kpis["bound"] + 1))
     assert limits_exceeded(plan.kpis) == ""
-    assert limits_exceeded(plan.kpis.assign(violations=["a", "b"])) == "b"
+    assert limits_exceeded(plan.kpis.assign(violations=plan.kpis["strategy"])) == "optimised"
     assert not_worth_it(plan.kpis) == ""
-    assert not_worth_it(plan.kpis.assign(objective=[1.0, 1.0])) == "costs 1.00 with storage and 1.00 without"
+    assert not_worth_it(plan.kpis.assign(objective=1.0)) == "costs 1.00 with storage and 1.00 without"
+    over = plan.kpis.assign(expected_cost=plan.kpis["objective"].where(plan.kpis["strategy"] != "optimised", 1e9))
+    assert "costs 1000000000.00 with storage" in not_worth_it(over)
+
+
+def test_simpler_strategies_stand_beside_the_plan(plan):
+    kpis = plan.kpis.set_index("strategy")
+    assert list(kpis.index) == ["no_storage", "rule", "greedy", "price_only", "per_feeder", "optimised"]
+    assert (kpis["objective"] >= kpis.loc["optimised", "objective"] - 1e-6).all()
+    others = kpis.drop("no_storage")
+    np.testing.assert_allclose(others["bound"], kpis.loc["optimised", "bound"])
+    assert kpis["expected_cost"].isna().all()  # without samples nothing is known of others
+    np.testing.assert_allclose(kpis["co2_kg"], 0.35 * (kpis["net_energy_kwh"] + kpis["exported_kwh"]))
+    assert kpis.loc["price_only", "gap_pct"] > kpis.loc["optimised", "gap_pct"]
+
+
+def samples_of(site, count: int = 30) -> pd.DataFrame:
+    """The mean forecasts times a factor of each member, its own for each feeder and evening."""
+    demand, random, parts = forecasts(site)[0], np.random.default_rng(0), []
+    hour = site.clock.local(pd.DatetimeIndex(demand["start_utc"])).hour
+    for member in range(1, count + 1):
+        factor = np.where(hour >= 16, random.uniform(0.6, 1.5), 1.0)
+        parts.append(demand[["node_id", "issued_utc", "start_utc"]].assign(value_kw=demand["mean_kw"] * factor, member=member))
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_over_samples_the_plan_costs_less_on_average_than_the_one_for_the_mean(site):
+    plan = plan_storage(site, DAY, *forecasts(site), Registers(**registers()), samples_of(site))
+    kpis = plan.kpis.set_index("strategy")
+    assert list(kpis.index)[-2:] == ["forecast_mean", "optimised"]
+    assert kpis.loc["optimised", "expected_cost"] < kpis.loc["forecast_mean", "expected_cost"]
+    assert (kpis["expected_cost"] >= kpis.loc["optimised", "expected_cost"] - 1e-6).all()
+    assert kpis.loc["forecast_mean", "objective"] <= kpis.loc["optimised", "objective"] + 1e-6
+    assert kpis.loc["optimised", "gap_pct"] < 1e-4
+    assert costs_do_not_add_up(plan.kpis) == ""
+    units = registers()["units"]
+    assert faults_of_schedules(site, DAY.isoformat(), units, plan.schedules, plan.curtailments) == []
+    again = plan_storage(site, DAY, *forecasts(site), Registers(**registers()), samples_of(site))
+    assert again.plan_id == plan.plan_id
+    pd.testing.assert_frame_equal(again.schedules, plan.schedules)
+    assert plan.plan_id != plan_storage(site, DAY, *forecasts(site), Registers(**registers())).plan_id
