@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from benchmarks.platform import Row, row
 from grid_assets.optimisation.fleet_arrays import highs_of, solved, whole_part
 from grid_assets.optimisation.storage_instance import Instance
 from grid_assets.optimisation.storage_schedule import Schedule, faults_of_plan, schedule
+from grid_assets.optimisation.strategies import by_price, by_rule, greedily, per_feeder
 
 PROJECT = Path(__file__).parents[1]
 LIMIT_S = 900.0
@@ -32,7 +34,7 @@ def run(console: Console) -> list[Row]:
         for said, make in (
             ("units that share nothing ...", separable_rows), ("many units that share nothing ...", many_rows), ("equal units ...", merged_rows),
             ("1,000 units on 5 feeders ...", coupled_rows), ("10,000 units on 50 feeders ...", large_rows), ("a week ...", week_rows),
-            ("building a programme ...", build_rows),
+            ("strategies on a partly cloudy day ...", strategy_rows), ("building a programme ...", build_rows),
         ):  # fmt: skip
             status.update(said)
             rows += make()
@@ -102,6 +104,22 @@ def week_rows() -> list[Row]:
             row("the same: time", made["seconds"], "s", f"{made['mib']:.0f} MiB, {made['faults']} faults"),
         ]
     return rows
+
+
+def strategy_rows() -> list[Row]:
+    """60 units on 5 feeders under clouds that come and go: how much of the sun is used, by strategy."""
+    case = fleet(60, 5)
+    random = np.random.default_rng(1)
+    clouds = np.repeat(random.choice([0.35, 1.0], (len(case.nodes), 32), p=[0.4, 0.6]), 3, axis=1)[:, : case.intervals]
+    case = replace(case, nodes=replace(case.nodes, available_kw=1.4 * case.nodes.available_kw * clouds))
+    hour = (np.arange(case.intervals) * case.interval_hours).astype(int)
+    available = case.nodes.available_kw.sum()
+    made = {"no storage": schedule(case.without_units()), "rule": by_rule(case, hour), "greedy": greedily(case), "price only": by_price(case),
+            "each feeder for itself": per_feeder(case), "all together": schedule(case)}  # fmt: skip
+    used = {name: 100 * (1 - plan.curtailed_kw.sum() / available) for name, plan in made.items()}
+    rise = 100 * (used["all together"] / used["no storage"] - 1)
+    told = "; ".join(f"{name} {share:.1f} %, {made[name].objective:,.0f} EUR" for name, share in used.items())
+    return [row("partly cloudy day: more of the sun used than without storage", rise, "%", told, ">= 15", rise >= 15)]
 
 
 def build_rows() -> list[Row]:

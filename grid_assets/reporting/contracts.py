@@ -39,7 +39,7 @@ ACCEPTED: dict[tuple[str, str], list[str]] = {
     ("contingencies", "severity"): ["none", "warning", "critical"],
     ("remedies", "kind"): ["undervoltage", "overvoltage", "overload"],
     ("range_flows", "quantity"): ["vm_pu", "loading_pct"],
-    ("storage_plans", "strategy"): ["no_storage", "optimised"],
+    ("storage_plans", "strategy"): ["no_storage", "rule", "greedy", "price_only", "per_feeder", "forecast_mean", "optimised"],
     ("settlements", "outcome"): ["succeeded", "partially_succeeded", "failed", "cancelled", "unverified"],
     ("check_results", "severity"): ["error", "warn"],
 }

@@ -286,7 +286,7 @@ STORAGE_PLANS = Table(
     "reporting", "storage_plans", "a way of running the storage on the study day of a day run", "none", ("day_run", "strategy"),
     (
         calendar_day("day_run", "the day run; it plans for the study day after it"),
-        text("strategy", "no_storage or optimised"),
+        text("strategy", "no_storage, rule, greedy, price_only, per_feeder, forecast_mean, or optimised, the published plan"),
         number("objective", "what the plan costs by the objective", unit="currency"),
         number("gap_pct", "objective against the bound that no plan can beat"),
         number("peak_kw", "highest mean power drawn from the grid above"),
