@@ -100,7 +100,7 @@ def _network(instance: Instance, made: _Columns, offset: int = 0, weight: float 
     own = (np.asarray(nodes.demand_kw, float) - available).ravel()
     if peak_rows is None:
         return (own, own), curtailed
-    made.add(1, weight * prices.peak_per_kw, 0.0, most[instance.top].max(initial=0.0))
+    made.add(1, weight * prices.peak_per_kw, prices.peak_so_far_kw, max(prices.peak_so_far_kw, most[instance.top].max(initial=0.0)))
     made.rows.append(peak_rows)
     made.columns.append(np.full(intervals, made.count - 1))
     made.values.append(np.ones(intervals))

@@ -81,6 +81,8 @@ class Prices:
     curtailment_per_kwh: float = 0.0
     peak_per_kw: float = 0.0
     """Of the highest mean power drawn through the top node."""
+    peak_so_far_kw: float = 0.0
+    """What was drawn already and is paid for: only what goes beyond it costs anew, else each plan made again would pay the same peak."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class Instance:
         """A hash of everything that the plan depends on (hexadecimal, 64 characters)."""
         digest = hashlib.sha256()
         scalars = (self.interval_hours, self.intervals_per_day, self.terminal_exact, self.exclusive)
-        prices = (self.prices.curtailment_per_kwh, self.prices.peak_per_kw)
+        prices = (self.prices.curtailment_per_kwh, self.prices.peak_per_kw, self.prices.peak_so_far_kw)
         digest.update(repr((list(self.units.unit_id), list(self.units.node_id), scalars, prices)).encode())
         digest.update(repr((list(self.nodes.node_id), list(self.nodes.parent_id))).encode())
         arrays = [values for _, values in self.units.columns()]

@@ -116,7 +116,7 @@ class _Model:
     def _top_rows(self) -> None:
         """Drawn and fed back at the top node, each at its price, and the peak."""
         pulp, prices, hours = self._pulp, self._instance.prices, self._instance.interval_hours
-        peak = pulp.LpVariable("peak", 0)
+        peak = pulp.LpVariable("peak", prices.peak_so_far_kw)
         self.costs.append((peak, prices.peak_per_kw))
         for t in range(self._instance.intervals):
             drawn, fed = pulp.LpVariable(f"x_{t:05d}", 0), pulp.LpVariable(f"y_{t:05d}", 0)

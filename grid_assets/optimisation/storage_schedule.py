@@ -6,7 +6,7 @@ The model, per unit i, node n and interval t (h: hours of an interval; power at 
     net[n,t] = demand - available + curtailed + sum over its units of (c - d) + sum over its children of net
     -export_limit - b <= net <= import_limit + a                    a, b >= 0, priced, never forbidden
     sum over a day of h d / discharge_efficiency <= cycles_per_day * capacity
-    cost = sum h (import_price [net_top]+ - export_price [net_top]-) + peak_price * highest net_top
+    cost = sum h (import_price [net_top]+ - export_price [net_top]-) + peak_price * highest of net_top and the peak so far
          + sum h (wear d + curtailment_price curtailed + penalty (a + b))
 
 Because limits are soft, a plan exists for every valid instance. While export prices are not above import prices, the
@@ -216,7 +216,7 @@ def costs_of(instance: Instance, net_kw: np.ndarray, discharge_kw: np.ndarray, c
     over = sum(_excess(instance, net_kw))
     return Costs(
         energy=float(hours * (prices.import_per_kwh @ drawn - prices.export_per_kwh @ fed)),
-        peak=float(prices.peak_per_kw * drawn.max(initial=0.0)),
+        peak=float(prices.peak_per_kw * drawn.max(initial=prices.peak_so_far_kw)),
         wear=float(hours * (dict(instance.units.columns())["wear_cost_per_kwh"] @ discharge_kw.sum(axis=1))),
         curtailment=float(hours * prices.curtailment_per_kwh * curtailed_kw.sum()),
         violations=float(hours * (instance.penalties * over).sum()),
