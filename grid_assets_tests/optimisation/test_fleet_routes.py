@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from grid_assets.optimisation import fleet_routes
 from grid_assets.optimisation.fleet_arrays import highs_of, largest_flows, network_part, solved, whole_part
 from grid_assets.optimisation.fleet_programme import _Prices, groups_of, netted, plan_fleet
-from grid_assets.optimisation.fleet_routes import FLEET, WHOLE, classes_of, merged, network_with, relaxed_plan, separable
+from grid_assets.optimisation.fleet_routes import (
+    FLEET,
+    WHOLE,
+    classes_of,
+    cost_over_samples,
+    merged,
+    network_with,
+    plan_over_samples,
+    relaxed_plan,
+    separable,
+)
 from grid_assets.optimisation.storage_instance import Instance, StorageUnits, validate
 from grid_assets.optimisation.storage_model import SolverError, dual_bound, solve
 from grid_assets.optimisation.storage_schedule import costs_of, faults_of_plan, net_of_nodes, schedule, stored_energy
@@ -104,6 +114,22 @@ def test_equal_units_are_planned_as_one_and_split_in_proportion(seed: int):
     assert made.objective == pytest.approx(optimum(case), rel=1e-6)
     assert not faults_of_plan(case, made.charge_kw, made.discharge_kw, made.energy_kwh)
     assert optimum(merged(case, classes)) == pytest.approx(optimum(case), rel=1e-6)
+
+
+def test_equal_units_over_samples_are_planned_as_one_too():
+    case = catalogue(together(3, count=20), np.random.default_rng(3))
+    samples = [replace(case.nodes, demand_kw=case.nodes.demand_kw * factor) for factor in (0.8, 1.2)]
+    made = plan_over_samples(case, samples, 60.0)
+    programme = whole_part(case, samples).programme
+    best = float(programme.cost @ solved(highs_of(programme, 60.0))[0])
+    assert made.bound == pytest.approx(best, rel=1e-6)
+    assert cost_over_samples(case, made.charge_kw, made.discharge_kw, samples, 60.0) == pytest.approx(best, rel=1e-2)
+    assert not faults_of_plan(case, made.charge_kw, made.discharge_kw, stored_energy(case, made.charge_kw, made.discharge_kw))
+
+
+def test_no_plan_within_the_time_says_what_to_try():
+    with pytest.raises(SolverError, match=r"after at most 0\.0 s\. Give it more time, or look at the terminal energies"):
+        relaxed_plan(together(1, count=30, intervals=48), 1e-3, 0.0)
 
 
 def test_units_that_differ_in_one_share_are_no_class():
