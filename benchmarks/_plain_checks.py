@@ -28,8 +28,9 @@ from grid_assets.network.contingencies import overburdened
 from grid_assets.network.likely_causes import anomalies_in_words
 from grid_assets.network.state_estimation import not_estimated
 from grid_assets.network.study import certificate_fault, unproved_rows, violations_in_words
+from grid_assets.storage.health import section_of, too_hot, worn_out
 from grid_assets.storage.replay import costs_do_not_add_up, faults_of_schedules, limits_exceeded, not_worth_it
-from grid_assets.storage.tables import CURTAILMENTS, SCHEDULE_KPIS, SCHEDULES
+from grid_assets.storage.tables import CURTAILMENTS, SCHEDULE_KPIS, SCHEDULES, UNIT_HEALTH
 from grid_assets.weather import faults as weather_faults
 from grid_assets.weather import tables as weather
 from grid_assets.weather.features import missing_share
@@ -137,6 +138,9 @@ def _storage(run: PlainDay) -> Found:
     yield SCHEDULE_KPIS, "costs_add_up", costs_do_not_add_up(kpis)
     yield SCHEDULE_KPIS, "within_limits", limits_exceeded(kpis)
     yield SCHEDULE_KPIS, "better_than_no_storage", not_worth_it(kpis)
+    section, health = section_of(run.site), run.read(UNIT_HEALTH)
+    yield UNIT_HEALTH, "cells_cool", too_hot(health, section.cell_temperature_limit_degc)
+    yield UNIT_HEALTH, "not_worn_out", worn_out(health, section.end_of_life_soh_pct)
 
 
 def _market(run: PlainDay) -> Found:

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from grid_assets.figures import quality
+from grid_assets.figures.battery_health import fleet_picture
 from grid_assets.figures.drift import drift_picture
 from grid_assets.figures.flow_bands import band_picture
 from grid_assets.figures.forecasts import coherent_picture, demand_fan, renewable_fan, scenario_picture
@@ -53,9 +54,10 @@ from grid_assets.network.remedies import remedies_of_day
 from grid_assets.network.state_estimation import state_of_day
 from grid_assets.network.study_frames import StudyFrames
 from grid_assets.network.violation_probabilities import probabilities_of_day
+from grid_assets.storage import health
 from grid_assets.storage.choices import choices_of_day
 from grid_assets.storage.schedules import Registers, plan_storage
-from grid_assets.storage.tables import CURTAILMENTS, SCHEDULE_KPIS, SCHEDULES, SITING, TRADE_OFFS
+from grid_assets.storage.tables import CURTAILMENTS, SCHEDULE_KPIS, SCHEDULES, SITING, TRADE_OFFS, UNIT_HEALTH
 from grid_assets.weather import deviations, features, issues, observations
 from grid_assets.weather import tables as weather
 
@@ -86,6 +88,7 @@ TABLES = frozenset(
         SCHEDULE_KPIS,
         SITING,
         TRADE_OFFS,
+        UNIT_HEALTH,
         PRICE_SIGNALS,
     }
 )
@@ -124,7 +127,7 @@ def run_day(site: Site, day: date) -> PlainDay:
     """
     run = PlainDay(site, Lake(site.lake_root), day)
     for work in (land, take_entries, measure, read_raw, validate, aggregate, judge_usage, raise_alerts, observe_weather, forecast_weather, derive_features,
-                 score_forecasts, watch_forecasts, forecast_demand, forecast_single_meters, forecast_renewables, study_flows, estimate_state, plan_units, choose_units, signal_prices):  # fmt: skip
+                 score_forecasts, watch_forecasts, forecast_demand, forecast_single_meters, forecast_renewables, study_flows, estimate_state, plan_units, choose_units, follow_health, signal_prices):  # fmt: skip
         work(run)
     if run.hashes.keys() != TABLES:
         raise DayIncomplete(f"written or missing against the plan: {', '.join(sorted(map(str, run.hashes.keys() ^ TABLES)))}")
@@ -393,6 +396,18 @@ def choose_units(run: PlainDay) -> None:
         siting_picture(sited, run.site.currency)
     run.write(TRADE_OFFS, weighed)
     run.write(SITING, sited)
+
+
+def follow_health(run: PlainDay) -> None:
+    section = health.section_of(run.site)
+    earlier = run.lake.read(UNIT_HEALTH, health.days_before(run.lake.partitions(UNIT_HEALTH), run.day))
+    registers = [run.lake.read(table) for table in (UNITS, DEVICES)]
+    rows = health.health_of_day(run.site.clock, section, run.day, *registers, run.read(metering.MEASUREMENTS), earlier)
+    run.write(UNIT_HEALTH, rows)
+    alerts = health.found_alerts(rows, section.cell_temperature_limit_degc)
+    AlertStore(run.site.ledger_url).record(UNIT_HEALTH.area, run.day.isoformat(), alerts, datetime.now(UTC))
+    if len(rows):
+        fleet_picture(rows, section.cell_temperature_limit_degc, section.end_of_life_soh_pct, run.day, run.site.title)
 
 
 def loads_studied(run: PlainDay):

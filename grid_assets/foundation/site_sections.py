@@ -258,6 +258,10 @@ class StorageSection(Section):
     export_price_per_mwh: float = Field(40.0, ge=0)
     grid_carbon_kg_per_kwh: float = Field(0.35, ge=0)
     """Of energy drawn from the grid above."""
+    cell_temperature_limit_degc: float = Field(45.0, gt=0)
+    """Units that are warmer raise an alert."""
+    end_of_life_soh_pct: float = Field(80.0, gt=0, lt=100)
+    """State of health at which a unit counts as worn out."""
 
     @model_validator(mode="after")
     def _export_earns_no_more_than_import_costs(self) -> StorageSection:

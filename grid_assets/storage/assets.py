@@ -1,14 +1,16 @@
-"""Storage: the schedule of the study day, with and without storage."""
+"""Storage: the schedule of the study day, with and without storage, and the health of the units on the operating day."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import dagster as dg
 
 from grid_assets.forecasting.tables import DEMAND_FORECASTS, RENEWABLE_FORECASTS, SCENARIOS
-from grid_assets.foundation.dagster.doors import days_of, report, spec_of
+from grid_assets.foundation.dagster.doors import asset_of, days_of, markdown_table, report, spec_of
 from grid_assets.foundation.dagster.platform import Platform
-from grid_assets.foundation.registers import METERS, NODES, PLANTS, UNITS
-from grid_assets.storage.tables import CURTAILMENTS, OPTIMISED, SCHEDULE_KPIS, SCHEDULES, SITING, TRADE_OFFS
+from grid_assets.foundation.registers import DEVICES, METERS, NODES, PLANTS, UNITS
+from grid_assets.metering.tables import MEASUREMENTS
+from grid_assets.storage.tables import CURTAILMENTS, OPTIMISED, SCHEDULE_KPIS, SCHEDULES, SITING, TRADE_OFFS, UNIT_HEALTH
 
 INPUTS = (DEMAND_FORECASTS, RENEWABLE_FORECASTS, SCENARIOS, NODES, METERS, PLANTS, UNITS)
 
@@ -51,3 +53,26 @@ def storage_choices(context: dg.AssetExecutionContext, platform: Platform) -> It
     pictures = (trade_off_picture(weighed, currency), siting_picture(sited, currency)) if len(weighed) else (None, None)
     for table, frame, picture in zip((TRADE_OFFS, SITING), (weighed, sited), pictures, strict=True):
         yield report(platform, table, lake.write(table, frame, day), frame, inputs=read, picture=picture, figures=figures)
+
+
+@dg.asset(**asset_of(UNIT_HEALTH, deps=[MEASUREMENTS, UNITS, DEVICES]))
+def unit_health(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    from grid_assets.figures.battery_health import fleet_picture
+    from grid_assets.storage import health
+
+    day, site, lake = days_of(context, platform)[0], platform.site, platform.lake
+    section = health.section_of(site)
+    before = health.days_before(lake.partitions(UNIT_HEALTH), day)
+    rows = health.health_of_day(
+        site.clock, section, day, lake.read(UNITS), lake.read(DEVICES), lake.read(MEASUREMENTS, day), lake.read(UNIT_HEALTH, before)
+    )
+    written = lake.write(UNIT_HEALTH, rows, day)
+    alerts = health.found_alerts(rows, section.cell_temperature_limit_degc)
+    platform.alerts.record(UNIT_HEALTH.area, day.isoformat(), alerts, datetime.now(UTC))
+    worst = rows.sort_values(["soh_pct", "unit_id"]).head(10)[
+        ["unit_id", "soh_pct", "total_equivalent_full_cycles", "highest_temperature_degc", "hot_minutes", "remaining_years", "note"]
+    ]
+    figures = {"in_words": health.health_in_words(rows), "least_health": dg.MetadataValue.md(markdown_table(worst))}
+    picture = fleet_picture(rows, section.cell_temperature_limit_degc, section.end_of_life_soh_pct, day, site.title) if len(rows) else None
+    inputs = {MEASUREMENTS: day, UNITS: None, DEVICES: None, UNIT_HEALTH: before}
+    return report(platform, UNIT_HEALTH, written, rows, inputs=inputs, picture=picture, figures=figures)

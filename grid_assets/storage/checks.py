@@ -1,4 +1,4 @@
-"""Checks of the storage plan: replayed from its rows, its cost added up, its limits and its worth."""
+"""Checks of the storage plan: replayed from its rows, its cost added up, its limits and its worth; and of the units' health."""
 
 from collections.abc import Callable
 
@@ -9,8 +9,9 @@ from grid_assets.foundation.dagster.checks import WARN, recorded
 from grid_assets.foundation.dagster.doors import partition_keys
 from grid_assets.foundation.dagster.platform import Platform
 from grid_assets.foundation.registers import UNITS
+from grid_assets.storage.health import section_of, too_hot, worn_out
 from grid_assets.storage.replay import costs_do_not_add_up, faults_of_schedules, limits_exceeded, not_worth_it
-from grid_assets.storage.tables import CURTAILMENTS, SCHEDULE_KPIS, SCHEDULES
+from grid_assets.storage.tables import CURTAILMENTS, SCHEDULE_KPIS, SCHEDULES, UNIT_HEALTH
 
 
 @dg.asset_check(
@@ -43,6 +44,22 @@ def better_than_no_storage(context: dg.AssetCheckExecutionContext, platform: Pla
     faults = _of_kpis(context, platform, not_worth_it)
     return recorded(
         context, platform, SCHEDULE_KPIS, "better_than_no_storage", faults, expected="cheaper than without storage", severity=WARN
+    )
+
+
+@dg.asset_check(asset=UNIT_HEALTH.key, description="No unit was warmer than the site's limit for cells.")
+def cells_cool(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    limit = section_of(platform.site).cell_temperature_limit_degc
+    faults = {key: too_hot(platform.lake.read(UNIT_HEALTH, key), limit) for key in partition_keys(context)}
+    return recorded(context, platform, UNIT_HEALTH, "cells_cool", faults, expected=f"at most {limit:g} degC", severity=WARN)
+
+
+@dg.asset_check(asset=UNIT_HEALTH.key, description="No unit has lost so much capacity that it counts as worn out.")
+def not_worn_out(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    least = section_of(platform.site).end_of_life_soh_pct
+    faults = {key: worn_out(platform.lake.read(UNIT_HEALTH, key), least) for key in partition_keys(context)}
+    return recorded(
+        context, platform, UNIT_HEALTH, "not_worn_out", faults, expected=f"a state of health of {least:g} % or more", severity=WARN
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grid_assets.foundation.tables import Table, count, instant, number, text
+from grid_assets.foundation.tables import Table, calendar_day, count, instant, number, text
 
 NO_STORAGE, OPTIMISED, FORECAST_MEAN = "no_storage", "optimised", "forecast_mean"
 """Strategies; those that are simpler are named in optimisation/strategies."""
@@ -83,5 +83,39 @@ SITING = Table(
         number("peak_kw", "highest mean power drawn from the grid above, with it"),
         number("curtailed_kwh", "generation turned down, with it"),
         count("rank", "1: saves most per kWh"),
+    ),
+)  # fmt: skip
+
+UNIT_HEALTH = Table(
+    "storage", "unit_health", "a storage unit on a day: how it was used, how warm it was, and how much of it is left", "site_day", ("unit_id",),
+    (
+        text("unit_id", "the unit"),
+        calendar_day("day", "the site day"),
+        calendar_day("first_day", "the first day that its health was followed; it is taken as new then"),
+        count("readings", "valid values of the state of charge, or of power where there is none"),
+        number("coverage_pct", "hours of the day with such a value, of all its hours"),
+        number("throughput_kwh", "energy into and out of the store on the day"),
+        number("equivalent_full_cycles", "the same in full cycles of the register's energy content", unit="-"),
+        number("total_throughput_kwh", "throughput since the first day"),
+        number("total_equivalent_full_cycles", "full cycles since the first day", unit="-"),
+        number("cycles", "cycles of the day counted by rainflow, half ones as a half", unit="-"),
+        number("mean_depth_pct", "their mean depth; empty: none", nullable=True),
+        number("largest_depth_pct", "the deepest one; empty: none", nullable=True),
+        number("mean_temperature_degc", "mean measured temperature; empty: not measured", nullable=True),
+        number("highest_temperature_degc", "highest measured temperature; empty: not measured", nullable=True),
+        number("hot_minutes", "time above the site's limit for cells"),
+        instant("hot_from_utc", "since when it was above the limit, possibly from a day before; empty: it was not", nullable=True),
+        instant("hot_until_utc", "when it was no longer; empty: it still was at the end of the day, or never", nullable=True),
+        number("calendar_fade_pct", "capacity lost by time, of the register's energy content"),
+        number("cycle_fade_pct", "capacity lost by cycling"),
+        number("capacity_fade_pct", "capacity lost, both together"),
+        number("resistance_growth_pct", "growth of the inner resistance"),
+        number("soh_pct", "state of health: capacity left, of the register's energy content"),
+        number("remaining_years", "until the site's end of life, if the use of the last weeks goes on", unit="a"),
+        number("ageing_soc_pct", "mean state of charge that the ageing was reckoned with, measured or assumed"),
+        number("ageing_temperature_degc", "mean temperature that the ageing was reckoned with, measured or assumed"),
+        number("last_soc_pct", "state of charge at the end of the day, noise held back; empty: never measured", nullable=True),
+        instant("last_read_utc", "when that was measured", nullable=True),
+        text("note", "what was not measured and is assumed; empty: nothing", nullable=True),
     ),
 )  # fmt: skip
