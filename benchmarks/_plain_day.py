@@ -19,6 +19,7 @@ from grid_assets.figures.flow_bands import band_picture
 from grid_assets.figures.forecasts import coherent_picture, demand_fan, renewable_fan, scenario_picture
 from grid_assets.figures.hosting import hosting_picture
 from grid_assets.figures.market import load_under_tariffs
+from grid_assets.figures.outages import outage_picture
 from grid_assets.figures.readings import landing_picture, node_loads_picture, readings_picture
 from grid_assets.figures.state_estimation import residual_picture, voltage_picture
 from grid_assets.figures.storage import storage_day
@@ -355,7 +356,9 @@ def study_flows(run: PlainDay) -> None:
     band_picture(spread.quantiles, (section.minimum_vm_pu, section.maximum_vm_pu, section.maximum_loading_pct), run.site.time_zone)
     run.write(network.VIOLATION_PROBABILITIES, spread.violations)
     run.write(network.FLOW_QUANTILES, spread.quantiles)
-    run.write(network.CONTINGENCY_RESULTS, contingencies_of_day(section, run.site.clock, run.day, expected))
+    lost = contingencies_of_day(section, run.site.clock, run.day, expected)
+    outage_picture(lost)
+    run.write(network.CONTINGENCY_RESULTS, lost)
     run.write(network.REMEDIES, remedies_of_day(section, run.site.clock, run.day, expected, run.lake.read(UNITS))[0])
     year = [run.day - timedelta(days=n) for n in range(LOOKED_BACK_DAYS)]
     loads = run.lake.read(metering.NODE_LOADS, year, columns=["node_id", "start_utc", "energy_kwh", "generation_kwh", "published_pct"])

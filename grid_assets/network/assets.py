@@ -111,6 +111,7 @@ def sampled_flows(context: dg.AssetExecutionContext, platform: Platform) -> Iter
 
 @dg.asset(**asset_of(CONTINGENCY_RESULTS, deps=STUDY_INPUTS))
 def contingency_results(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    from grid_assets.figures.outages import outage_picture
     from grid_assets.network.contingencies import contingencies_in_words, contingencies_of_day
 
     day, frames, inputs = _inputs_of(context, platform)
@@ -124,7 +125,7 @@ def contingency_results(context: dg.AssetExecutionContext, platform: Platform) -
         "in_words": contingencies_in_words(found) or "no outage has consequences",
         "worst": dg.MetadataValue.md(markdown_table(shown)),
     }
-    return report(platform, CONTINGENCY_RESULTS, written, found, inputs=inputs, figures=figures)
+    return report(platform, CONTINGENCY_RESULTS, written, found, inputs=inputs, picture=outage_picture(found), figures=figures)
 
 
 @dg.asset(**asset_of(REMEDIES, deps=[*STUDY_INPUTS, UNITS]))

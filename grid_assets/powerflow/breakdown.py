@@ -8,12 +8,15 @@ import numpy as np
 
 from grid_assets.powerflow.compiled import CompiledNetwork
 
-ADVICE = "look for loads in the wrong unit (kW given as MW), a missing supply or an impedance far too large on the way to them"
+ADVICE = (
+    "look for loads or generation in the wrong unit (kW given as MW), a missing supply or an impedance far too large on the way to them"
+)
 SHARES = 64
 
 
 def breakdown_in_words(network: CompiledNetwork, solve: Callable[[np.ndarray], np.ndarray], wanted: np.ndarray) -> str:
-    """The largest share of ``wanted`` [solved] that has a solution, halving what is left to search, and the bus of the lowest voltage then.
+    """The largest share of ``wanted`` [solved] that has a solution, halving what is left to search, and the bus of the lowest voltage then;
+    where more is fed in than drawn, of the highest.
 
     ``solve`` turns injections [1, solved] into voltages [1, solved], NaN without a solution and 0 where dark.
     """
@@ -29,9 +32,10 @@ def breakdown_in_words(network: CompiledNetwork, solve: Callable[[np.ndarray], n
         draws = np.bincount(network.place[network.supplied], minlength=len(wanted)) > 0
         most = int(np.argmax(np.where(draws, np.abs(wanted), -1.0)))
         return f"not even {1 / SHARES:.0%} of it has a solution; most is asked for at bus {_bus_at(network, most)!r}"
-    size = np.where(last == 0, np.inf, np.abs(last))
-    lowest = int(size.argmin())
-    return f"{low / SHARES:.0%} of it has a solution, with the lowest voltage at bus {_bus_at(network, lowest)!r}: {size[lowest]:.3f} p.u."
+    size, feeding = np.abs(last), np.real(wanted).sum() > 0
+    at = int(size.argmax() if feeding else np.where(last == 0, np.inf, size).argmin())
+    which = "highest" if feeding else "lowest"
+    return f"{low / SHARES:.0%} of it has a solution, with the {which} voltage at bus {_bus_at(network, at)!r}: {size[at]:.3f} p.u."
 
 
 def _bus_at(network: CompiledNetwork, solved: int) -> str:

@@ -11,6 +11,7 @@ import pandapower as pp
 import pandas as pd
 import pytest
 
+from grid_assets.figures.outages import outage_picture
 from grid_assets.network.contingencies import contingencies_in_words, contingency_results, overburdened
 from grid_assets.network.injections import Injections
 from grid_assets.network.study import unproved_rows
@@ -43,6 +44,7 @@ def test_behind_each_line_of_a_row_everybody_is_dark_at_the_highest_load():
     assert set(found["severity"]) == {"critical"}
     assert found["new_violations"].sum() == 0
     assert overburdened(found.reset_index()) == ""
+    assert len(outage_picture(found.reset_index())) > 10_000  # nothing is newly beyond a limit: one half says so
     told = contingencies_in_words(found.reset_index())
     assert told.startswith("of 3 outages 3 leave buses dark, 0 push others")
     assert "line 1: 4 customers and 600 kW dark" in told

@@ -78,6 +78,7 @@ def test_every_outage_of_the_day_is_studied_and_told(tmp_path: Path):
     assert told["proved"].blocking
     metadata = done.get_asset_materialization_events()[0].materialization.metadata
     assert "outages" in str(metadata["in_words"].value)
+    assert "data:image/png" in str(metadata["picture"].value)
     before = platform.lake.content_hash(CONTINGENCY_RESULTS, DAY)
     once()
     assert platform.lake.content_hash(CONTINGENCY_RESULTS, DAY) == before

@@ -256,7 +256,7 @@ def test_a_step_without_a_solution_names_the_bus_where_it_breaks_down():
     (fault,) = solve_series(two_buses(), np.array([[0.0, 30.0]]), np.zeros((1, 2))).faults
     lowest = 5 + np.sqrt(25 - 30 * 53 / 64)
     assert (
-        f"83% of it has a solution, with the lowest voltage at bus 'bus 1': {lowest / 10:.3f} p.u.; look for loads in the wrong unit"
+        f"83% of it has a solution, with the lowest voltage at bus 'bus 1': {lowest / 10:.3f} p.u.; look for loads or generation in the wrong unit"
         in fault
     )
     many = solve_series(two_buses(), np.array([[0.0, 30.0]] * 5), np.zeros((5, 2))).faults
@@ -326,3 +326,11 @@ def test_generation_without_a_supply_does_not_make_up_for_load_there():
     extra.line.loc[2, "in_service"] = False
     solved = solve_series(admit(extra, "island"), np.array([[0.0, 0.1, 0.1, 0.3, -0.5]]), np.zeros((1, 5)))
     assert solved.unserved_mw[0] == pytest.approx(0.3)
+
+
+def test_where_too_much_is_fed_in_the_highest_voltage_is_told():
+    weak = feeder(2, r_ohm=2.0, x_ohm=6.0)
+    solved = solve_series(admit(weak, "weak"), np.array([[0.0, 0.0, -40.0]]), np.zeros((1, 3)))
+    assert solved.method.tolist() == [NONE]
+    assert "with the highest voltage at bus 'bus 2'" in solved.faults[0]
+    assert "loads or generation in the wrong unit" in solved.faults[0]
