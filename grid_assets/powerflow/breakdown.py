@@ -16,7 +16,7 @@ SHARES = 64
 
 def breakdown_in_words(network: CompiledNetwork, solve: Callable[[np.ndarray], np.ndarray], wanted: np.ndarray) -> str:
     """The largest share of ``wanted`` [solved] that has a solution, halving what is left to search, and the bus of the lowest voltage then;
-    where more is fed in than drawn, of the highest.
+    where more is fed in than drawn, of the one farthest from that without load, for it need not be high.
 
     ``solve`` turns injections [1, solved] into voltages [1, solved], NaN without a solution and 0 where dark.
     """
@@ -33,9 +33,9 @@ def breakdown_in_words(network: CompiledNetwork, solve: Callable[[np.ndarray], n
         most = int(np.argmax(np.where(draws, np.abs(wanted), -1.0)))
         return f"not even {1 / SHARES:.0%} of it has a solution; most is asked for at bus {_bus_at(network, most)!r}"
     size, feeding = np.abs(last), np.real(wanted).sum() > 0
-    at = int(size.argmax() if feeding else np.where(last == 0, np.inf, size).argmin())
-    which = "highest" if feeding else "lowest"
-    return f"{low / SHARES:.0%} of it has a solution, with the {which} voltage at bus {_bus_at(network, at)!r}: {size[at]:.3f} p.u."
+    far = np.where(last == 0, -1.0, np.abs(last - network.start) if feeding else -size + size.max())
+    at, which = int(far.argmax()), "voltage farthest from that without load" if feeding else "lowest voltage"
+    return f"{low / SHARES:.0%} of it has a solution, with the {which} at bus {_bus_at(network, at)!r}: {size[at]:.3f} p.u."
 
 
 def _bus_at(network: CompiledNetwork, solved: int) -> str:

@@ -328,9 +328,9 @@ def test_generation_without_a_supply_does_not_make_up_for_load_there():
     assert solved.unserved_mw[0] == pytest.approx(0.3)
 
 
-def test_where_too_much_is_fed_in_the_highest_voltage_is_told():
+def test_where_too_much_is_fed_in_the_bus_whose_voltage_turns_most_is_told():
     weak = feeder(2, r_ohm=2.0, x_ohm=6.0)
     solved = solve_series(admit(weak, "weak"), np.array([[0.0, 0.0, -40.0]]), np.zeros((1, 3)))
     assert solved.method.tolist() == [NONE]
-    assert "with the highest voltage at bus 'bus 2'" in solved.faults[0]
+    assert "with the voltage farthest from that without load at bus 'bus 2'" in solved.faults[0]
     assert "loads or generation in the wrong unit" in solved.faults[0]
