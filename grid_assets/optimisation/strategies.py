@@ -139,7 +139,7 @@ class TradeOff:
     """A plan that weighs one objective more."""
 
     objective: str
-    """peak, curtailment, wear, or reserve."""
+    """peak, curtailment, wear or reserve; carbon, where a caller weighs it by the import price."""
     weight: float
     """The factor on its price; of the reserve, the share of power and energy that is held back."""
     reserve_kw: float
